@@ -1,0 +1,80 @@
+/* What the daemon sees of the cluster. The driver owns the pure machine (cluster.h), carries its updates
+ * out (CPG, journal, fencing, timers) and feeds events back. Control thread only, but for the lease. */
+#ifndef HALUN_CLUSTER_DRIVER_H
+#define HALUN_CLUSTER_DRIVER_H
+
+#include <qb/qblist.h>
+#include <qb/qbloop.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cluster/shared_state.h"
+#include "config/config.h"
+
+struct cluster_driver;
+
+/* An operation asked for by this node. The caller's until answer() is called (once). Memory that
+ * op.transport_ids and op.ports point to must live as long. */
+struct cluster_request {
+    struct shared_op op;
+    /* GOOD: applied and acknowledged by every member. Other reasons: applied nowhere (state unchanged),
+     * or NOT_READY_TRANSITION: the cluster could not decide within the limit (no quorum, joining); the
+     * operation may still be applied later (SPC lets the initiator read back). */
+    void (*answer)(struct cluster_request *request, enum scsi_reason reason, uint8_t field_pointer);
+    struct qb_list_head link; /* the driver's */
+    uint64_t sequence;
+    uint64_t deadline_ns;
+    bool applied;
+};
+
+/* Why and for whom the node waits, for status and log. */
+struct cluster_view {
+    bool serving;      /* joined, quorate, lease kept, every lost member known harmless */
+    bool quorate;
+    bool joined;       /* has the snapshot (or is the first) */
+    uint32_t members;  /* bit (node id) */
+    uint32_t unproven; /* lost members that are not yet known to be harmless */
+    uint64_t digest, version, epoch;
+    uint64_t commits;
+    char waiting[160]; /* "waits for fencing of node2 (lost 1.2 s ago)"; "" = for nothing */
+};
+
+struct cluster_callbacks {
+    void *context;
+    /* An operation (or a view) was applied: carry the effects out on this node, then call
+     * cluster_applied(driver, ticket), at once or later. Order of calls = agreed order; `effects` is
+     * valid only during the call. */
+    void (*apply)(void *context, uint64_t ticket, const struct shared_state *state,
+                  const struct shared_effects *effects);
+    /* serving, members or waiting changed. Not serving: gates must hold. Serving again, or after a join
+     * with a snapshot: every lane must be made equal to `state` before anything is answered; call
+     * cluster_applied(driver, ticket) when that is done (ticket 0: nothing to answer). */
+    void (*view)(void *context, uint64_t ticket, const struct shared_state *state,
+                 const struct cluster_view *view);
+    /* This node must stop serving for good (digest differs, corosync gone, evicted): the daemon closes
+     * its sessions' gates and exits; `why` is for the log. */
+    void (*fatal)(void *context, const char *why);
+};
+
+/* Starts: opens the journal in config->state_dir, joins CPG (config->corosync) or serves alone
+ * (single-node mode: the same machine, a loopback for its wire). Returns 0 or -errno with a sentence in
+ * `why` (256 bytes). */
+int cluster_start(struct cluster_driver **driver, qb_loop_t *loop, const struct config *config,
+                  const struct cluster_callbacks *callbacks, char *why);
+/* Leaves the group cleanly (others need no fencing) and frees the driver; requests are answered
+ * NOT_READY_TRANSITION. */
+void cluster_stop(struct cluster_driver *driver);
+
+/* Hands in an operation. */
+void cluster_submit(struct cluster_driver *driver, struct cluster_request *request);
+/* The effects (or lanes of a view) of `ticket` are carried out: switched, drained, durable. */
+void cluster_applied(struct cluster_driver *driver, uint64_t ticket);
+/* The agreed state as of now; valid until control returns to the loop. */
+const struct shared_state *cluster_state(const struct cluster_driver *driver);
+void cluster_get_view(const struct cluster_driver *driver, struct cluster_view *view);
+
+/* CLOCK_MONOTONIC ns until which this node may answer (UINT64_MAX in single-node mode). Any thread. */
+const _Atomic uint64_t *cluster_lease(const struct cluster_driver *driver);
+
+#endif

@@ -1,0 +1,228 @@
+/* The state that is one over all nodes (law 1): reservations, mode parameters, access states, owners,
+ * and which nodes hold current data. It changes in one way only: shared_apply() of an operation at the
+ * same place of the agreed order on every node. Pure and deterministic: no clock, no allocation after
+ * shared_state_new(), no pointer in anything that is compared or sent. */
+#ifndef HALUN_CLUSTER_SHARED_STATE_H
+#define HALUN_CLUSTER_SHARED_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "target/base/bytes.h"
+#include "target/base/limits.h"
+#include "target/command/identity.h"
+#include "target/command/reason.h"
+#include "target/command/unit_attention.h"
+
+/* Asymmetric access states (SPC-4 table 309). */
+enum alua_state {
+    ALUA_ACTIVE_OPTIMIZED = 0x0,
+    ALUA_ACTIVE_NON_OPTIMIZED = 0x1,
+    ALUA_STANDBY = 0x2,
+    ALUA_UNAVAILABLE = 0x3,
+    ALUA_OFFLINE = 0xe,
+    ALUA_TRANSITIONING = 0xf,
+};
+
+/* PERSISTENT RESERVE types (SPC-4 table 143). */
+enum pr_type {
+    PR_NONE = 0x0,
+    PR_WRITE_EXCLUSIVE = 0x1,
+    PR_EXCLUSIVE_ACCESS = 0x3,
+    PR_WRITE_EXCLUSIVE_REGISTRANTS_ONLY = 0x5,
+    PR_EXCLUSIVE_ACCESS_REGISTRANTS_ONLY = 0x6,
+    PR_WRITE_EXCLUSIVE_ALL_REGISTRANTS = 0x7,
+    PR_EXCLUSIVE_ACCESS_ALL_REGISTRANTS = 0x8,
+};
+
+enum {
+    SHARED_MODE_BYTES = 32,     /* changeable mode parameters of an LU, see struct shared_mode */
+    SHARED_NO_LU = 0xffffffff,
+};
+
+struct shared_registrant {
+    struct nexus_identity nexus;
+    uint64_t key; /* never 0 while registered */
+};
+
+/* Changeable mode parameters (MODE SELECT), the same on all nodes. */
+struct shared_mode {
+    uint8_t d_sense; /* control mode page D_SENSE */
+    uint8_t swp;     /* control mode page SWP: software write protect */
+    uint8_t wce;     /* caching mode page WCE: 1 = volatile until flushed */
+    uint8_t tas;     /* control mode page TAS: aborted tasks of others end with TASK ABORTED */
+};
+
+/* Reservations of one logical unit. Registrants are kept sorted by (transport id, rtpi). */
+struct shared_lu {
+    uint8_t uuid[16];
+    uint32_t pr_generation; /* PRgeneration, SPC-4 6.15.2 */
+    uint8_t pr_type;        /* enum pr_type; PR_NONE = no reservation */
+    bool pr_aptpl;          /* activate persist through power loss */
+    int32_t pr_holder;      /* index into registrants; -1 = none, or an all-registrants type */
+    uint32_t registrant_count;
+    struct shared_registrant *registrants; /* room for LIMIT_REGISTRANTS_LU, pool of the state */
+    bool legacy_reserved;   /* RESERVE(6)/(10), SPC-2 */
+    struct nexus_identity legacy_holder;
+    uint32_t legacy_node;   /* node of the holder's nexus: its loss releases */
+    struct shared_mode mode;
+    uint64_t capacity;      /* blocks */
+    uint32_t epoch;         /* +1 at every change that a lane must know */
+};
+
+struct shared_group {
+    char name[LIMIT_NAME + 1];
+    uint32_t owner;           /* node id that executes media commands; 0 = nobody (transition) */
+    uint32_t current;         /* bit (node id): holds current data; replication none: all bits of nodes */
+    uint32_t nodes;           /* bit (node id): has a copy at all */
+    bool explicit_transition; /* the last change came from SET TARGET PORT GROUPS (RTPG status code) */
+    uint8_t states[LIMIT_NODES + 1]; /* enum alua_state by node id (= target port group) */
+    uint32_t epoch;           /* +1 at every change */
+};
+
+struct shared_state {
+    struct shared_lu *lus;       /* sorted by uuid, as in the configuration */
+    struct shared_group *groups; /* in the order of the configuration */
+    uint32_t lu_count, group_count;
+    uint32_t members;            /* bit (node id): members of the current view, agreed */
+    uint64_t version;            /* +1 at every applied operation or view */
+    struct shared_registrant *registrant_pool;
+};
+
+enum shared_op_kind {
+    SHARED_OP_PR_OUT = 1,
+    SHARED_OP_RESERVE,       /* RESERVE(6)/(10) */
+    SHARED_OP_RELEASE,
+    SHARED_OP_LU_RESET,      /* LOGICAL UNIT RESET */
+    SHARED_OP_TARGET_RESET,  /* all LUs */
+    SHARED_OP_CLEAR_TASK_SET,
+    SHARED_OP_NEXUS_LOSS,    /* a nexus was lost: legacy reservations fall */
+    SHARED_OP_MODE_SELECT,
+    SHARED_OP_CAPACITY,      /* resize */
+    SHARED_OP_GROUP_RELEASE, /* the owner gives up: commands of the group are held everywhere */
+    SHARED_OP_GROUP_ACQUIRE, /* `node` becomes owner; refused unless its data is current, nobody owns */
+    SHARED_OP_OUTDATE,       /* `node`'s copy of the group is outdated: asked by the owner when its
+                              * replication link is lost */
+    SHARED_OP_CURRENT,       /* `node`'s copy is current again (resync finished) */
+    SHARED_OP_KIND_COUNT
+};
+
+/* One operation, before encoding. Which fields count depends on the kind. */
+struct shared_op {
+    enum shared_op_kind kind;
+    uint32_t node;      /* node it comes from, or that it is about (GROUP_*, OUTDATE, CURRENT) */
+    uint32_t lu;        /* index, or SHARED_NO_LU */
+    uint32_t group;     /* index */
+    struct nexus_identity nexus; /* who asks */
+    /* PR OUT (SPC-4 6.16) */
+    uint8_t action;     /* service action 0..7 */
+    uint8_t type;       /* enum pr_type as sent */
+    uint8_t scope;      /* 0 = LU_SCOPE */
+    uint64_t key;       /* RESERVATION KEY */
+    uint64_t action_key; /* SERVICE ACTION RESERVATION KEY */
+    bool aptpl, all_tg_pt, spec_i_pt, unreg;
+    uint16_t move_rtpi; /* REGISTER AND MOVE */
+    /* TransportIDs: SPEC_I_PT list, or the REGISTER AND MOVE destination; as on the wire */
+    const uint8_t *transport_ids;
+    uint32_t transport_ids_length;
+    /* all target ports of the cluster, for ALL_TG_PT: from the configuration, sorted */
+    const uint16_t *ports;
+    uint32_t port_count;
+    struct shared_mode mode; /* MODE SELECT: the whole new set */
+    uint64_t capacity;
+};
+
+/* What every node must do for its own nexuses and lanes before it acknowledges. Selectors tell which
+ * nexuses of the LU: the receiver walks its local nexuses with shared_effect_selects(). */
+enum shared_effect_kind {
+    SHARED_EFFECT_UA = 1,      /* establish `ua` for selected nexuses at `lu` */
+    SHARED_EFFECT_ABORT,       /* abort the tasks of selected nexuses at `lu`, drain before ack */
+    SHARED_EFFECT_RESERVATION, /* reservation view of `lu` changed: switch lanes; commands that were
+                                * admitted under the old view and would now conflict drain before ack */
+    SHARED_EFFECT_MODE,        /* mode parameters of `lu` changed */
+    SHARED_EFFECT_CAPACITY,
+    SHARED_EFFECT_GROUP,       /* owner or access states of `group` changed: switch gates */
+    SHARED_EFFECT_OUTDATE,     /* `node`: if that is me, my copy of `group` is outdated: make that durable
+                                * before ack */
+    SHARED_EFFECT_PERSIST,     /* the state must be durable before ack (APTPL, owners, current sets) */
+};
+
+enum shared_selector {
+    SHARED_ALL,        /* every nexus of the LU */
+    SHARED_ALL_BUT,    /* every nexus but `nexus` */
+    SHARED_ONLY,       /* `nexus` alone (its rtpi counts) */
+    SHARED_LIST,       /* the identities in effects->identities[first .. first + count) */
+};
+
+struct shared_effect {
+    enum shared_effect_kind kind;
+    enum shared_selector selector;
+    uint32_t lu, group, node;
+    enum unit_attention ua;
+    struct nexus_identity nexus;
+    uint32_t first, count; /* SHARED_LIST */
+};
+
+enum { SHARED_EFFECTS = 32 };
+
+/* Output of one application; memory is the caller's (large: keep one per machine, not on a stack).
+ * lu == SHARED_NO_LU in an effect means every LU. */
+struct shared_effects {
+    enum scsi_reason reason; /* the answer for the initiator: GOOD, RESERVATION_CONFLICT, ... */
+    uint8_t field_pointer;   /* for INVALID_FIELD_IN_PARAMETERS, byte offset, 0xff = none */
+    bool changed;            /* false: nothing to switch, nothing to persist */
+    uint32_t count;
+    struct shared_effect effects[SHARED_EFFECTS];
+    uint32_t identity_count;
+    struct nexus_identity identities[LIMIT_REGISTRANTS_LU * 2];
+};
+
+/* A new state for these LUs and groups, nothing reserved, nobody owner. NULL when memory is short. */
+struct shared_state *shared_state_new(uint32_t lu_count, uint32_t group_count);
+void shared_state_free(struct shared_state *state);
+
+/* Applies one operation. The state is changed only if effects->reason is GOOD (and by OUTDATE/GROUP ops
+ * as documented there). Same input, same result, on every node. */
+void shared_apply(struct shared_state *state, const struct shared_op *op,
+                  struct shared_effects *effects);
+/* The agreed view changed to `members`; the nodes in `lost` (bits) are gone: their nexuses are lost,
+ * groups they owned have no owner any more (states TRANSITIONING on the rest, UNAVAILABLE there). */
+void shared_members(struct shared_state *state, uint32_t members, uint32_t lost,
+                    struct shared_effects *effects);
+
+bool shared_effect_selects(const struct shared_effects *effects, const struct shared_effect *effect,
+                           const struct nexus_identity *nexus);
+
+/* Encodes an operation for the wire (versioned, documented in docs/cluster.md) / decodes and checks it
+ * against the state's counts. Decoded pointers point into `r`'s memory. Returns 0 or -EINVAL. */
+void shared_op_encode(const struct shared_op *op, struct writer *w);
+int shared_op_decode(struct shared_op *op, struct reader *r, const struct shared_state *state);
+
+/* The whole state as bytes (snapshot for a joiner, journal). Decoding checks everything against the
+ * configured LUs and groups (by uuid and name; unknown ones are refused with -ENOENT). */
+void shared_state_encode(const struct shared_state *state, struct writer *w);
+int shared_state_decode(struct shared_state *state, struct reader *r);
+/* After a power cut of everything: drops what does not survive (registrations of LUs without APTPL,
+ * legacy reservations, owners; access states become TRANSITIONING). */
+void shared_state_cold_start(struct shared_state *state);
+/* A digest over everything that must be equal on all nodes (64-bit, of the encoding). */
+uint64_t shared_state_digest(const struct shared_state *state);
+
+/* May a command go on? `pr_allow` is the row's class. The same function serves lanes and executor. */
+enum pr_access { /* how a command row behaves under reservations (SPC-4 table 63, SBC-3 table 13) */
+    PR_ALWAYS,       /* never conflicts (INQUIRY, REPORT LUNS, PR IN, RTPG ...) */
+    PR_READ,         /* media or status read: conflicts with EXCLUSIVE ACCESS types */
+    PR_WRITE,        /* conflicts with every type for those who may not write */
+    PR_OUT,          /* PERSISTENT RESERVE OUT: decided by the service action */
+    PR_LEGACY,       /* RESERVE/RELEASE: conflict with any registration unless CRH */
+};
+
+/* Pure verdict for a nexus: does a command of class `access` conflict with the LU's reservations?
+ * `registered`/`holder` as cached per nexus; `legacy_other`: a legacy reservation held by another. */
+bool shared_conflicts(uint8_t pr_type, bool registered, bool holder, bool legacy_other,
+                      enum pr_access access);
+/* Looks a nexus up: sets *registered and *holder (all-registrants types: every registrant holds). */
+void shared_lookup(const struct shared_lu *lu, const struct nexus_identity *nexus, bool *registered,
+                   bool *holder);
+
+#endif

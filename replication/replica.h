@@ -1,0 +1,104 @@
+/* The contract of a group's replication (DESIGN: role, disk states, write, flush, promote, demote,
+ * outdate, events), whatever the engine. One replica per group; its volumes are stores. The built-in
+ * engine speaks the DRBD 8.4 dialect (protocol 101) and keeps v08 metadata.
+ *
+ * Threads: a replica runs on one reactor, its home. Functions below are called on the control thread and
+ * post to the home; callbacks come back on the control thread. Stores may be used from any reactor. */
+#ifndef HALUN_REPLICATION_REPLICA_H
+#define HALUN_REPLICATION_REPLICA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "target/base/mailbox.h"
+#include "target/store/store.h"
+
+struct replica;
+
+enum replica_role { REPLICA_SECONDARY, REPLICA_PRIMARY };
+
+/* Disk states and connection states as DRBD names and numbers them (wire values). */
+enum replica_disk {
+    DISK_DISKLESS = 0, DISK_ATTACHING, DISK_FAILED, DISK_NEGOTIATING, DISK_INCONSISTENT,
+    DISK_OUTDATED, DISK_UNKNOWN, DISK_CONSISTENT, DISK_UP_TO_DATE,
+};
+enum replica_connection {
+    CONN_STANDALONE = 0, CONN_DISCONNECTING, CONN_UNCONNECTED, CONN_TIMEOUT, CONN_BROKEN_PIPE,
+    CONN_NETWORK_FAILURE, CONN_PROTOCOL_ERROR, CONN_TEAR_DOWN, CONN_WF_CONNECTION,
+    CONN_WF_REPORT_PARAMS, CONN_CONNECTED, CONN_STARTING_SYNC_S, CONN_STARTING_SYNC_T,
+    CONN_WF_BITMAP_S, CONN_WF_BITMAP_T, CONN_WF_SYNC_UUID, CONN_SYNC_SOURCE, CONN_SYNC_TARGET,
+    CONN_VERIFY_S, CONN_VERIFY_T, CONN_PAUSED_SYNC_S, CONN_PAUSED_SYNC_T,
+};
+
+struct replica_status {
+    enum replica_role role, peer_role;
+    enum replica_disk disk, peer_disk;  /* worst of the volumes */
+    enum replica_connection connection;
+    bool suspended;            /* writes wait (for the peer's outdating to be agreed) */
+    uint64_t out_of_sync;      /* bytes still to resync */
+    uint64_t resync_total, resync_done, resync_rate; /* bytes, bytes, bytes/s; 0 when none runs */
+    uint64_t written, received, sent;
+    char why[128];             /* last reason of a refusal or disconnect; "" = none */
+};
+
+/* What a replica asks of the cluster. On the control thread. */
+struct replica_callbacks {
+    void *context;
+    /* The peer does not get writes any more (link lost, its disk failed) while we are Primary: ask the
+     * cluster to agree that its copy is outdated, or learn that its node is harmless. Answer with
+     * replica_peer_outdated(). Until then no write is acknowledged. */
+    void (*outdate_peer)(void *context, struct replica *replica, unsigned peer_node);
+    /* A resync to (or from) the peer finished and is durable: `node`'s copy is current again. Called on
+     * the Primary's (or source's) side only; the replica may acknowledge writes with the peer meanwhile. */
+    void (*current)(void *context, struct replica *replica, unsigned node);
+    /* Anything in replica_status that an operator would see changed. */
+    void (*changed)(void *context, struct replica *replica);
+};
+
+/* Attaches: opens the backing stores of the group's LUs on this node (metadata internal, created and
+ * marked "just created" when the file has none and `create` is set), replays the activity log, binds and
+ * connects. `backing` are opened file stores in order of volume; the replica owns them. Returns 0 or
+ * -errno and a sentence in `why` (256 bytes). */
+struct replica_options {
+    const struct config *config;
+    const struct config_group *group;
+    unsigned group_index;
+    struct reactor *home;
+    struct mailbox *control; /* the control thread's */
+    const struct replica_callbacks *callbacks;
+};
+int replica_open(const struct replica_options *options, struct replica **replica, char *why);
+/* The store of volume `volume` (what an LU stands on): size is the exported size without metadata. Owned
+ * by the replica. */
+struct store *replica_store(struct replica *replica, unsigned volume);
+
+/* Becomes Primary. Refused (-EBUSY peer is Primary, -ENODATA data not up to date, ...) or 0; `force`
+ * makes an Inconsistent, never used copy UpToDate (the first start of a group). */
+void replica_promote(struct replica *replica, bool force,
+                     void (*done)(void *context, int error, const char *why), void *context);
+/* Becomes Secondary: waits for running I/O, writes metadata, tells the peer. */
+void replica_demote(struct replica *replica,
+                    void (*done)(void *context, int error, const char *why), void *context);
+/* First start of a group whose copies were just created on both nodes and are connected (drbd: skip
+ * initial sync): both become UpToDate with a common new generation and no resync. Only right when both
+ * backing stores are known to have equal content (new, all zeros). */
+void replica_new_current(struct replica *replica,
+                         void (*done)(void *context, int error, const char *why), void *context);
+/* Answer to outdate_peer: true = agreed, durable, harmless: bump the data generation, then go on alone.
+ * false = could not be agreed now (stay suspended; asked again when the caller retries). */
+void replica_peer_outdated(struct replica *replica, bool agreed);
+/* This node's copy was agreed to be outdated: clear WAS_UP_TO_DATE durably, then call done. A copy that is
+ * connected to an up-to-date Primary and resyncing or Primary itself refuses with -EBUSY. */
+void replica_outdate(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                     void *context);
+/* Disk states as of now (a copy kept for the control thread). */
+void replica_get_status(const struct replica *replica, struct replica_status *status);
+/* Clean detach: flush, metadata clean, sockets closed; then done and the replica is freed. */
+void replica_close(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                   void *context);
+
+const char *replica_disk_name(enum replica_disk disk);             /* "UpToDate" as drbd prints it */
+const char *replica_connection_name(enum replica_connection conn); /* "Connected" */
+
+#endif

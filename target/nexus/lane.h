@@ -1,0 +1,77 @@
+/* Lanes: one reactor's private copy of what the fast path needs to know about a logical unit and its
+ * group. Reactors read their lanes without locks; the control thread changes them by posts
+ * (lanes_switch), and learns when every reactor has switched and drained what it had to. */
+#ifndef HALUN_NEXUS_LANE_H
+#define HALUN_NEXUS_LANE_H
+
+#include <qb/qblist.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cluster/shared_state.h"
+#include "target/nexus/task.h"
+
+struct lu;
+
+enum gate {
+    GATE_HOLD,        /* media commands wait (switchover, failover, no quorum) up to hold_ms */
+    GATE_EXECUTE,     /* this node owns the group */
+    GATE_FORWARD,     /* another node owns it: media commands go there */
+    GATE_STANDBY,     /* 02/04/0B */
+    GATE_UNAVAILABLE, /* 02/04/0C */
+};
+
+/* One per (group, reactor). */
+struct group_lane {
+    enum gate gate;
+    unsigned owner;             /* node id to forward to */
+    uint8_t state;              /* enum alua_state of this node's ports, for TEST UNIT READY */
+    uint32_t running;           /* admitted media tasks of all LUs of the group on this reactor */
+    struct qb_list_head held;   /* tasks that wait for the gate, order of arrival (task.lane_link) */
+};
+
+/* A range of an LU that one task has for itself (COMPARE AND WRITE, write same with read-back). */
+struct exclusion {
+    struct qb_list_head link;
+    uint64_t lba, blocks;
+};
+
+/* One per (LU, reactor). */
+struct lane {
+    struct lu *lu;
+    struct reactor *reactor;
+    struct group_lane *group;
+    uint32_t epoch;             /* reservation epoch: every admitted command was checked under it */
+    uint8_t pr_type;            /* enum pr_type of the LU's reservation */
+    bool legacy_reserved;
+    struct nexus_identity legacy_holder;
+    struct shared_mode mode;
+    struct qb_list_head running; /* admitted tasks (task.lane_link) */
+    struct qb_list_head exclusions;
+    struct qb_list_head held_range; /* tasks that wait for an exclusion to end */
+};
+
+/* Admission: may this media task start now? Moves it to TASK_RUNNING (true), or to TASK_HELD (false:
+ * it is called again through task_resume() when the obstacle is gone; when hold_ms pass it ends with
+ * NOT_READY_TRANSITION). `media`: obeys the gate; others only count as running.
+ * With GATE_FORWARD it is admitted and the caller hands it to peer_forward(). */
+bool lane_admit(struct task *task, bool media);
+/* A running task is over (called by task_complete): leaves its lane, wakes who waits for it. */
+void lane_leave(struct task *task);
+/* A held task is aborted: leaves the lists. */
+void lane_unhold(struct task *task);
+/* Implemented by command/execute.c: a held task may try again, from its checks on. */
+void task_resume(struct task *task);
+
+/* Takes the range [lba, lba + blocks) of task->lu for this running task on all reactors: when `granted`
+ * is called on the task's reactor, no other admitted command overlaps the range and none will be
+ * admitted until lane_exclusive_end(). Exclusions of one LU are granted one at a time where they
+ * overlap, in order of request; no deadlock (one range per task). */
+void lane_exclusive_begin(struct task *task, void (*granted)(struct task *task));
+void lane_exclusive_end(struct task *task);
+
+/* Is `lba, blocks` of a media command beyond the lease? False: answers that depend on the cluster must
+ * not be given now; the caller holds or drops them. Any reactor; one relaxed load and one compare. */
+bool lane_lease_valid(const struct reactor *reactor);
+
+#endif
