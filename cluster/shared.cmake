@@ -1,0 +1,1 @@
+# The shared state and the pure parts of target/command it stands on.
