@@ -45,6 +45,14 @@ struct scsi_command {
      * calls task_complete() later. The CDB has passed its mask; lba and blocks are decoded and, for
      * COMMAND_MEDIA with an LBA, inside the capacity and the limits; data_out is complete. */
     enum scsi_reason (*run)(struct task *task);
+    /* NULL for most rows. For CDBs whose blocks or data length do not follow from the fields above
+     * (READ(6): 0 blocks means 256; WRITE SAME: one block of data; VERIFY: data only with BYTCHK), and
+     * for refusals that should cost no data phase. Called with the mask passed and lba, blocks and lu
+     * set, before capacity and limits are checked; *length holds the bytes the CDB would move by the
+     * rule of COMMAND_BLOCKS. May change task->blocks and *length (the latter is what LIMIT_TRANSFER
+     * is checked against and what becomes data_wanted; 0: no data phase). Called again at every later
+     * check. Returns GOOD, or why the CDB is refused. */
+    enum scsi_reason (*decode)(struct task *task, uint64_t *length);
 };
 
 enum { COMMAND_NO_ACTION = 0xffff };
