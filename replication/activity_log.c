@@ -1,0 +1,1 @@
+#include "replication/activity_log.h"

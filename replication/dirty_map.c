@@ -1,0 +1,1 @@
+#include "replication/dirty_map.h"

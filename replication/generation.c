@@ -1,0 +1,1 @@
+#include "replication/generation.h"

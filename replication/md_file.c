@@ -1,0 +1,1 @@
+#include "replication/md_file.h"

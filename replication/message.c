@@ -1,0 +1,1 @@
+#include "replication/message.h"
