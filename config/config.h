@@ -59,7 +59,8 @@ struct config_lu {
     unsigned group_index;       /* into config->groups */
     unsigned volume;            /* DRBD volume number inside the group, 0.. in order of the file */
     enum config_store store;
-    char path[256];             /* file or block device; "%n" stands for the node's name */
+    char path[256];             /* file or block device; "%n" of the file is already replaced by the
+                                 * name of this node */
     uint64_t size;              /* bytes as exported; 0 = from the file (not with builtin replication
                                  * of a file that does not exist) */
     uint32_t block_size;        /* 512 or 4096 */
@@ -125,6 +126,8 @@ struct config {
     unsigned reactors;        /* 0 = one per core */
     uint64_t pool_bytes;      /* payload memory per reactor, default 64 MiB */
     unsigned log_priority;    /* syslog level, default LOG_INFO */
+    bool control_readers;     /* every local user may read the status over the control socket */
+    char secrets[256];        /* path of the secrets file that was read; "" = there is none */
 
     struct config_node *nodes;
     struct config_target *targets;
@@ -132,7 +135,7 @@ struct config {
     struct config_lu *lus; /* sorted by uuid: the index is the same on all nodes */
     struct config_host *hosts;
     unsigned node_count, target_count, group_count, lu_count, host_count;
-    unsigned self; /* index of this node in nodes */
+    unsigned self; /* index of this node in nodes; node_count when no node was named */
     uint8_t digest[32]; /* SHA-256 of what must be equal on all nodes (nodes, groups, LUs) */
 };
 
@@ -141,7 +144,8 @@ struct config_error {
     char text[512];
 };
 
-/* Parses and checks `path` (and its secrets file) for node `node_name`. On success returns 0 and a new
+/* Parses and checks `path` (and its secrets file) for node `node_name` (NULL: for none in particular;
+ * such a configuration is only good for checks). On success returns 0 and a new
  * configuration in *config. On failure returns -EINVAL (content), -errno (file) and fills `error`;
  * *config is untouched. Control thread, or halunctl. */
 int config_load(const char *path, const char *node_name, struct config **config,
