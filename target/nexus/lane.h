@@ -28,7 +28,11 @@ struct group_lane {
     uint8_t state;              /* enum alua_state of this node's ports, for TEST UNIT READY */
     uint32_t running;           /* admitted media tasks of all LUs of the group on this reactor */
     struct qb_list_head held;   /* tasks that wait for the gate, order of arrival (task.lane_link) */
+    struct qb_list_head drains; /* who waits until nothing of the group runs here (lane.c) */
 };
+
+/* An immutable copy of an LU's registrations, shared by all its lanes (lane_change.c). */
+struct lane_reservation;
 
 /* A range of an LU that one task has for itself (COMPARE AND WRITE, write same with read-back). */
 struct exclusion {
@@ -46,9 +50,13 @@ struct lane {
     bool legacy_reserved;
     struct nexus_identity legacy_holder;
     struct shared_mode mode;
-    struct qb_list_head running; /* admitted tasks (task.lane_link) */
+    struct lane_reservation *reservation; /* NULL: nobody is registered */
+    uint32_t generation;         /* +1 at every drain of this lane; tasks carry it from admission */
+    struct qb_list_head running; /* admitted tasks, order of admission (task.lane_link) */
     struct qb_list_head exclusions;
     struct qb_list_head held_range; /* tasks that wait for an exclusion to end */
+    struct qb_list_head drains;     /* who waits for the tasks of older generations */
+    struct qb_list_head barriers;   /* exclusions that wait for overlapping tasks to end */
 };
 
 /* Admission: may this media task start now? Moves it to TASK_RUNNING (true), or to TASK_HELD (false:
@@ -58,6 +66,9 @@ struct lane {
 bool lane_admit(struct task *task, bool media);
 /* A running task is over (called by task_complete): leaves its lane, wakes who waits for it. */
 void lane_leave(struct task *task);
+/* A running task goes back to being held, to be tried again from its checks on: the owner it was sent to
+ * did not take it, or was lost before it answered. */
+void lane_retry(struct task *task);
 /* A held task is aborted: leaves the lists. */
 void lane_unhold(struct task *task);
 /* Implemented by command/execute.c: a held task may try again, from its checks on. */
@@ -70,8 +81,12 @@ void task_resume(struct task *task);
 void lane_exclusive_begin(struct task *task, void (*granted)(struct task *task));
 void lane_exclusive_end(struct task *task);
 
-/* Is `lba, blocks` of a media command beyond the lease? False: answers that depend on the cluster must
- * not be given now; the caller holds or drops them. Any reactor; one relaxed load and one compare. */
+/* Sets *registered and *holder of a nexus from the lane's own copy of the registrations. */
+void lane_lookup(const struct lane *lane, const struct nexus_identity *nexus, bool *registered,
+                 bool *holder);
+
+/* Does this node hold its lease? False: answers that depend on the cluster must not be given now; the
+ * caller holds or drops them. Any reactor; one relaxed load and one compare. */
 bool lane_lease_valid(const struct reactor *reactor);
 
 #endif

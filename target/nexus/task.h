@@ -21,6 +21,7 @@
 #include "target/command/reason.h"
 #include "target/store/store.h"
 
+struct exclusive;
 struct lane;
 struct lu;
 struct nexus;
@@ -66,6 +67,8 @@ struct task {
     bool aborted;               /* ends as soon as it can; status is not GOOD any more */
     bool silent;                /* complete() sends nothing (aborted by its own nexus, connection lost) */
     bool ua_checked;            /* unit attentions were reported or skipped once */
+    uint8_t unit_attention;     /* enum unit_attention to report, with REASON_UNIT_ATTENTION */
+    uint8_t order;              /* enum task_order: waits for older tasks of its nexus */
     struct qb_list_head nexus_link; /* in nexus->tasks, order of arrival, until complete() */
     struct qb_list_head lane_link;  /* in a list of its lane: running or held */
     struct lane *lane;          /* lane of its LU on this reactor, from lookup on */
@@ -74,7 +77,13 @@ struct task {
     const struct scsi_command *command; /* its row */
     uint64_t lba;               /* decoded by the row's positions; blocks */
     uint64_t blocks;
-    uint64_t held_since_ns;     /* while TASK_HELD */
+    uint64_t held_since_ns;     /* when it was held first; 0 = never */
+    uint32_t generation;        /* of its lane at admission */
+    bool executing;             /* admitted at an executing gate: a drain of the group waits for it */
+    bool wants_range;           /* waits for its exclusive range: touches no medium meanwhile */
+    struct exclusive *exclusive; /* its exclusive range, see lane_exclusive_begin() */
+    bool bounced;               /* forwarded to a node that does not own the group (peer's answer) */
+    uint32_t forward_slot;      /* transport/peer's, while forwarded; 0 = not forwarded */
     struct timer timer;         /* hold limit */
     struct store_io io;         /* the handler's */
     struct iovec iov[LIMIT_SEGMENTS + 1];
@@ -108,5 +117,7 @@ void task_data_ready(struct task *task);
 void task_abort(struct task *task, bool silent);
 /* Ends a task with `reason` (not PENDING); any handler, once. */
 void task_complete(struct task *task, enum scsi_reason reason);
+/* The same for a task whose status, sense and data came from the owner (transport/peer). */
+void task_complete_as_is(struct task *task);
 
 #endif

@@ -1,0 +1,3 @@
+#include "target/base/threads.h"
+
+struct threads threads;

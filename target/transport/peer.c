@@ -1,0 +1,212 @@
+#include "target/transport/peer.h"
+
+#include <errno.h>
+#include <qb/qblog.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "target/base/bytes.h"
+#include "target/base/container.h"
+#include "target/base/threads.h"
+#include "target/transport/peer_private.h"
+
+static struct {
+    const struct config *config;
+    int listener;
+    struct io_op accept_op;
+    struct post start, stop;
+    unsigned next; /* reactor of the next connection */
+    bool accepting, stopping;
+    void (*stopped)(void *context);
+    void *stopped_context;
+    unsigned waiting;
+} peer = {.listener = -1};
+
+const struct config_node *peer_node(unsigned id)
+{
+    for (unsigned i = 0; i < peer.config->node_count; i++)
+        if (peer.config->nodes[i].id == id)
+            return &peer.config->nodes[i];
+    return NULL;
+}
+
+void peer_make_hello(struct peer_frame *frame)
+{
+    uint8_t *body = frame->head + PEER_HEADER;
+
+    peer_frame_init(frame, PEER_HELLO, 0, PEER_HELLO_BODY, 0);
+    put_be32(body + PEER_HELLO_VERSION, PEER_VERSION);
+    put_be32(body + PEER_HELLO_NODE, peer.config->nodes[peer.config->self].id);
+    memcpy(body + PEER_HELLO_CLUSTER, peer.config->cluster_uuid, 16);
+    memcpy(body + PEER_HELLO_CONFIG, peer.config->digest, 32);
+}
+
+const char *peer_check_hello(enum peer_type type, const uint8_t *body, uint32_t length, unsigned node)
+{
+    unsigned from;
+
+    if (type != PEER_HELLO || length != PEER_HELLO_BODY)
+        return "no HELLO frame";
+    if (get_be32(body + PEER_HELLO_VERSION) != PEER_VERSION)
+        return "another version of the peer protocol";
+    if (memcmp(body + PEER_HELLO_CLUSTER, peer.config->cluster_uuid, 16))
+        return "another cluster";
+    if (memcmp(body + PEER_HELLO_CONFIG, peer.config->digest, 32))
+        return "another configuration of nodes, groups or units";
+    from = get_be32(body + PEER_HELLO_NODE);
+    if (!peer_node(from) || from == peer.config->nodes[peer.config->self].id ||
+        (node && from != node))
+        return "an unexpected node";
+    return NULL;
+}
+
+/* ---- accepting ---- */
+
+struct accepted {
+    struct post post;
+    int fd;
+};
+
+static void at_reactor_take(struct post *post)
+{
+    struct accepted *accepted = container_of(post, struct accepted, post);
+
+    peer_server_take(reactor_self(), accepted->fd);
+    free(accepted);
+}
+
+static void arm_accept(void);
+
+static void accepted(struct io_op *op, int32_t res, uint32_t flags)
+{
+    struct accepted *item;
+
+    if (res >= 0) {
+        item = peer.stopping ? NULL : malloc(sizeof *item);
+        if (item) {
+            item->fd = res;
+            item->post.run = at_reactor_take;
+            reactor_post(threads.reactors[peer.next++ % threads.reactor_count], &item->post);
+        } else
+            close(res);
+    }
+    if (flags & IORING_CQE_F_MORE)
+        return;
+    peer.accepting = false;
+    if (!peer.stopping && res != -EBADF)
+        arm_accept();
+}
+
+static void arm_accept(void)
+{
+    peer.accepting = true;
+    peer.accept_op.done = accepted;
+    io_uring_prep_multishot_accept(reactor_sqe(reactor_self(), &peer.accept_op), peer.listener, NULL,
+                                   NULL, SOCK_CLOEXEC);
+}
+
+static void at_reactor_start(struct post *post)
+{
+    arm_accept();
+}
+
+int peer_start(const struct config *config, char *why)
+{
+    const struct config_node *self = &config->nodes[config->self];
+    int one = 1, error;
+
+    peer.config = config;
+    if (!self->peer.length)
+        return 0;
+    peer.listener =
+        socket(self->peer.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (peer.listener < 0 ||
+        setsockopt(peer.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) ||
+        bind(peer.listener, (const struct sockaddr *)&self->peer.address, self->peer.length) ||
+        listen(peer.listener, 128)) {
+        error = -errno;
+        snprintf(why, 256, "peer address %s: %s", self->peer.text, strerror(-error));
+        if (peer.listener >= 0)
+            close(peer.listener);
+        peer.listener = -1;
+        return error;
+    }
+    peer.start.run = at_reactor_start;
+    reactor_post(threads.reactors[0], &peer.start);
+    return 0;
+}
+
+/* ---- cutting links ---- */
+
+struct cut {
+    unsigned node, waiting;
+    const char *why;
+    void (*done)(void *context);
+    void *context;
+    struct cut_part {
+        struct post post;
+        struct cut *cut;
+    } parts[LIMIT_REACTORS];
+};
+
+static void at_control_cut(struct post *post)
+{
+    struct cut *cut = container_of(post, struct cut_part, post)->cut;
+
+    if (--cut->waiting)
+        return;
+    if (cut->done)
+        cut->done(cut->context);
+    free(cut);
+}
+
+static void at_reactor_cut(struct post *post)
+{
+    struct cut *cut = container_of(post, struct cut_part, post)->cut;
+    unsigned reactor = reactor_self()->index;
+
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        if (!cut->node || cut->node == node)
+            peer_client_cut(reactor, node, cut->why);
+    peer_server_cut(cut->node, cut->why);
+    if (!cut->node && reactor == 0 && peer.listener >= 0) {
+        peer.stopping = true;
+        if (peer.accepting)
+            reactor_cancel(reactor_self(), &peer.accept_op);
+        close(peer.listener);
+        peer.listener = -1;
+    }
+    post->run = at_control_cut;
+    control_post(post);
+}
+
+static void cut_links(unsigned node, const char *why, void (*done)(void *context), void *context)
+{
+    struct cut *cut = calloc(1, sizeof *cut);
+
+    if (!cut)
+        abort();
+    cut->node = node;
+    cut->why = why;
+    cut->done = done;
+    cut->context = context;
+    cut->waiting = threads.reactor_count;
+    for (unsigned i = 0; i < threads.reactor_count; i++) {
+        cut->parts[i].cut = cut;
+        cut->parts[i].post.run = at_reactor_cut;
+        reactor_post(threads.reactors[i], &cut->parts[i].post);
+    }
+}
+
+void peer_node_lost(unsigned node)
+{
+    cut_links(node, "the node left the cluster", NULL, NULL);
+}
+
+void peer_stop(void (*done)(void *context), void *context)
+{
+    cut_links(0, "shutting down", done, context);
+}

@@ -1,0 +1,321 @@
+#include "target/transport/peer_link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <qb/qblog.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "target/base/bytes.h"
+#include "target/base/container.h"
+
+enum {
+    PING_NS = 500000000,     /* a link silent for so long is asked */
+    SILENCE_NS = 2000000000, /* and given up after so long; the cluster decides about the node */
+};
+
+static void receive_more(struct peer_link *link);
+static void send_more(struct peer_link *link);
+
+static void frame_sent(struct peer_frame *frame)
+{
+    qb_list_del(&frame->link);
+    frame->queued = false;
+    if (frame->sent)
+        frame->sent(frame);
+}
+
+static void finish_if_idle(struct peer_link *link)
+{
+    if (!link->closing || link->closed || link->receiving || link->sending)
+        return;
+    link->closed = true;
+    while (!qb_list_empty(&link->in_flight))
+        frame_sent(qb_list_first_entry(&link->in_flight, struct peer_frame, link));
+    while (!qb_list_empty(&link->queue))
+        frame_sent(qb_list_first_entry(&link->queue, struct peer_frame, link));
+    reactor_timer_cancel(link->reactor, &link->timer);
+    close(link->fd);
+    link->fd = -1;
+    free(link->buffer);
+    link->buffer = NULL;
+    link->callbacks->closed(link, link->why);
+}
+
+static void finish_later(struct timer *timer)
+{
+    finish_if_idle(container_of(timer, struct peer_link, timer));
+}
+
+void peer_link_close(struct peer_link *link, const char *why)
+{
+    if (link->closing)
+        return;
+    link->closing = true;
+    snprintf(link->why, sizeof link->why, "%s", why);
+    shutdown(link->fd, SHUT_RDWR); /* ends what is in the ring */
+    if (link->receiving)
+        reactor_cancel(link->reactor, &link->receive_op);
+    if (link->sending)
+        reactor_cancel(link->reactor, &link->send_op);
+    link->timer.fire = finish_later;
+    reactor_timer_set(link->reactor, &link->timer, link->reactor->now_ns);
+}
+
+static void silence(struct timer *timer)
+{
+    struct peer_link *link = container_of(timer, struct peer_link, timer);
+    uint64_t now = link->reactor->now_ns;
+
+    if (now - link->last_heard_ns >= SILENCE_NS) {
+        peer_link_close(link, "peer is silent");
+        return;
+    }
+    if (now - link->last_heard_ns >= PING_NS && !link->ping.queued) {
+        peer_frame_init(&link->ping, PEER_PING, 0, 0, 0);
+        peer_link_send(link, &link->ping);
+    }
+    reactor_timer_set(link->reactor, timer, now + PING_NS);
+}
+
+void peer_frame_init(struct peer_frame *frame, enum peer_type type, uint32_t slot,
+                     uint32_t body_length, uint32_t data_length)
+{
+    assert(body_length % 4 == 0 && body_length <= PEER_BODY_MAX);
+    memset(frame->head, 0, PEER_HEADER + body_length);
+    put_be16(frame->head + PEER_H_MAGIC, PEER_MAGIC);
+    frame->head[PEER_H_TYPE] = (uint8_t)type;
+    frame->head[PEER_H_BODY] = (uint8_t)(body_length / 4);
+    put_be32(frame->head + PEER_H_SLOT, slot);
+    put_be32(frame->head + PEER_H_DATA, data_length);
+    frame->head_length = PEER_HEADER + body_length;
+    frame->payload = NULL;
+    frame->payload_length = 0;
+}
+
+void peer_link_send(struct peer_link *link, struct peer_frame *frame)
+{
+    assert(!frame->queued);
+    if (link->closing) {
+        if (frame->sent)
+            frame->sent(frame);
+        return;
+    }
+    frame->queued = true;
+    qb_list_add_tail(&frame->link, &link->queue);
+    if (!link->sending)
+        send_more(link);
+}
+
+static void send_done(struct io_op *op, int32_t res, uint32_t flags)
+{
+    struct peer_link *link = container_of(op, struct peer_link, send_op);
+    size_t left = res > 0 ? (size_t)res : 0;
+    struct msghdr *message = &link->send_message;
+
+    link->sending = false;
+    if (res < 0 && !link->closing)
+        peer_link_close(link, strerror(-res));
+    if (link->closing) {
+        finish_if_idle(link);
+        return;
+    }
+    while (left && message->msg_iovlen) { /* a short send: go on with the rest */
+        struct iovec *iov = message->msg_iov;
+        size_t n = left < iov->iov_len ? left : iov->iov_len;
+        iov->iov_base = (uint8_t *)iov->iov_base + n;
+        iov->iov_len -= n;
+        left -= n;
+        if (!iov->iov_len) {
+            message->msg_iov++;
+            message->msg_iovlen--;
+        }
+    }
+    if (message->msg_iovlen) {
+        struct io_uring_sqe *sqe = reactor_sqe(link->reactor, &link->send_op);
+        io_uring_prep_sendmsg(sqe, link->fd, message, MSG_NOSIGNAL);
+        link->sending = true;
+        return;
+    }
+    while (!qb_list_empty(&link->in_flight))
+        frame_sent(qb_list_first_entry(&link->in_flight, struct peer_frame, link));
+    if (!link->sending)
+        send_more(link);
+}
+
+static void send_more(struct peer_link *link)
+{
+    unsigned used = 0;
+
+    while (!qb_list_empty(&link->queue)) {
+        struct peer_frame *frame = qb_list_first_entry(&link->queue, struct peer_frame, link);
+        unsigned need = 1 + (frame->payload ? frame->payload->count : 0);
+        if (used + need > PEER_SEND_IOV)
+            break;
+        link->send_iov[used].iov_base = frame->head;
+        link->send_iov[used++].iov_len = frame->head_length;
+        if (frame->payload_length)
+            used += payload_slice(frame->payload, 0, frame->payload_length, link->send_iov + used);
+        qb_list_del(&frame->link);
+        qb_list_add_tail(&frame->link, &link->in_flight);
+    }
+    if (!used)
+        return;
+    link->send_message =
+        (struct msghdr){.msg_iov = link->send_iov, .msg_iovlen = used};
+    link->send_op.done = send_done;
+    io_uring_prep_sendmsg(reactor_sqe(link->reactor, &link->send_op), link->fd, &link->send_message,
+                          MSG_NOSIGNAL);
+    link->sending = true;
+}
+
+static void frame_complete(struct peer_link *link)
+{
+    link->in_payload = false;
+    if (link->type == PEER_PING) {
+        if (!link->ping.queued) {
+            peer_frame_init(&link->ping, PEER_PONG, 0, 0, 0);
+            peer_link_send(link, &link->ping);
+        }
+    } else if (link->type != PEER_PONG)
+        link->callbacks->complete(link, link->type, link->slot);
+}
+
+static void take_payload(struct peer_link *link)
+{
+    uint32_t n = link->end - link->begin;
+
+    if (n > link->data_left)
+        n = link->data_left;
+    if (link->target && n)
+        payload_write(link->target, link->data_done, link->buffer + link->begin, n);
+    link->begin += n;
+    link->data_done += n;
+    link->data_left -= n;
+}
+
+/* Takes one header with its body from the buffer. False: more bytes are needed. */
+static bool take_head(struct peer_link *link)
+{
+    const uint8_t *head = link->buffer + link->begin;
+    uint32_t have = link->end - link->begin, need = PEER_HEADER, body, extra = 0;
+
+    if (have < need)
+        return false;
+    body = head[PEER_H_BODY] * 4u;
+    if (get_be16(head + PEER_H_MAGIC) != PEER_MAGIC || get_be32(head + PEER_H_ZERO) ||
+        get_be32(head + PEER_H_DATA) > LIMIT_TRANSFER + LIMIT_SENSE) {
+        peer_link_close(link, "malformed frame header");
+        return false;
+    }
+    need += body;
+    if (have < need)
+        return false;
+    link->type = head[PEER_H_TYPE];
+    link->slot = get_be32(head + PEER_H_SLOT);
+    link->data_left = get_be32(head + PEER_H_DATA);
+    link->data_done = 0;
+    link->target = NULL;
+    /* The sense data of a response is small: it is waited for and handed over with the body. */
+    if (link->type == PEER_RESPONSE && body == PEER_RESPONSE_BODY)
+        extra = head[PEER_HEADER + PEER_RESPONSE_SENSE];
+    if (extra > link->data_left) {
+        peer_link_close(link, "malformed response");
+        return false;
+    }
+    need += extra;
+    if (have < need)
+        return false;
+    link->begin += need;
+    link->data_left -= extra;
+    if (link->type != PEER_PING && link->type != PEER_PONG)
+        link->target = link->callbacks->head(link, link->type, link->slot, head + PEER_HEADER,
+                                             body + extra, link->data_left);
+    link->in_payload = true;
+    return true;
+}
+
+static void receive_done(struct io_op *op, int32_t res, uint32_t flags)
+{
+    struct peer_link *link = container_of(op, struct peer_link, receive_op);
+
+    link->receiving = false;
+    if (!link->closing && res <= 0)
+        peer_link_close(link, res ? strerror(-res) : "closed by peer");
+    if (link->closing) {
+        finish_if_idle(link);
+        return;
+    }
+    link->last_heard_ns = link->reactor->now_ns;
+    if (link->direct) {
+        link->direct = false;
+        link->data_done += (uint32_t)res;
+        link->data_left -= (uint32_t)res;
+    } else
+        link->end += (uint32_t)res;
+    while (!link->closing) {
+        if (link->in_payload) {
+            take_payload(link);
+            if (link->data_left)
+                break;
+            frame_complete(link);
+        } else if (!take_head(link))
+            break;
+    }
+    if (link->closing)
+        finish_if_idle(link);
+    else
+        receive_more(link);
+}
+
+static void receive_more(struct peer_link *link)
+{
+    struct io_uring_sqe *sqe = reactor_sqe(link->reactor, &link->receive_op);
+
+    if (link->begin == link->end)
+        link->begin = link->end = 0;
+    if (link->in_payload && link->target && link->data_left >= PEER_RECEIVE / 8) {
+        /* The rest of a large payload goes where it belongs without a copy. */
+        link->receive_message = (struct msghdr){
+            .msg_iov = link->receive_iov,
+            .msg_iovlen = payload_slice(link->target, link->data_done, link->data_left,
+                                        link->receive_iov),
+        };
+        link->direct = true;
+        io_uring_prep_recvmsg(sqe, link->fd, &link->receive_message, 0);
+    } else {
+        if (link->begin) {
+            memmove(link->buffer, link->buffer + link->begin, link->end - link->begin);
+            link->end -= link->begin;
+            link->begin = 0;
+        }
+        io_uring_prep_recv(sqe, link->fd, link->buffer + link->end, PEER_RECEIVE - link->end, 0);
+    }
+    link->receiving = true;
+}
+
+int peer_link_start(struct peer_link *link, struct reactor *reactor, int fd,
+                    const struct peer_link_callbacks *callbacks)
+{
+    int one = 1;
+
+    memset(link, 0, sizeof *link);
+    link->buffer = malloc(PEER_RECEIVE);
+    if (!link->buffer)
+        return -ENOMEM;
+    link->callbacks = callbacks;
+    link->reactor = reactor;
+    link->fd = fd;
+    qb_list_init(&link->queue);
+    qb_list_init(&link->in_flight);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    link->receive_op.done = receive_done;
+    link->last_heard_ns = reactor->now_ns;
+    link->timer.fire = silence;
+    reactor_timer_set(reactor, &link->timer, reactor->now_ns + PING_NS);
+    receive_more(link);
+    return 0;
+}

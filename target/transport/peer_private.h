@@ -1,0 +1,24 @@
+/* What the files of the peer transport share; nobody else includes it. */
+#ifndef HALUN_TRANSPORT_PEER_PRIVATE_H
+#define HALUN_TRANSPORT_PEER_PRIVATE_H
+
+#include "config/config.h"
+#include "target/transport/peer_link.h"
+
+/* The configuration's node with this id, or NULL. */
+const struct config_node *peer_node(unsigned id);
+/* Fills a HELLO frame of this node. */
+void peer_make_hello(struct peer_frame *frame);
+/* Checks the first frame of a link. `node`: who it must be, 0 = any other node of the configuration.
+ * Returns NULL, or why it is refused. */
+const char *peer_check_hello(enum peer_type type, const uint8_t *body, uint32_t length, unsigned node);
+
+/* Ends the client link of a reactor to a node, if there is one. On that reactor. */
+void peer_client_cut(unsigned reactor, unsigned node, const char *why);
+
+/* A connection was accepted: becomes a link of the calling reactor (closes the socket on failure). */
+void peer_server_take(struct reactor *reactor, int fd);
+/* Ends the links of the calling reactor that come from `node` (0 = all). */
+void peer_server_cut(unsigned node, const char *why);
+
+#endif
