@@ -10,20 +10,21 @@
 #include "target/store/store.h"
 
 struct lu {
-    unsigned index;            /* in the configuration's order (sorted by uuid), the same everywhere */
+    unsigned index; /* in the configuration's order (sorted by uuid), the same everywhere */
     unsigned group_index;
-    struct config_lu config;   /* its own copy */
+    struct config_lu config; /* its own copy */
     uint32_t block_size;
-    _Atomic uint64_t blocks;   /* capacity; changes only through a cluster commit */
-    uint8_t naa[16];           /* NAA 6h designator made from the uuid (device_identify) */
-    char serial[37];           /* unit serial number: the uuid as text */
-    struct store *store;       /* executes media commands where this node owns the group */
+    _Atomic uint64_t blocks;           /* capacity; changes only through a cluster commit */
+    uint8_t naa[16];                   /* NAA 6h designator made from the uuid (device_identify) */
+    char serial[37];                   /* unit serial number: the uuid as text */
+    struct store *store;               /* executes media commands where this node owns the group */
     struct lane lanes[LIMIT_REACTORS]; /* by reactor index */
 };
 
-/* Fills naa and serial from config.uuid. NAA IEEE Registered Extended (SPC-4 7.8.6.6.5): locally
- * assigned OUI-less identifiers do not exist, so the vendor-specific part carries uuid bytes under the
- * company id 0x00504b reserved for nobody; see docs/ARCHITECTURE.md "Identity". Pure. */
+/* Fills naa and serial from config.uuid, the same on every node for ever. The NAA designator is
+ * IEEE Registered Extended (SPC-4 7.8.6.6.5): 6h, a 24-bit company id, 100 bits of the uuid's
+ * SHA-256. The project has no company id of the IEEE, so it uses a locally administered one (bit 1
+ * of its first byte is set), which the IEEE never gives to anybody. Pure. */
 void device_identify(struct lu *lu);
 
 /* The units of this daemon, by index; NULL where none is (yet). Replaced only by the control thread
