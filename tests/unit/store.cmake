@@ -1,0 +1,1 @@
+halun_test(test_store_contract LINK halun_store)
