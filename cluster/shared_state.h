@@ -38,6 +38,8 @@ enum pr_type {
 enum {
     SHARED_MODE_BYTES = 32,     /* changeable mode parameters of an LU, see struct shared_mode */
     SHARED_NO_LU = 0xffffffff,
+    SHARED_NO_GROUP = 0xffffffff,
+    SHARED_PORTS = LIMIT_NODES * LIMIT_PORTALS, /* most target ports that an operation may name */
 };
 
 struct shared_registrant {
@@ -61,7 +63,9 @@ struct shared_lu {
     bool pr_aptpl;          /* activate persist through power loss */
     int32_t pr_holder;      /* index into registrants; -1 = none, or an all-registrants type */
     uint32_t registrant_count;
-    struct shared_registrant *registrants; /* room for LIMIT_REGISTRANTS_LU, pool of the state */
+    /* A run in the state's pool, moved by operations: do not keep the pointer. NULL when empty. */
+    struct shared_registrant *registrants;
+    uint32_t registrant_room; /* private: slots of the run */
     bool legacy_reserved;   /* RESERVE(6)/(10), SPC-2 */
     struct nexus_identity legacy_holder;
     uint32_t legacy_node;   /* node of the holder's nexus: its loss releases */
@@ -85,8 +89,12 @@ struct shared_state {
     struct shared_group *groups; /* in the order of the configuration */
     uint32_t lu_count, group_count;
     uint32_t members;            /* bit (node id): members of the current view, agreed */
-    uint64_t version;            /* +1 at every applied operation or view */
+    uint64_t version;            /* +1 at every operation with reason GOOD, and at every view */
+    uint32_t registrant_total;   /* of all LUs, at most LIMIT_REGISTRANTS */
+    /* Private. Runs grow at the end of one half of the pool; when that is full, they are packed into
+     * the other half. The place of a run is no part of the state. */
     struct shared_registrant *registrant_pool;
+    uint32_t pool_half, pool_used;
 };
 
 enum shared_op_kind {
@@ -110,12 +118,16 @@ enum shared_op_kind {
 /* One operation, before encoding. Which fields count depends on the kind. */
 struct shared_op {
     enum shared_op_kind kind;
-    uint32_t node;      /* node it comes from, or that it is about (GROUP_*, OUTDATE, CURRENT) */
-    uint32_t lu;        /* index, or SHARED_NO_LU */
+    /* Node it comes from, or that it is about (GROUP_*, OUTDATE, CURRENT); must be 1..LIMIT_NODES for
+     * those, RESERVE and NEXUS_LOSS. */
+    uint32_t node;
+    uint32_t lu;        /* index; SHARED_NO_LU with NEXUS_LOSS means every LU */
     uint32_t group;     /* index */
-    struct nexus_identity nexus; /* who asks */
+    /* Who asks. All zero = nobody (an administrator): allowed with LU_RESET, TARGET_RESET,
+     * CLEAR_TASK_SET, MODE_SELECT. */
+    struct nexus_identity nexus;
     /* PR OUT (SPC-4 6.16) */
-    uint8_t action;     /* service action 0..7 */
+    uint8_t action;     /* service action 0..7; with GROUP_*: 1 = by SET TARGET PORT GROUPS */
     uint8_t type;       /* enum pr_type as sent */
     uint8_t scope;      /* 0 = LU_SCOPE */
     uint64_t key;       /* RESERVATION KEY */
@@ -125,9 +137,11 @@ struct shared_op {
     /* TransportIDs: SPEC_I_PT list, or the REGISTER AND MOVE destination; as on the wire */
     const uint8_t *transport_ids;
     uint32_t transport_ids_length;
-    /* all target ports of the cluster, for ALL_TG_PT: from the configuration, sorted */
+    /* All target ports of the cluster, for ALL_TG_PT and to check move_rtpi: from the configuration,
+     * ascending, at most SHARED_PORTS. */
     const uint16_t *ports;
     uint32_t port_count;
+    const uint8_t *ports_wire; /* set by shared_op_decode() instead of ports: big-endian */
     struct shared_mode mode; /* MODE SELECT: the whole new set */
     uint64_t capacity;
 };
@@ -135,9 +149,12 @@ struct shared_op {
 /* What every node must do for its own nexuses and lanes before it acknowledges. Selectors tell which
  * nexuses of the LU: the receiver walks its local nexuses with shared_effect_selects(). */
 enum shared_effect_kind {
-    SHARED_EFFECT_UA = 1,      /* establish `ua` for selected nexuses at `lu` */
+    /* Establish `ua` for selected nexuses at `lu`; with lu == SHARED_NO_LU and a group: at every LU of
+     * the group. UA_COMMANDS_CLEARED: only for those that had a command aborted by this operation. */
+    SHARED_EFFECT_UA = 1,
     SHARED_EFFECT_ABORT,       /* abort the tasks of selected nexuses at `lu`, drain before ack */
-    SHARED_EFFECT_RESERVATION, /* reservation view of `lu` changed: switch lanes; commands that were
+    SHARED_EFFECT_RESERVATION, /* reservation view of `lu` changed (SHARED_NO_LU: of every LU whose
+                                * epoch differs from its lane's): switch lanes; commands that were
                                 * admitted under the old view and would now conflict drain before ack */
     SHARED_EFFECT_MODE,        /* mode parameters of `lu` changed */
     SHARED_EFFECT_CAPACITY,
@@ -151,7 +168,7 @@ enum shared_selector {
     SHARED_ALL,        /* every nexus of the LU */
     SHARED_ALL_BUT,    /* every nexus but `nexus` */
     SHARED_ONLY,       /* `nexus` alone (its rtpi counts) */
-    SHARED_LIST,       /* the identities in effects->identities[first .. first + count) */
+    SHARED_LIST,       /* the identities in effects->identities[first .. first + count), ascending */
 };
 
 struct shared_effect {
@@ -163,13 +180,15 @@ struct shared_effect {
     uint32_t first, count; /* SHARED_LIST */
 };
 
-enum { SHARED_EFFECTS = 32 };
+/* A view may change two things of every group; an operation has no more than six effects. */
+enum { SHARED_EFFECTS = 2 * LIMIT_GROUPS + 8 };
 
 /* Output of one application; memory is the caller's (large: keep one per machine, not on a stack).
- * lu == SHARED_NO_LU in an effect means every LU. */
+ * lu == SHARED_NO_LU in an effect means every LU (of the group, if one is named). Effects are in the
+ * order in which they are to be carried out. */
 struct shared_effects {
     enum scsi_reason reason; /* the answer for the initiator: GOOD, RESERVATION_CONFLICT, ... */
-    uint8_t field_pointer;   /* for INVALID_FIELD_IN_PARAMETERS, byte offset, 0xff = none */
+    uint8_t field_pointer;   /* for INVALID_FIELD_IN_PARAMETERS and _CDB: byte offset, 0xff = none */
     bool changed;            /* false: nothing to switch, nothing to persist */
     uint32_t count;
     struct shared_effect effects[SHARED_EFFECTS];
@@ -177,16 +196,42 @@ struct shared_effects {
     struct nexus_identity identities[LIMIT_REGISTRANTS_LU * 2];
 };
 
-/* A new state for these LUs and groups, nothing reserved, nobody owner. NULL when memory is short. */
+/* A new state for these LUs and groups, nothing reserved, nobody owner, no members, access states
+ * TRANSITIONING. The caller then fills in, equally on all nodes, what the configuration says: uuid, mode
+ * and capacity of the LUs; name, nodes and (replication none) current of the groups. NULL when memory is
+ * short or the counts are above LIMIT_LUS and LIMIT_GROUPS. */
 struct shared_state *shared_state_new(uint32_t lu_count, uint32_t group_count);
 void shared_state_free(struct shared_state *state);
 
-/* Applies one operation. The state is changed only if effects->reason is GOOD (and by OUTDATE/GROUP ops
- * as documented there). Same input, same result, on every node. */
+/* Applies one operation. The state is changed only if effects->reason is GOOD; anything may stand in
+ * `op`, what is invalid is refused. Same input, same result, on every node.
+ *
+ * Reservations follow SPC-4 5.12 and 6.16. Where that leaves a choice, or needs a word:
+ * - PERSISTENT RESERVE OUT while a legacy reservation exists: conflict, whoever asks (SPC-2 5.5.1).
+ * - RESERVE and RELEASE while registrations exist: GOOD without effect for those that have the access the
+ *   command is about (the holder; a registrant under a registrants-only or all-registrants type), else
+ *   conflict (SPC-4 5.12.3). RELEASE by another than the holder of a legacy reservation: GOOD, no effect.
+ * - PRgeneration moves by one for each REGISTER, REGISTER AND IGNORE EXISTING KEY, REGISTER AND MOVE, CLEAR,
+ *   PREEMPT and PREEMPT AND ABORT that ended GOOD, but for the two that "do nothing": unregistering a
+ *   nexus that is not registered (SPC-4 tables 50, 51).
+ * - SPEC_I_PT and ALL_TG_PT: all registrations or none. A nexus named by SPEC_I_PT that is registered already,
+ *   or a TransportID without an ISID: INVALID FIELD IN PARAMETER LIST. ALL_TG_PT with REGISTER: conflict
+ *   when the initiator port is registered at another target port with another key than RESERVATION KEY.
+ * - TYPE and SCOPE of PREEMPT count only when a reservation is preempted.
+ * - A nexus that removes its own registration by PREEMPT gets no unit attention, and PREEMPT AND ABORT
+ *   does not abort its commands.
+ *
+ * MODE_SELECT conflicts like a write, checked again here because reservations may have changed since the
+ * command was admitted. Groups: RELEASE by the owner (GOOD without effect if there is none;
+ * INVALID_FIELD_IN_PARAMETERS if another owns). ACQUIRE: NOT_READY_TRANSITION if another owns or `node` is
+ * no member, INSUFFICIENT_RESOURCES if its data is not current. OUTDATE: INVALID_FIELD_IN_PARAMETERS for
+ * the owner or a node without a copy, INSUFFICIENT_RESOURCES for the last current copy; repeated: GOOD
+ * with its effect once more. CURRENT: INVALID_FIELD_IN_PARAMETERS for a node without a copy. */
 void shared_apply(struct shared_state *state, const struct shared_op *op,
                   struct shared_effects *effects);
 /* The agreed view changed to `members`; the nodes in `lost` (bits) are gone: their nexuses are lost,
- * groups they owned have no owner any more (states TRANSITIONING on the rest, UNAVAILABLE there). */
+ * groups they owned have no owner any more (states TRANSITIONING on the rest, UNAVAILABLE there). A node
+ * in both sets was away and is back. Whoever is not in `members` counts as lost. */
 void shared_members(struct shared_state *state, uint32_t members, uint32_t lost,
                     struct shared_effects *effects);
 
@@ -194,16 +239,22 @@ bool shared_effect_selects(const struct shared_effects *effects, const struct sh
                            const struct nexus_identity *nexus);
 
 /* Encodes an operation for the wire (versioned, documented in docs/cluster.md) / decodes and checks it
- * against the state's counts. Decoded pointers point into `r`'s memory. Returns 0 or -EINVAL. */
+ * against the state's counts. Decoded pointers point into `r`'s memory. Returns 0 or -EINVAL; on
+ * success `r` stands behind the operation. What is encoded must have at most LIMIT_PARAMETER_LIST bytes of
+ * TransportIDs and SHARED_PORTS ports (asserted). */
 void shared_op_encode(const struct shared_op *op, struct writer *w);
 int shared_op_decode(struct shared_op *op, struct reader *r, const struct shared_state *state);
 
 /* The whole state as bytes (snapshot for a joiner, journal). Decoding checks everything against the
- * configured LUs and groups (by uuid and name; unknown ones are refused with -ENOENT). */
+ * configured LUs and groups (by uuid and name; unknown ones are refused with -ENOENT, malformed input
+ * with -EINVAL; the state is untouched then). LUs that are configured but not in the encoding become
+ * unreserved, groups become ownerless with no current copy. Nodes that the configuration gives no copy
+ * (any more) lose their bit in `current`. */
 void shared_state_encode(const struct shared_state *state, struct writer *w);
 int shared_state_decode(struct shared_state *state, struct reader *r);
 /* After a power cut of everything: drops what does not survive (registrations of LUs without APTPL,
- * legacy reservations, owners; access states become TRANSITIONING). */
+ * legacy reservations, owners, members; access states become TRANSITIONING; PRgeneration starts at 0,
+ * SPC-4 6.15.2). */
 void shared_state_cold_start(struct shared_state *state);
 /* A digest over everything that must be equal on all nodes (64-bit, of the encoding). */
 uint64_t shared_state_digest(const struct shared_state *state);
@@ -218,7 +269,8 @@ enum pr_access { /* how a command row behaves under reservations (SPC-4 table 63
 };
 
 /* Pure verdict for a nexus: does a command of class `access` conflict with the LU's reservations?
- * `registered`/`holder` as cached per nexus; `legacy_other`: a legacy reservation held by another. */
+ * `registered`/`holder` as cached per nexus; `legacy_other`: a legacy reservation held by another.
+ * PR_OUT and PR_LEGACY: true only if it is sure without the rest of the state; shared_apply() decides. */
 bool shared_conflicts(uint8_t pr_type, bool registered, bool holder, bool legacy_other,
                       enum pr_access access);
 /* Looks a nexus up: sets *registered and *holder (all-registrants types: every registrant holds). */

@@ -1,0 +1,146 @@
+/* Groups: who owns them, which copies are current, and the access states that follow. Pure. */
+#include <assert.h>
+
+#include "cluster/shared_internal.h"
+
+/* Access states are a function of owner and members: nothing else is ever shown. Returns whether a
+ * state changed. */
+static bool set_states(struct shared_group *group, uint32_t members)
+{
+    bool changed = false;
+
+    for (uint32_t node = 1; node <= LIMIT_NODES; node++) {
+        enum alua_state state = ALUA_UNAVAILABLE;
+
+        if (members & shared_node_bit(node))
+            state = !group->owner          ? ALUA_TRANSITIONING
+                    : group->owner == node ? ALUA_ACTIVE_OPTIMIZED
+                                           : ALUA_ACTIVE_NON_OPTIMIZED;
+        changed = changed || group->states[node] != state;
+        group->states[node] = (uint8_t)state;
+    }
+    return changed;
+}
+
+static void group_effect(struct shared_effects *effects, enum shared_effect_kind kind,
+                         uint32_t group, uint32_t node)
+{
+    struct shared_effect *effect = shared_effect_add(effects, kind, SHARED_NO_LU);
+
+    effect->group = group;
+    effect->node = node;
+}
+
+/* Access states of a group that has an owner have changed: everybody asks for them again. */
+static void tell_states(struct shared_effects *effects, uint32_t group)
+{
+    shared_effect_ua(effects, UA_ACCESS_STATE_CHANGED, SHARED_NO_LU, NULL)->group = group;
+}
+
+void shared_group_release(struct shared_state *state, const struct shared_op *op,
+                          struct shared_effects *effects)
+{
+    struct shared_group *group = &state->groups[op->group];
+
+    if (!group->owner)
+        return;
+    if (group->owner != op->node) {
+        shared_refuse(effects, REASON_INVALID_FIELD_IN_PARAMETERS, UINT32_MAX);
+        return;
+    }
+    group->owner = 0;
+    group->explicit_transition = op->action == 1;
+    group->epoch++;
+    set_states(group, state->members);
+    /* No unit attention: it comes with the new owner, when there is an answer to the question. */
+    group_effect(effects, SHARED_EFFECT_GROUP, op->group, op->node);
+    group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
+}
+
+void shared_group_acquire(struct shared_state *state, const struct shared_op *op,
+                          struct shared_effects *effects)
+{
+    struct shared_group *group = &state->groups[op->group];
+
+    if (group->owner == op->node)
+        return;
+    if (group->owner || !(state->members & shared_node_bit(op->node))) {
+        shared_refuse(effects, REASON_NOT_READY_TRANSITION, UINT32_MAX);
+        return;
+    }
+    if (!(group->current & shared_node_bit(op->node))) {
+        shared_refuse(effects, REASON_INSUFFICIENT_RESOURCES, UINT32_MAX);
+        return;
+    }
+    group->owner = op->node;
+    group->explicit_transition = op->action == 1;
+    group->epoch++;
+    set_states(group, state->members);
+    group_effect(effects, SHARED_EFFECT_GROUP, op->group, op->node);
+    tell_states(effects, op->group);
+    group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
+}
+
+void shared_group_outdate(struct shared_state *state, const struct shared_op *op,
+                          struct shared_effects *effects)
+{
+    struct shared_group *group = &state->groups[op->group];
+    uint32_t bit = shared_node_bit(op->node);
+
+    if (group->owner == op->node || !(group->nodes & bit)) {
+        shared_refuse(effects, REASON_INVALID_FIELD_IN_PARAMETERS, UINT32_MAX);
+        return;
+    }
+    if (group->current == bit) {
+        shared_refuse(effects, REASON_INSUFFICIENT_RESOURCES, UINT32_MAX);
+        return;
+    }
+    if (group->current & bit) {
+        group->current &= ~bit;
+        group->epoch++;
+    }
+    /* Again if asked again: the asker relies on the mark being durable on that node, which may have
+     * been away the first time. */
+    group_effect(effects, SHARED_EFFECT_OUTDATE, op->group, op->node);
+    group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
+}
+
+void shared_group_current(struct shared_state *state, const struct shared_op *op,
+                          struct shared_effects *effects)
+{
+    struct shared_group *group = &state->groups[op->group];
+    uint32_t bit = shared_node_bit(op->node);
+
+    if (!(group->nodes & bit)) {
+        shared_refuse(effects, REASON_INVALID_FIELD_IN_PARAMETERS, UINT32_MAX);
+        return;
+    }
+    if (group->current & bit)
+        return;
+    group->current |= bit;
+    group->epoch++;
+    group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
+}
+
+void shared_group_members(struct shared_state *state, uint32_t gone, struct shared_effects *effects)
+{
+    bool orphaned = false;
+
+    for (uint32_t i = 0; i < state->group_count; i++) {
+        struct shared_group *group = &state->groups[i];
+        bool lost = group->owner && gone & shared_node_bit(group->owner);
+
+        if (lost)
+            group->owner = 0;
+        if (!set_states(group, state->members) && !lost)
+            continue;
+        group->explicit_transition = false;
+        group->epoch++;
+        group_effect(effects, SHARED_EFFECT_GROUP, i, 0);
+        if (group->owner)
+            tell_states(effects, i);
+        orphaned = orphaned || lost;
+    }
+    if (orphaned)
+        shared_effect_add(effects, SHARED_EFFECT_PERSIST, SHARED_NO_LU);
+}
