@@ -23,6 +23,10 @@ enum command_flags {
     COMMAND_IN_STANDBY = 16, /* allowed in standby and unavailable states (SPC-4 5.15.2.4) */
     COMMAND_ANY_STATE = 32,  /* allowed while transitioning as well: answered from memory */
     COMMAND_BLOCKS = 64,     /* count is in logical blocks: data length = count * block size */
+    COMMAND_LEASE = 128,     /* answers from agreed state: not answered without the lease (COMMAND_MEDIA
+                              * implies it) */
+    COMMAND_LEGACY_CONFLICT = 256, /* conflicts with RESERVE(6)/(10) of another nexus even if `access`
+                                    * lets it pass persistent reservations (SPC-2 table 10) */
 };
 
 /* Where a number stands in a CDB: `offset` bytes from the start, `size` bytes big-endian; size 0: none. */
@@ -35,7 +39,8 @@ struct scsi_command {
     uint8_t opcode;
     uint16_t service_action;     /* COMMAND_NO_ACTION, or the service action (CDB byte 1 bits 4-0) */
     uint8_t length;              /* CDB bytes */
-    uint8_t usage[LIMIT_CDB];    /* CDB usage data (SPC-4 6.35): bits that may be set; [0] = opcode */
+    uint8_t usage[LIMIT_CDB];    /* CDB usage data (SPC-4 6.35): bits that may be set; [0] = opcode. The
+                                  * bits of a service action are not looked at: it was matched before */
     enum command_data data;
     uint32_t flags;              /* enum command_flags */
     enum pr_access access;       /* behaviour under reservations */

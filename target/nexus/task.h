@@ -42,7 +42,8 @@ struct task_transport {
     const char *name;
     /* Fills task->data_out (allocated by the command layer, `length` bytes; never more than the
      * initiator said it would send), then calls task_data_ready(). If the data cannot come (connection
-     * lost) it calls task_abort(task, true) instead. */
+     * lost) it calls task_abort(task, true) instead. complete() may come first (the task was aborted):
+     * then the transport forgets what it waited for. */
     void (*receive_data)(struct task *task, uint32_t length);
     /* The task is finished: send data_in (its first data_in_length bytes) and status unless
      * task->silent, then release the task's payloads and its memory. */
@@ -117,7 +118,8 @@ void task_data_ready(struct task *task);
 void task_abort(struct task *task, bool silent);
 /* Ends a task with `reason` (not PENDING); any handler, once. */
 void task_complete(struct task *task, enum scsi_reason reason);
-/* The same for a task whose status, sense and data came from the owner (transport/peer). */
+/* The same for a task whose status, sense and data came from the owner (transport/peer): status, sense,
+ * sense_length, data_in, data_in_length and data_wanted are set. A lost lease still has the last word. */
 void task_complete_as_is(struct task *task);
 
 #endif

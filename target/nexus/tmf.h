@@ -3,10 +3,12 @@
 #ifndef HALUN_NEXUS_TMF_H
 #define HALUN_NEXUS_TMF_H
 
+#include <qb/qblist.h>
 #include <stdint.h>
 
 #include "target/base/mailbox.h"
 
+struct lu;
 struct nexus;
 struct reactor;
 
@@ -36,11 +38,20 @@ struct tmf {
     /* Called once on the nexus's reactor. */
     void (*done)(struct tmf *tmf, enum tmf_response response);
     /* private */
+    struct lu *lu;            /* of `lun`; NULL for target resets */
+    struct qb_list_head link; /* in nexus->tmfs while it waits for tasks to end */
     struct post post;
     void *context;
 };
 
-/* Executes a TMF; the transport has delivered all commands that came before it. */
+/* Executes a TMF; the transport has delivered all commands that came before it. A task to abort that is
+ * unknown here gives TMF_NO_TASK; one that has just ended gives TMF_COMPLETE, as initiators expect. May
+ * call done() before it returns. The nexus must not be removed before done(). */
 void tmf_execute(struct tmf *tmf);
+/* A task of `nexus` ended: answers the TMFs that waited for it. Called by the command layer. */
+void tmf_task_ended(struct nexus *nexus);
+/* Bytes 0 and 1 of REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36), made from the rows. */
+void tmf_report(uint8_t supported[2]);
+const char *tmf_name(enum tmf_function function);
 
 #endif

@@ -1,0 +1,278 @@
+/* The life of a task between its transport and its handler; see target/nexus/task.h.
+ *
+ *   task_execute -> checks -> [data phase] -> task_data_ready -> checks -> task set -> lane_admit -> run
+ *                      ^                                                       |           |
+ *                      +------------------- task_resume (held) ---------------+-----------+
+ */
+#include <assert.h>
+
+#include "target/command/checks.h"
+#include "target/command/command.h"
+#include "target/command/control_calls.h"
+#include "target/command/task_answer.h"
+#include "target/command/task_set.h"
+#include "target/device/device.h"
+#include "target/nexus/lane.h"
+#include "target/nexus/nexus.h"
+#include "target/nexus/tmf.h"
+#include "target/transport/peer.h"
+
+enum { STATUS_GOOD = 0x00 };
+
+/* Bytes to fetch from the initiator: what the CDB asks for, as far as it will be sent; of a write only
+ * whole blocks (RFC 7143 11.4.5.2: the rest is residual overflow). */
+static uint32_t data_to_fetch(const struct task *task)
+{
+    uint32_t length = task->data_wanted;
+
+    if (task->command->data != DATA_OUT && task->command->data != DATA_BOTH)
+        return 0;
+    if (length > task->expected_out) {
+        length = task->expected_out;
+        if (task->command->flags & COMMAND_BLOCKS)
+            length -= length % task->lu->block_size;
+    }
+    return length;
+}
+
+/* A write whose initiator sends less than the CDB says: writes what came. Commands whose data is not
+ * just their blocks (WRITE SAME, COMPARE AND WRITE) cannot be cut. */
+static bool cut_to_data(struct task *task, enum scsi_reason *reason)
+{
+    uint32_t block_size;
+
+    if (task->command->data != DATA_OUT || !(task->command->flags & COMMAND_BLOCKS) ||
+        task->data_out.length >= task->data_wanted)
+        return false;
+    block_size = task->lu->block_size;
+    if (task->blocks * block_size != task->data_wanted) {
+        *reason = REASON_DATA_PHASE_ERROR;
+        return true;
+    }
+    task->blocks = task->data_out.length / block_size;
+    *reason = REASON_GOOD;
+    return !task->blocks;
+}
+
+static bool needs_lease(const struct task *task)
+{
+    return task->command && task->command->flags & (COMMAND_MEDIA | COMMAND_LEASE);
+}
+
+static void run(struct task *task)
+{
+    enum scsi_reason reason;
+
+    if (task->command->flags & COMMAND_MEDIA && task->lane->group->gate == GATE_FORWARD) {
+        peer_forward(task, task->lane->group->owner);
+        return;
+    }
+    if (cut_to_data(task, &reason)) {
+        task_complete(task, reason);
+        return;
+    }
+    reason = task->command->run(task);
+    if (reason != REASON_PENDING)
+        task_complete(task, reason);
+}
+
+static void start(struct task *task)
+{
+    if (!task_set_may_start(task)) {
+        task_set_wait(task);
+        return;
+    }
+    if (!task->lu) {
+        task->state = TASK_RUNNING;
+        run(task);
+        return;
+    }
+    if (lane_admit(task, task->command->flags & COMMAND_MEDIA))
+        run(task);
+}
+
+static void proceed(struct task *task)
+{
+    enum scsi_reason reason = command_check(task);
+    uint32_t fetch;
+
+    if (reason != REASON_GOOD) {
+        task_complete(task, reason);
+        return;
+    }
+    fetch = data_to_fetch(task);
+    if (fetch && !task->data_out.count) {
+        if (payload_alloc(task->reactor->payloads, &task->data_out, fetch)) {
+            task_complete(task, REASON_TASK_SET_FULL);
+            return;
+        }
+        task->state = TASK_DATA_OUT;
+        task->transport->receive_data(task, fetch);
+        return;
+    }
+    start(task);
+}
+
+void task_execute(struct task *task)
+{
+    assert(task->state == TASK_NEW);
+    qb_list_init(&task->lane_link);
+    task->nexus->commands++;
+    task_set_join(task);
+    proceed(task);
+}
+
+void task_data_ready(struct task *task)
+{
+    assert(task->state == TASK_DATA_OUT);
+    task->state = TASK_NEW;
+    proceed(task);
+}
+
+void task_resume(struct task *task)
+{
+    assert(task->state == TASK_HELD || task->state == TASK_NEW);
+    task->state = TASK_NEW;
+    if (task->aborted)
+        task_complete(task, REASON_TASK_ABORTED);
+    else
+        proceed(task);
+}
+
+void task_abort(struct task *task, bool silent)
+{
+    if (task->state == TASK_DONE)
+        return;
+    task->aborted = true;
+    task->silent |= silent;
+    switch (task->state) {
+    case TASK_DATA_OUT:
+        task_complete(task, REASON_TASK_ABORTED);
+        break;
+    case TASK_HELD:
+        if (task->order != ORDER_FREE) {
+            if (!task_set_unwait(task))
+                break; /* a post is under way, it ends the task */
+        } else {
+            lane_unhold(task);
+        }
+        task_complete(task, REASON_TASK_ABORTED);
+        break;
+    case TASK_RUNNING:
+        /* Its handler completes it when nothing touches the medium any more. */
+        if (task->forward_slot)
+            peer_abort(task);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Residuals of a failed command count from what was really moved. */
+static void settle_data(struct task *task)
+{
+    if (task->status == STATUS_GOOD)
+        return;
+    task->data_in_length = 0;
+    task->data_wanted =
+        task->command && task->command->data == DATA_OUT ? (uint32_t)task->data_out.length : 0;
+}
+
+static void finish(struct task *task)
+{
+    struct nexus *nexus = task->nexus;
+    bool tmfs_wait = nexus->tmfs.next && !qb_list_empty(&nexus->tmfs);
+    uint32_t in = task->data_in_length < task->expected_in ? task->data_in_length
+                                                           : task->expected_in;
+
+    if (task->state == TASK_RUNNING && task->lane)
+        lane_leave(task);
+    task->state = TASK_DONE;
+    nexus->bytes_in += task->data_out.length;
+    nexus->bytes_out += in;
+    nexus->finished_tags[nexus->finished_count++ % NEXUS_FINISHED_TAGS] = task->tag;
+    task_set_leave(task);
+    task->transport->complete(task);
+    /* The task is gone; its nexus stays while a TMF of it is unanswered. */
+    if (tmfs_wait)
+        tmf_task_ended(nexus);
+}
+
+void task_complete(struct task *task, enum scsi_reason reason)
+{
+    assert(reason != REASON_PENDING && task->state != TASK_DONE);
+    if (task->aborted)
+        reason = REASON_TASK_ABORTED;
+    else if (needs_lease(task) && !lane_lease_valid(task->reactor))
+        reason = REASON_NOT_READY_TRANSITION;
+    sense_for_task(task, reason);
+    settle_data(task);
+    finish(task);
+}
+
+void task_complete_as_is(struct task *task)
+{
+    assert(task->state == TASK_RUNNING);
+    if (task->aborted || !lane_lease_valid(task->reactor)) {
+        task_complete(task, REASON_NOT_READY_TRANSITION);
+        return;
+    }
+    finish(task);
+}
+
+enum scsi_reason task_data_in(struct task *task, uint32_t length)
+{
+    assert(!task->data_in.count);
+    if (length > LIMIT_TRANSFER || payload_alloc(task->reactor->payloads, &task->data_in, length))
+        return REASON_TASK_SET_FULL;
+    payload_zero(&task->data_in, 0, length);
+    task->data_in_length = length;
+    return REASON_GOOD;
+}
+
+enum scsi_reason task_answer(struct task *task, const void *data, uint32_t length,
+                             uint32_t allocation)
+{
+    if (length > allocation)
+        length = allocation;
+    if (task->data_in.count) { /* allocated before, for a thread that may not */
+        if (length > task->data_in.length)
+            length = (uint32_t)task->data_in.length;
+    } else if (length && (length > LIMIT_TRANSFER ||
+                          payload_alloc(task->reactor->payloads, &task->data_in, length))) {
+        return REASON_TASK_SET_FULL;
+    }
+    if (length)
+        payload_write(&task->data_in, 0, data, length);
+    task->data_in_length = length;
+    task->data_wanted = length;
+    return REASON_GOOD;
+}
+
+enum scsi_reason task_answer_later(struct task *task, uint32_t allocation,
+                                   void (*fill)(struct task *task, const struct shared_state *state,
+                                                const struct config *config))
+{
+    uint32_t length = allocation < TASK_ANSWER_LATER_MAX ? allocation : TASK_ANSWER_LATER_MAX;
+    enum scsi_reason reason;
+
+    if (!length) {
+        task->data_wanted = 0;
+        return REASON_GOOD;
+    }
+    reason = task_data_in(task, length);
+    if (reason != REASON_GOOD)
+        return reason;
+    task_read_state(task, fill);
+    return REASON_PENDING;
+}
+
+const uint8_t *task_parameters(const struct task *task, uint32_t *length)
+{
+    static const uint8_t nothing[1];
+
+    static_assert(LIMIT_PARAMETER_LIST <= SEGMENT_LARGE, "a parameter list is one piece of memory");
+    assert(task->data_out.count <= 1);
+    *length = (uint32_t)task->data_out.length;
+    return task->data_out.count ? task->data_out.iov[0].iov_base : nothing;
+}
