@@ -21,8 +21,8 @@ struct md_file {
     int fd;                        /* caller's; I/O is 4 KiB aligned, so O_DIRECT is fine */
     struct metadata_layout layout;
     struct superblock superblock;  /* as on disk */
-    struct dirty_map map;          /* over memory of this structure; covers effective_sectors, or
-                                    * layout.data_sectors when that is 0 */
+    struct dirty_map map;          /* over memory of this structure; covers effective_sectors, or when that
+                                    * is 0 (never attached) layout.data_sectors, then with all bits set */
     bool was_clean;                /* the last user detached cleanly */
     bool crashed_primary;          /* PRIMARY or CRASHED_PRIMARY was set */
     bool log_applied;              /* the log's extents were set in the map */
@@ -50,8 +50,8 @@ int md_file_create(int fd, const struct md_create *create, char *why);
 /* Is there a v08 superblock? 0 yes, -ENODATA no, other -errno. */
 int md_file_probe(int fd, enum metadata_placement placement, uint64_t device_bytes, char *why);
 
-/* Reads and checks everything into `file` (see above). `data_bytes` for external only. The map may be
- * reported larger later: `effective_sectors` is what it covers. Returns 0 or -errno and why. */
+/* Reads and checks everything into `file` (see above). `data_bytes` for external only. Returns 0 or -errno
+ * and why; on failure nothing is left allocated. */
 int md_file_load(struct md_file *file, int fd, enum metadata_placement placement,
                  uint64_t device_bytes, uint64_t data_bytes, char *why);
 

@@ -40,7 +40,7 @@ struct metadata_layout {
     uint64_t superblock;
     uint64_t al;               /* al_blocks x MD_BLOCK bytes */
     uint64_t bitmap;
-    uint64_t bitmap_bytes;     /* room; the map of the data may use less */
+    uint64_t bitmap_bytes;     /* what the largest map may use; that of the exported data may be less */
     uint64_t data_sectors;     /* largest size that can be exported */
     /* as they stand in the superblock */
     int32_t al_offset, bm_offset; /* sectors, relative to the superblock */
@@ -51,7 +51,7 @@ struct metadata_layout {
 uint64_t metadata_superblock_offset(enum metadata_placement placement, uint64_t device_bytes);
 
 /* Computes a layout. `device_bytes` is the size of the device that holds the metadata; `data_bytes` that
- * of the data device (external only; ignored for internal). al_stripes and al_stripe_blocks both 0 mean
+ * of the data device (external only; 0 = unknown, then only the room limits; ignored for internal). al_stripes and al_stripe_blocks both 0 mean
  * the default. Returns 0, or -EINVAL and a sentence in why[MD_WHY] (too small, too large, bad log). */
 int metadata_layout(struct metadata_layout *layout, enum metadata_placement placement,
                     uint64_t device_bytes, uint64_t data_bytes, uint32_t al_stripes,
@@ -108,9 +108,10 @@ void superblock_create(struct superblock *sb, const struct metadata_layout *layo
  * (drbdmeta's dstate is this with fencing_dont_care false.) */
 enum replica_disk metadata_disk_state(uint32_t flags, bool fencing_dont_care);
 
-/* The flags for a state, `old` giving what is sticky (FULL_SYNC, CRASHED_PRIMARY until both disks are
- * UpToDate, AL_DISABLED, PEER_OUTDATED while the peer's disk is unknown is NOT kept: pdsk says it). To be
- * called at every state change while attached; AL_CLEAN is never in the result. */
+/* The flags for a state; `old` gives what is sticky: FULL_SYNC, AL_DISABLED, CRASHED_PRIMARY until both
+ * disks are UpToDate, CONSISTENT and WAS_UP_TO_DATE while the own disk is below Inconsistent (attaching,
+ * negotiating, failed). To be called at every state change while attached; AL_CLEAN is never in the
+ * result. */
 uint32_t metadata_flags(uint32_t old, const struct wire_state *state);
 
 /* True when this node was Primary when it stopped without a clean detach: then the activity log has to be
