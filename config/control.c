@@ -110,10 +110,9 @@ static void send_frame(struct control_client *client, int id, const char *text, 
         .id = id, .size = (int32_t)(sizeof header + length), .error = 0};
     struct iovec parts[] = {{&header, sizeof header}, {(void *)text, length}};
 
-    /* There is room: one reply for one request, and none is longer than the ring. A client that broke
-     * that rule is let go. */
-    if (qb_ipcs_response_sendv(client->connection, parts, length ? 2 : 1) < 0)
-        qb_ipcs_disconnect(client->connection);
+    /* There is room: one reply for one request, and none is longer than the ring. A client that asks
+     * without reading gets nothing. (Not disconnected: libqb goes on with the connection after us.) */
+    (void)qb_ipcs_response_sendv(client->connection, parts, length ? 2 : 1);
 }
 
 static void send_part(struct control_client *client)
@@ -138,12 +137,10 @@ static void answer(struct control_client *client, json_t *reply)
     free(client->reply);
     client->reply = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
     json_decref(reply);
-    if (!client->reply) { /* out of memory, or text that is not UTF-8 */
-        client->reply = strdup("{\"error\":{\"code\":1,\"text\":\"reply cannot be written\"}}");
-        if (!client->reply) {
-            qb_ipcs_disconnect(client->connection);
-            return;
-        }
+    if (!client->reply) { /* out of memory, or a handler's text was not UTF-8 */
+        static const char failed[] = "{\"error\":{\"code\":1,\"text\":\"reply cannot be written\"}}";
+        send_frame(client, CONTROL_LAST, failed, sizeof failed - 1);
+        return;
     }
     client->length = strlen(client->reply);
     client->sent = 0;
@@ -298,16 +295,14 @@ static int32_t process(qb_ipcs_connection_t *connection, void *data, size_t size
     json_t *request;
 
     /* the ring is shared with the client: length and text are taken once, and not trusted */
-    if (size < sizeof *header || size > CONTROL_MESSAGE) {
-        qb_ipcs_disconnect(connection);
-        return 0;
-    }
     if (header->id == CONTROL_MORE && client->reply) {
         send_part(client);
         return 0;
     }
-    if (header->id != CONTROL_CALL || client->call) {
-        qb_ipcs_disconnect(connection);
+    if (size < sizeof *header || size > CONTROL_MESSAGE || header->id != CONTROL_CALL ||
+        client->call) {
+        static const char broken[] = "{\"error\":{\"code\":2,\"text\":\"broken frame\"}}";
+        send_frame(client, CONTROL_LAST, broken, sizeof broken - 1);
         return 0;
     }
     request = json_loadb((const char *)data + sizeof *header, size - sizeof *header,

@@ -212,7 +212,7 @@ static int scan(struct parser *parser, char *text, size_t length)
         return 0;
     if (!parser->error->text[0])
         snprintf(parser->error->text, sizeof parser->error->text,
-                 "%s:%d: cannot be understood: expected blocks, and comments that end",
+                 "%s:%d: cannot be understood: expected strings and comments that end",
                  parser->name, parser->root->line);
     return -EINVAL;
 }
