@@ -33,8 +33,6 @@ static struct {
     const struct config *config[LIMIT_REACTORS]; /* each reactor's own pointer */
     struct qb_list_head registered;               /* control */
     unsigned count;
-    void (*emptied)(void *context);
-    void *emptied_context;
 } table;
 
 void (*nexus_lost)(const struct nexus_identity *identity);
@@ -169,11 +167,6 @@ static void at_control_remove(struct post *post)
     }
     registration->remove.run = at_reactor_gone;
     reactor_post(registration->nexus->reactor, &registration->remove);
-    if (!table.count && table.emptied) {
-        void (*emptied)(void *) = table.emptied;
-        table.emptied = NULL;
-        emptied(table.emptied_context);
-    }
 }
 
 /* ---- the calls ---- */
@@ -265,20 +258,6 @@ void nexus_table_each(void (*each)(const struct nexus_info *info, void *context)
 unsigned nexus_table_count(void)
 {
     return table.count;
-}
-
-void nexus_table_drop_all(const char *why, void (*done)(void *context), void *context)
-{
-    struct nexus_registration *registration;
-
-    if (!table.count) {
-        done(context);
-        return;
-    }
-    table.emptied = done;
-    table.emptied_context = context;
-    qb_list_for_each_entry(registration, &table.registered, link)
-        drop(registration, why);
 }
 
 /* ---- reload ---- */

@@ -39,7 +39,5 @@ extern void (*nexus_lost)(const struct nexus_identity *identity);
 void nexus_table_reload(const struct config *config, void (*done)(void *context), void *context);
 /* The configuration that nexus_add() uses. Before the reactors run. */
 void nexus_table_config(const struct config *config);
-/* Drops every session; `done` on the control thread when the registry is empty. */
-void nexus_table_drop_all(const char *why, void (*done)(void *context), void *context);
 
 #endif

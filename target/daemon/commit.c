@@ -1,0 +1,227 @@
+/* How the engine's reactors reach the cluster: target/command/control_calls.h. */
+#include <qb/qblog.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "target/base/container.h"
+#include "target/base/threads.h"
+#include "target/command/command.h"
+#include "target/command/control_calls.h"
+#include "target/daemon/daemon.h"
+#include "target/device/device.h"
+#include "target/nexus/nexus.h"
+#include "target/nexus/nexus_table.h"
+#include "target/nexus/tmf.h"
+
+static struct {
+    struct daemon *daemon;
+    uint16_t ports[LIMIT_NODES * LIMIT_PORTALS]; /* of the cluster, sorted: ALL_TG_PT */
+    uint32_t port_count;
+} commits;
+
+/* One decision asked for by a task, a task management function or a lost nexus. */
+struct commit {
+    struct cluster_request request;
+    struct post post;
+    struct task *task;
+    struct tmf *tmf;
+    enum scsi_reason reason;
+    uint8_t field_pointer;
+    uint8_t bytes[];
+};
+
+static struct commit *commit_new(const struct shared_op *op, const void *bytes, uint32_t length)
+{
+    struct commit *commit = calloc(1, sizeof *commit + length);
+
+    if (!commit)
+        return NULL;
+    commit->request.op = *op;
+    if (length)
+        memcpy(commit->bytes, bytes, length);
+    commit->request.op.transport_ids = length ? commit->bytes : NULL;
+    commit->request.op.transport_ids_length = length;
+    return commit;
+}
+
+static void submit(struct commit *commit)
+{
+    commit->request.op.node = commits.daemon->self;
+    commit->request.op.ports = commits.ports;
+    commit->request.op.port_count = commits.port_count;
+    cluster_submit(commits.daemon->cluster, &commit->request);
+}
+
+static void at_control_submit(struct post *post)
+{
+    submit(container_of(post, struct commit, post));
+}
+
+/* ---- tasks ---- */
+
+static void at_reactor_task(struct post *post)
+{
+    struct commit *commit = container_of(post, struct commit, post);
+    enum scsi_reason reason = commit->reason;
+
+    if (reason == REASON_INVALID_FIELD_IN_PARAMETERS && commit->field_pointer != 0xff)
+        reason = field_in_parameters(commit->task, commit->field_pointer, -1);
+    task_complete(commit->task, reason);
+    free(commit);
+}
+
+static void task_answered(struct cluster_request *request, enum scsi_reason reason,
+                          uint8_t field_pointer)
+{
+    struct commit *commit = container_of(request, struct commit, request);
+
+    commit->reason = reason;
+    commit->field_pointer = field_pointer;
+    commit->post.run = at_reactor_task;
+    reactor_post(commit->task->reactor, &commit->post);
+}
+
+void task_commit(struct task *task, const struct shared_op *op, const void *bytes, uint32_t length)
+{
+    struct commit *commit = commit_new(op, bytes, length);
+
+    if (!commit) {
+        task_complete(task, REASON_INSUFFICIENT_RESOURCES);
+        return;
+    }
+    commit->task = task;
+    commit->request.answer = task_answered;
+    commit->post.run = at_control_submit;
+    control_post(&commit->post);
+}
+
+/* ---- task management ---- */
+
+static void at_reactor_tmf(struct post *post)
+{
+    struct commit *commit = container_of(post, struct commit, post);
+    struct tmf *tmf = commit->tmf;
+    enum scsi_reason reason = commit->reason;
+
+    free(commit);
+    tmf->done(tmf, reason == REASON_GOOD ? TMF_COMPLETE : TMF_REJECTED);
+}
+
+static void tmf_answered(struct cluster_request *request, enum scsi_reason reason, uint8_t field_pointer)
+{
+    struct commit *commit = container_of(request, struct commit, request);
+
+    commit->reason = reason;
+    commit->post.run = at_reactor_tmf;
+    reactor_post(commit->tmf->nexus->reactor, &commit->post);
+}
+
+void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
+{
+    struct shared_op op = {
+        .kind = kind,
+        .lu = tmf->lu ? tmf->lu->index : SHARED_NO_LU,
+        .group = tmf->lu ? tmf->lu->group_index : SHARED_NO_LU,
+        .nexus = tmf->nexus->identity,
+    };
+    struct commit *commit = commit_new(&op, NULL, 0);
+
+    if (!commit) {
+        tmf->done(tmf, TMF_REJECTED);
+        return;
+    }
+    commit->tmf = tmf;
+    commit->request.answer = tmf_answered;
+    commit->post.run = at_control_submit;
+    control_post(&commit->post);
+}
+
+/* ---- lost nexuses ---- */
+
+static void loss_answered(struct cluster_request *request, enum scsi_reason reason,
+                          uint8_t field_pointer)
+{
+    struct commit *commit = container_of(request, struct commit, request);
+
+    /* Not decided in time: the reservation would stay for ever, so it is asked again. */
+    if (reason != REASON_GOOD && !commits.daemon->stopping) {
+        submit(commit);
+        return;
+    }
+    free(commit);
+}
+
+static void lost(const struct nexus_identity *identity)
+{
+    const struct shared_state *state = cluster_state(commits.daemon->cluster);
+    struct shared_op op = {.kind = SHARED_OP_NEXUS_LOSS, .lu = SHARED_NO_LU, .nexus = *identity};
+    bool holds = false;
+
+    for (uint32_t i = 0; i < state->lu_count && !holds; i++)
+        holds = state->lus[i].legacy_reserved &&
+                identity_equal(&state->lus[i].legacy_holder, identity);
+    if (holds) {
+        struct commit *commit = commit_new(&op, NULL, 0);
+        if (!commit)
+            abort();
+        commit->request.answer = loss_answered;
+        submit(commit);
+    }
+}
+
+/* ---- reading ---- */
+
+struct reading {
+    struct post post;
+    struct task *task;
+    void (*fill)(struct task *task, const struct shared_state *state, const struct config *config);
+};
+
+static void at_reactor_read(struct post *post)
+{
+    struct reading *reading = container_of(post, struct reading, post);
+    struct task *task = reading->task;
+
+    free(reading);
+    task_complete(task, REASON_GOOD);
+}
+
+static void at_control_read(struct post *post)
+{
+    struct reading *reading = container_of(post, struct reading, post);
+
+    reading->fill(reading->task, cluster_state(commits.daemon->cluster), commits.daemon->config);
+    reading->post.run = at_reactor_read;
+    reactor_post(reading->task->reactor, &reading->post);
+}
+
+void task_read_state(struct task *task,
+                     void (*fill)(struct task *task, const struct shared_state *state,
+                                  const struct config *config))
+{
+    struct reading *reading = malloc(sizeof *reading);
+
+    if (!reading) {
+        task_complete(task, REASON_INSUFFICIENT_RESOURCES);
+        return;
+    }
+    reading->task = task;
+    reading->fill = fill;
+    reading->post.run = at_control_read;
+    control_post(&reading->post);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+void commits_init(struct daemon *daemon)
+{
+    commits.daemon = daemon;
+    for (unsigned n = 0; n < daemon->config->node_count; n++)
+        for (unsigned p = 0; p < daemon->config->nodes[n].portal_count; p++)
+            commits.ports[commits.port_count++] = daemon->config->nodes[n].portals[p].rtpi;
+    qsort(commits.ports, commits.port_count, sizeof commits.ports[0], by_number);
+    nexus_lost = lost;
+}

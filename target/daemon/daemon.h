@@ -1,0 +1,89 @@
+/* The daemon joins the sides: it alone knows the engine, the cluster, the replicas and the control socket.
+ * Everything here runs on the control thread unless said otherwise. */
+#ifndef HALUN_DAEMON_DAEMON_H
+#define HALUN_DAEMON_DAEMON_H
+
+#include <qb/qbloop.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cluster/driver.h"
+#include "config/config.h"
+#include "replication/replica.h"
+
+struct iscsi_server;
+
+/* Ends a request of the control socket or of the daemon itself. `why` is "" with error 0. */
+typedef void group_done(void *context, int error, const char *why);
+
+enum group_wish { GROUP_REST, GROUP_PROMOTING, GROUP_DEMOTING, GROUP_INITIALIZING };
+
+/* A group on this node: its replica and what this node is doing with it (groups.c). */
+struct group {
+    unsigned index;
+    struct replica *replica;  /* NULL: replication none */
+    enum group_wish wish;
+    bool busy;                /* an answer of the replica or the cluster is awaited */
+    bool primary;             /* the replica is Primary (always for replication none) */
+    bool skip_sync, force;    /* of an initialization */
+    uint64_t deadline_ns;
+    group_done *done;
+    void *done_context;
+    struct cluster_request request;       /* of the wish */
+    struct cluster_request outdate;       /* of the peer's copy */
+    struct cluster_request current[2];    /* copies that became current */
+    unsigned outdate_node;
+    bool outdate_wanted, outdate_busy;
+    qb_loop_timer_handle retry;
+};
+
+struct daemon {
+    const char *config_path, *node_name;
+    struct config *config;
+    unsigned self; /* node id */
+    qb_loop_t *loop;
+    struct cluster_driver *cluster;
+    struct cluster_view view;
+    struct iscsi_server *iscsi;
+    struct group groups[LIMIT_GROUPS];
+    bool iscsi_open;    /* logins are let in */
+    bool stopping;
+    int exit_status;
+    uint64_t started_ns;
+};
+extern struct daemon halund;
+
+/* units.c: opens stores and replicas of every LU, fills device_lus and lanes. Returns 0 or -errno with a
+ * sentence in `why` (512 bytes). */
+int units_open(struct daemon *daemon, char *why);
+/* Closes every replica and store; `done` when nothing is open any more. No task may run. */
+void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon));
+
+/* groups.c */
+extern const struct cluster_callbacks groups_cluster_callbacks;
+extern const struct replica_callbacks groups_replica_callbacks;
+void groups_init(struct daemon *daemon);
+/* Makes this node the owner of a group (Pacemaker's promote): waits, up to timeout_ms, until the cluster
+ * serves and nobody owns the group, makes the replica Primary, commits. */
+void group_promote(struct group *group, unsigned timeout_ms, group_done *done, void *context);
+/* Gives a group up: holds and drains everywhere, makes the replica Secondary. Done at once when this node
+ * does not own it. */
+void group_demote(struct group *group, unsigned timeout_ms, group_done *done, void *context);
+/* First start of a group: makes this node's copy (and with skip_sync the connected peer's, which must be
+ * equal) current. */
+void group_init(struct group *group, bool skip_sync, bool force, unsigned timeout_ms, group_done *done,
+                void *context);
+struct group *group_find(struct daemon *daemon, const char *name);
+
+/* commit.c: control_calls.h; remembers the daemon. */
+void commits_init(struct daemon *daemon);
+
+/* handlers.c: the requests of the control socket. Returns 0 or -errno with a sentence in `why` (256). */
+int handlers_start(struct daemon *daemon, char *why);
+void handlers_set_readers(bool readers);
+void handlers_stop(void);
+
+/* stop.c: leaves in order: groups given up, sessions ended, replicas detached clean, cluster left. */
+void daemon_stop(struct daemon *daemon, int exit_status);
+
+#endif

@@ -1,0 +1,173 @@
+/* The logical units of this daemon: stores and replicas opened from the configuration. */
+#include <errno.h>
+#include <qb/qblog.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "target/base/threads.h"
+#include "target/daemon/daemon.h"
+#include "target/device/device.h"
+#include "target/nexus/lane_change.h"
+#include "target/store/store.h"
+
+/* "%n" in a path stands for the node's name, so that one file serves all nodes. */
+static int expand_path(const char *path, const char *node, char *out, size_t size)
+{
+    size_t used = 0;
+
+    for (; *path; path++) {
+        const char *piece = path;
+        size_t length = 1;
+        if (path[0] == '%' && path[1] == 'n') {
+            piece = node;
+            length = strlen(node);
+            path++;
+        }
+        if (used + length >= size)
+            return -ENAMETOOLONG;
+        memcpy(out + used, piece, length);
+        used += length;
+    }
+    out[used] = '\0';
+    return 0;
+}
+
+static int open_plain(struct daemon *daemon, const struct config_lu *config, struct store **store,
+                      char *why)
+{
+    char path[512];
+    struct store_options options = {
+        .path = path,
+        .size = config->size,
+        .block_size = config->block_size,
+        .direct = config->direct,
+        .read_only = config->read_only,
+    };
+    int error = expand_path(config->path, daemon->config->nodes[daemon->config->self].name, path,
+                            sizeof path);
+
+    if (error) {
+        snprintf(why, 256, "path %s is too long", config->path);
+        return error;
+    }
+    switch (config->store) {
+    case STORE_KIND_MEMORY:
+        return memory_store_open(&options, store, why);
+    case STORE_KIND_NULL:
+        return null_store_open(&options, store, why);
+    case STORE_KIND_FILE:
+        break;
+    }
+    return file_store_open(&options, store, why);
+}
+
+static int open_unit(struct daemon *daemon, unsigned index, char *why)
+{
+    const struct config_lu *config = &daemon->config->lus[index];
+    struct group *group = &daemon->groups[config->group_index];
+    struct lu *lu = calloc(1, sizeof *lu);
+    char sentence[256] = "out of memory";
+    int error = -ENOMEM;
+
+    if (!lu)
+        goto failed;
+    lu->index = index;
+    lu->group_index = config->group_index;
+    lu->config = *config;
+    lu->block_size = config->block_size;
+    device_identify(lu);
+    lanes_init_lu(lu, config->group_index);
+    if (group->replica) {
+        lu->store = replica_store(group->replica, config->volume);
+    } else {
+        error = open_plain(daemon, config, &lu->store, sentence);
+        if (error)
+            goto failed;
+    }
+    atomic_init(&lu->blocks, lu->store->size / lu->block_size);
+    device_lus[index] = lu;
+    if (device_lu_count <= index)
+        device_lu_count = index + 1;
+    return 0;
+failed:
+    snprintf(why, 512, "lu \"%s\": %s", config->name, sentence);
+    free(lu);
+    return error;
+}
+
+static int open_group(struct daemon *daemon, unsigned index, char *why)
+{
+    const struct config_group *config = &daemon->config->groups[index];
+    struct replica_options options = {
+        .config = daemon->config,
+        .group = config,
+        .group_index = index,
+        .home = threads.reactors[index % threads.reactor_count],
+        .control = &threads.control,
+        .callbacks = &groups_replica_callbacks,
+    };
+    char sentence[256] = "";
+    bool here = false;
+    int error;
+
+    if (config->replication == REPLICATION_NONE)
+        return 0;
+    for (unsigned i = 0; i < config->node_count; i++)
+        here |= config->nodes[i] == daemon->self;
+    if (!here)
+        return 0;
+    error = replica_open(&options, &daemon->groups[index].replica, sentence);
+    if (error)
+        snprintf(why, 512, "group \"%s\": %s", config->name, sentence);
+    return error;
+}
+
+int units_open(struct daemon *daemon, char *why)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < daemon->config->group_count && !error; i++)
+        error = open_group(daemon, i, why);
+    for (unsigned i = 0; i < daemon->config->lu_count && !error; i++)
+        error = open_unit(daemon, i, why);
+    return error;
+}
+
+static struct {
+    unsigned waiting;
+    void (*done)(struct daemon *daemon);
+} closing;
+
+static void closed(void *context, int error, const char *why)
+{
+    struct daemon *daemon = context;
+
+    if (error)
+        qb_log(LOG_ERR, "a replica did not detach cleanly: %s", why);
+    if (--closing.waiting)
+        return;
+    for (unsigned i = 0; i < device_lu_count; i++) {
+        struct lu *lu = device_lus[i];
+        if (lu && daemon->config->groups[lu->group_index].replication == REPLICATION_NONE)
+            store_close(lu->store);
+        free(lu);
+        device_lus[i] = NULL;
+    }
+    closing.done(daemon);
+}
+
+void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon))
+{
+    closing.done = done;
+    closing.waiting = 1;
+    for (unsigned i = 0; i < daemon->config->group_count; i++) {
+        struct replica *replica = daemon->groups[i].replica;
+        if (replica) {
+            daemon->groups[i].replica = NULL;
+            closing.waiting++;
+            replica_close(replica, closed, daemon);
+        }
+    }
+    closed(daemon, 0, "");
+}
