@@ -231,9 +231,10 @@ static enum scsi_reason prepare(struct rig *rig, const void *out, size_t out_len
         reason = row->decode(task, &length);
     if (reason != REASON_GOOD)
         return reason;
-    if (row->lba.size && (task->lba > rig->lu->blocks || task->blocks > rig->lu->blocks - task->lba))
+    if (row->lba.size &&
+        (task->lba > rig->lu->blocks || task->blocks > rig->lu->blocks - task->lba))
         return REASON_LBA_OUT_OF_RANGE;
-    if (length > LIMIT_TRANSFER)
+    if (row->flags & COMMAND_MEDIA && length > LIMIT_TRANSFER)
         return REASON_INVALID_FIELD_IN_CDB;
     task->data_wanted = (uint32_t)length;
     if (row->data == DATA_OUT) {

@@ -23,12 +23,12 @@ struct rig {
     struct store *memory; /* what keeps the blocks */
     struct store spy;     /* what the unit sees */
     struct task task;
-    struct payload hold;  /* memory a test took from the pool */
+    struct payload hold; /* memory a test took from the pool */
 
     /* What the spy saw since rig_forget(). */
-    unsigned submitted;    /* operations, all kinds */
+    unsigned submitted; /* operations, all kinds */
     unsigned operations[STORE_UNMAP + 1];
-    unsigned with_fua;     /* of them, with STORE_FUA */
+    unsigned with_fua; /* of them, with STORE_FUA */
     /* What it does: operation number (from 0) to fail, and to mark the task aborted at. */
     unsigned fail_at, abort_at;
     int fail_error;
@@ -36,8 +36,8 @@ struct rig {
     /* How the last command ended. */
     bool completed;
     unsigned exclusive_begun, exclusive_ended;
-    bool stray;            /* its CDB did not pass the mask */
-    uint8_t *in;           /* data-in, data_in_length bytes */
+    bool stray;  /* its CDB did not pass the mask */
+    uint8_t *in; /* data-in, data_in_length bytes */
     size_t in_length;
     bool abort_before_grant;
 };
@@ -48,8 +48,8 @@ void rig_free(struct rig *rig);
 /* Forgets what the spy saw and what it was told to do. */
 void rig_forget(struct rig *rig);
 
-/* Runs one CDB to its end: mask, decoding, hook, range and limit checks as the command layer makes them,
- * then the handler. `out`/`out_length`: what the initiator sends; `expected_in`: its room. */
+/* Runs one CDB to its end: mask, decoding, hook, range and limit checks as the command layer makes
+ * them, then the handler. `out`/`out_length`: what the initiator sends; `expected_in`: its room. */
 enum scsi_reason rig_run(struct rig *rig, const uint8_t *cdb, const void *out, size_t out_length,
                          uint32_t expected_in);
 /* The same for a CDB with LBA and count where `opcode`'s row has them; byte 1 is `flags`. */

@@ -1,5 +1,6 @@
-/* What is particular to the file store: opening, refusals, short operations, lost flushes, fallbacks.
- * A short or failing operation is made by changing its entry in the ring before the kernel sees it.
+/* What is particular to the file store: opening, refusals, short operations, lost flushes,
+ * fallbacks. A short or failing operation is made by changing its entry in the ring before the
+ * kernel sees it.
  *
  * Not covered: block devices (tests/unit needs no devices), devices with 4 KiB sectors. */
 #include <setjmp.h>
@@ -80,8 +81,8 @@ static void finished(struct store_io *io, int error)
     f->error = error;
 }
 
-static void begin(struct fixture *f, enum store_operation operation, unsigned flags, uint64_t offset,
-                  uint64_t length, const struct iovec *iov, unsigned iov_count)
+static void begin(struct fixture *f, enum store_operation operation, unsigned flags,
+                  uint64_t offset, uint64_t length, const struct iovec *iov, unsigned iov_count)
 {
     f->finished = 0;
     f->io.operation = operation;

@@ -1,7 +1,7 @@
 /* The contract of target/store/store.h, run over every store that stands on nothing else.
  *
- * Not covered: what survives a power cut (needs a machine that is cut off), block devices (need one), and
- * file systems other than the one under the temporary directory. */
+ * Not covered: what survives a power cut (needs a machine that is cut off), block devices (need
+ * one), and file systems other than the one under the temporary directory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,11 @@ struct kind {
 
 static const struct kind kinds[] = {
     {.name = "file", .open = file_store_open, .file = true, .block_size = 512},
-    {.name = "direct file", .open = file_store_open, .file = true, .direct = true, .block_size = 4096},
+    {.name = "direct file",
+     .open = file_store_open,
+     .file = true,
+     .direct = true,
+     .block_size = 4096},
     {.name = "memory", .open = memory_store_open, .block_size = 512},
     {.name = "null", .open = null_store_open, .forgets = true, .block_size = 4096},
 };
@@ -194,8 +198,8 @@ static void read_when_written_then_same_data_for_all_sizes(void **state)
         assert_int_equal(payload_alloc(f->pool, &in, length), 0);
         fill(&out, i);
         fill(&in, i + 1);
-        assert_int_equal(run(f, STORE_WRITE, i % 2 ? STORE_FUA : 0, offset, length, out.iov, out.count),
-                         0);
+        assert_int_equal(
+            run(f, STORE_WRITE, i % 2 ? STORE_FUA : 0, offset, length, out.iov, out.count), 0);
         assert_int_equal(run(f, STORE_READ, 0, offset, length, in.iov, in.count), 0);
         assert_true(f->kind->forgets ? zero(&in) : same(&in, &out));
         payload_free(f->pool, &out);
@@ -340,7 +344,10 @@ static void open_when_options_are_wrong_then_says_why(void **state)
     assert_null(store);
 }
 
-#define CASE(test) {#test, test, setup, teardown, NULL}
+#define CASE(test)                                                                                 \
+    {                                                                                              \
+#test, test, setup, teardown, NULL                                                         \
+    }
 
 int main(void)
 {

@@ -1,0 +1,1 @@
+halun_fuzz(fuzz_unmap_list LINK halun_device)
