@@ -93,8 +93,10 @@ static void stop_reactors(void)
         posts[i].run = at_reactor_stop;
         reactor_post(threads.reactors[i], &posts[i]);
     }
-    for (unsigned i = 0; i < threads.reactor_count; i++) {
+    /* They post to each other until the last one has stopped. */
+    for (unsigned i = 0; i < threads.reactor_count; i++)
         pthread_join(reactor_threads[i], NULL);
+    for (unsigned i = 0; i < threads.reactor_count; i++) {
         payload_pool_free(threads.reactors[i]->payloads);
         reactor_done(threads.reactors[i]);
         free(threads.reactors[i]);

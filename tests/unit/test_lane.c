@@ -174,12 +174,15 @@ static int tear_down(void **state)
     for (unsigned i = 0; i < REACTORS; i++) {
         posts[i].run = stop_reactor;
         reactor_post(threads.reactors[i], &posts[i]);
+    }
+    for (unsigned i = 0; i < REACTORS; i++)
         pthread_join(thread[i], NULL);
+    control_post(&stop);
+    pthread_join(control_thread, NULL);
+    for (unsigned i = 0; i < REACTORS; i++) {
         reactor_done(threads.reactors[i]);
         free(threads.reactors[i]);
     }
-    control_post(&stop);
-    pthread_join(control_thread, NULL);
     mailbox_done(&threads.control);
     return 0;
 }
