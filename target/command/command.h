@@ -54,9 +54,9 @@ struct scsi_command {
      * (READ(6): 0 blocks means 256; WRITE SAME: one block of data; VERIFY: data only with BYTCHK), and
      * for refusals that should cost no data phase. Called with the mask passed and lba, blocks and lu
      * set, before capacity and limits are checked; *length holds the bytes the CDB would move by the
-     * rule of COMMAND_BLOCKS. May change task->blocks and *length (the latter is what LIMIT_TRANSFER
-     * is checked against and what becomes data_wanted; 0: no data phase). Called again at every later
-     * check. Returns GOOD, or why the CDB is refused. */
+     * rule of COMMAND_BLOCKS (0 with DATA_NONE). May change task->blocks and *length (the latter is what
+     * LIMIT_TRANSFER is checked against and what becomes data_wanted; 0: no data phase). Called again at
+     * every later check. Returns GOOD, or why the CDB is refused. */
     enum scsi_reason (*decode)(struct task *task, uint64_t *length);
 };
 

@@ -279,7 +279,6 @@ static const struct scsi_command rows[] = {
         .lba = {2, 4},
         .count = {7, 2},
         .run = disk_synchronize_cache,
-        .decode = disk_decode_no_data,
     },
     {
         .name = "SYNCHRONIZE CACHE(16)",
@@ -293,7 +292,6 @@ static const struct scsi_command rows[] = {
         .lba = {2, 8},
         .count = {10, 4},
         .run = disk_synchronize_cache,
-        .decode = disk_decode_no_data,
     },
     {
         .name = "PRE-FETCH(10)",
@@ -307,7 +305,6 @@ static const struct scsi_command rows[] = {
         .lba = {2, 4},
         .count = {7, 2},
         .run = disk_pre_fetch,
-        .decode = disk_decode_no_data,
     },
     {
         .name = "PRE-FETCH(16)",
@@ -321,7 +318,6 @@ static const struct scsi_command rows[] = {
         .lba = {2, 8},
         .count = {10, 4},
         .run = disk_pre_fetch,
-        .decode = disk_decode_no_data,
     },
     /* START=1 is never a conflict (SBC-3 table 13), and START=0 stops nothing here. */
     {

@@ -31,7 +31,6 @@ enum scsi_reason disk_compare_and_write(struct task *task);
 enum scsi_reason disk_orwrite(struct task *task);
 
 /* disk_cache.c */
-enum scsi_reason disk_decode_no_data(struct task *task, uint64_t *length);
 enum scsi_reason disk_synchronize_cache(struct task *task);
 enum scsi_reason disk_pre_fetch(struct task *task);
 enum scsi_reason disk_start_stop_unit(struct task *task);

@@ -8,13 +8,6 @@ enum {
     NO_FLUSH = 0x04,
 };
 
-/* The count is in blocks, but nothing is moved and no transfer limit counts. */
-enum scsi_reason disk_decode_no_data(struct task *task, uint64_t *length)
-{
-    *length = 0;
-    return REASON_GOOD;
-}
-
 static enum scsi_reason flush(struct task *task)
 {
     enum scsi_reason reason = disk_ready(task);

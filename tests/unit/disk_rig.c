@@ -227,6 +227,8 @@ static enum scsi_reason prepare(struct rig *rig, const void *out, size_t out_len
         task->blocks = length;
         length *= rig->lu->block_size;
     }
+    if (row->data == DATA_NONE)
+        length = 0;
     if (row->decode)
         reason = row->decode(task, &length);
     if (reason != REASON_GOOD)
