@@ -1,1 +1,5 @@
+halun_test(test_identity LINK halun_shared)
+halun_test(test_unit_attention LINK halun_shared)
+halun_test(test_shared_group LINK halun_shared)
 halun_test(test_shared_pr SOURCES test_shared_pr.c pr_model.c LINK halun_shared)
+halun_test(test_shared_state LINK halun_shared)

@@ -1,0 +1,257 @@
+/* Groups and views: owners, access states, current copies, what a lost node takes with it. Not
+ * covered: who asks for these operations and when. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "cluster/shared_state.h"
+
+enum { AO = ALUA_ACTIVE_OPTIMIZED, ANO = ALUA_ACTIVE_NON_OPTIMIZED };
+enum { UNAV = ALUA_UNAVAILABLE, TRANS = ALUA_TRANSITIONING };
+
+static struct shared_effects effects;
+
+static uint32_t bits(unsigned a, unsigned b, unsigned c)
+{
+    return (1u << a | 1u << b | 1u << c) & ~1u;
+}
+
+static int setup(void **context)
+{
+    struct shared_state *state = shared_state_new(2, LIMIT_GROUPS);
+
+    if (!state)
+        return -1;
+    for (unsigned i = 0; i < LIMIT_GROUPS; i++)
+        state->groups[i].nodes = bits(1, 2, 0);
+    shared_members(state, bits(1, 2, 3), 0, &effects);
+    *context = state;
+    return 0;
+}
+
+static int teardown(void **context)
+{
+    shared_state_free(*context);
+    return 0;
+}
+
+static enum scsi_reason apply(struct shared_state *state, enum shared_op_kind kind, uint32_t node,
+                              uint32_t group)
+{
+    struct shared_op op = {.kind = kind, .node = node, .group = group, .lu = SHARED_NO_LU};
+
+    shared_apply(state, &op, &effects);
+    return effects.reason;
+}
+
+static void states_are(const struct shared_group *group, int one, int two, int three, int four)
+{
+    assert_int_equal(group->states[1], one);
+    assert_int_equal(group->states[2], two);
+    assert_int_equal(group->states[3], three);
+    assert_int_equal(group->states[4], four);
+}
+
+static void effects_are(const enum shared_effect_kind *kinds, uint32_t count, uint32_t group)
+{
+    assert_int_equal(effects.count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(effects.effects[i].kind, kinds[i]);
+        assert_int_equal(effects.effects[i].group, group);
+        assert_int_equal(effects.effects[i].lu, SHARED_NO_LU);
+        assert_int_equal(effects.effects[i].selector, SHARED_ALL);
+        if (kinds[i] == SHARED_EFFECT_UA)
+            assert_int_equal(effects.effects[i].ua, UA_ACCESS_STATE_CHANGED);
+    }
+}
+
+static void new_when_too_many_then_null(void **context)
+{
+    assert_null(shared_state_new(LIMIT_LUS + 1, 0));
+    assert_null(shared_state_new(0, LIMIT_GROUPS + 1));
+    shared_state_free(NULL);
+}
+
+static void acquire_when_not_current_then_refused(void **context)
+{
+    struct shared_state *state = *context;
+    uint64_t digest = shared_state_digest(state);
+
+    states_are(&state->groups[0], TRANS, TRANS, TRANS, UNAV);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0), REASON_INSUFFICIENT_RESOURCES);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 4, 0), REASON_NOT_READY_TRANSITION);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 0, 0),
+                     REASON_INVALID_FIELD_IN_PARAMETERS);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, LIMIT_NODES + 1, 0),
+                     REASON_INVALID_FIELD_IN_PARAMETERS);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, LIMIT_GROUPS),
+                     REASON_INVALID_FIELD_IN_PARAMETERS);
+    assert_false(effects.changed);
+    assert_int_equal(shared_state_digest(state), digest);
+}
+
+static void switchover_when_released_and_acquired_then_states_follow(void **context)
+{
+    static const enum shared_effect_kind release[] = {SHARED_EFFECT_GROUP, SHARED_EFFECT_PERSIST};
+    static const enum shared_effect_kind acquire[] = {SHARED_EFFECT_GROUP, SHARED_EFFECT_UA,
+                                                      SHARED_EFFECT_PERSIST};
+    struct shared_state *state = *context;
+    struct shared_group *group = &state->groups[5];
+
+    assert_int_equal(apply(state, SHARED_OP_CURRENT, 1, 5), REASON_GOOD);
+    assert_int_equal(apply(state, SHARED_OP_CURRENT, 2, 5), REASON_GOOD);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 5), REASON_GOOD);
+    effects_are(acquire, 3, 5);
+    states_are(group, AO, ANO, ANO, UNAV);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 5), REASON_GOOD);
+    assert_false(effects.changed);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 2, 5), REASON_NOT_READY_TRANSITION);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 2, 5),
+                     REASON_INVALID_FIELD_IN_PARAMETERS);
+    uint32_t epoch = group->epoch;
+    assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 5), REASON_GOOD);
+    effects_are(release, 2, 5);
+    states_are(group, TRANS, TRANS, TRANS, UNAV);
+    assert_int_equal(group->owner, 0);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 5), REASON_GOOD);
+    assert_false(effects.changed);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 2, 5), REASON_GOOD);
+    effects_are(acquire, 3, 5);
+    states_are(group, ANO, AO, ANO, UNAV);
+    assert_int_equal(group->epoch, epoch + 2);
+    assert_false(group->explicit_transition);
+}
+
+static void acquire_when_by_set_target_port_groups_then_explicit(void **context)
+{
+    struct shared_state *state = *context;
+    struct shared_op op = {.kind = SHARED_OP_GROUP_ACQUIRE, .node = 1, .action = 1};
+
+    apply(state, SHARED_OP_CURRENT, 1, 0);
+    shared_apply(state, &op, &effects);
+    assert_true(state->groups[0].explicit_transition);
+}
+
+static void outdate_when_allowed_then_current_shrinks(void **context)
+{
+    static const enum shared_effect_kind outdate[] = {SHARED_EFFECT_OUTDATE, SHARED_EFFECT_PERSIST};
+    struct shared_state *state = *context;
+    struct shared_group *group = &state->groups[0];
+
+    apply(state, SHARED_OP_CURRENT, 1, 0);
+    assert_int_equal(effects.effects[0].kind, SHARED_EFFECT_PERSIST);
+    assert_int_equal(apply(state, SHARED_OP_OUTDATE, 1, 0), REASON_INSUFFICIENT_RESOURCES);
+    apply(state, SHARED_OP_CURRENT, 2, 0);
+    apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0);
+    assert_int_equal(apply(state, SHARED_OP_OUTDATE, 1, 0), REASON_INVALID_FIELD_IN_PARAMETERS);
+    assert_int_equal(apply(state, SHARED_OP_OUTDATE, 3, 0), REASON_INVALID_FIELD_IN_PARAMETERS);
+    for (int twice = 0; twice < 2; twice++) {
+        assert_int_equal(apply(state, SHARED_OP_OUTDATE, 2, 0), REASON_GOOD);
+        effects_are(outdate, 2, 0);
+        assert_int_equal(effects.effects[0].node, 2);
+        assert_int_equal(group->current, 1u << 1);
+    }
+    assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 0), REASON_GOOD);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 2, 0), REASON_INSUFFICIENT_RESOURCES);
+    assert_int_equal(apply(state, SHARED_OP_CURRENT, 2, 0), REASON_GOOD);
+    assert_int_equal(apply(state, SHARED_OP_CURRENT, 2, 0), REASON_GOOD);
+    assert_false(effects.changed);
+    assert_int_equal(apply(state, SHARED_OP_CURRENT, 3, 0), REASON_INVALID_FIELD_IN_PARAMETERS);
+}
+
+static void members_when_owner_lost_then_no_owner_and_no_attention(void **context)
+{
+    static const enum shared_effect_kind lost[] = {SHARED_EFFECT_GROUP};
+    struct shared_state *state = *context;
+
+    apply(state, SHARED_OP_CURRENT, 1, 0);
+    apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0);
+    shared_members(state, bits(2, 3, 0), bits(1, 0, 0), &effects);
+    states_are(&state->groups[0], UNAV, TRANS, TRANS, UNAV);
+    assert_int_equal(state->groups[0].owner, 0);
+    assert_int_equal(state->groups[0].current, 1u << 1); /* its data did not become older */
+    assert_int_equal(effects.effects[0].kind, lost[0]);
+    for (uint32_t i = 0; i < effects.count; i++)
+        assert_int_not_equal(effects.effects[i].kind, SHARED_EFFECT_UA);
+    assert_int_equal(effects.effects[effects.count - 1].kind, SHARED_EFFECT_PERSIST);
+}
+
+static void members_when_another_lost_or_back_then_attention(void **context)
+{
+    struct shared_state *state = *context;
+    struct shared_group *group = &state->groups[0];
+    unsigned attentions = 0;
+
+    apply(state, SHARED_OP_CURRENT, 1, 0);
+    apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0);
+    shared_members(state, bits(1, 3, 0), bits(2, 0, 0), &effects);
+    states_are(group, AO, UNAV, ANO, UNAV);
+    for (uint32_t i = 0; i < effects.count; i++)
+        if (effects.effects[i].kind == SHARED_EFFECT_UA) {
+            attentions++;
+            assert_int_equal(effects.effects[i].group, 0);
+        }
+    assert_int_equal(attentions, 1);
+    shared_members(state, bits(1, 2, 3), 0, &effects);
+    states_are(group, AO, ANO, ANO, UNAV);
+    uint32_t epoch = group->epoch;
+    shared_members(state, bits(1, 2, 3), 0, &effects);
+    assert_false(effects.changed);
+    assert_int_equal(group->epoch, epoch);
+    /* Away and back in one view: its ownership is gone all the same. */
+    shared_members(state, bits(1, 2, 3), bits(1, 0, 0), &effects);
+    assert_int_equal(group->owner, 0);
+    states_are(group, TRANS, TRANS, TRANS, UNAV);
+}
+
+static void members_when_every_group_changes_then_effects_fit(void **context)
+{
+    struct shared_state *state = *context;
+    unsigned attentions = 0;
+
+    for (unsigned i = 0; i < LIMIT_GROUPS; i++) {
+        apply(state, SHARED_OP_CURRENT, 1 + i % 2, i);
+        assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1 + i % 2, i), REASON_GOOD);
+    }
+    shared_members(state, 0xffffffff, 0, &effects); /* bits that are no node are dropped */
+    assert_int_equal(state->members, 0x1fe);
+    for (uint32_t i = 0; i < effects.count; i++)
+        attentions += effects.effects[i].kind == SHARED_EFFECT_UA;
+    assert_int_equal(attentions, LIMIT_GROUPS);
+    shared_members(state, bits(2, 0, 0), 0, &effects);
+    assert_int_equal(state->groups[0].owner, 0);
+    assert_int_equal(state->groups[1].owner, 2);
+}
+
+static void cold_start_when_owned_then_only_current_stays(void **context)
+{
+    struct shared_state *state = *context;
+
+    apply(state, SHARED_OP_CURRENT, 2, 0);
+    apply(state, SHARED_OP_GROUP_ACQUIRE, 2, 0);
+    shared_state_cold_start(state);
+    assert_int_equal(state->members, 0);
+    assert_int_equal(state->groups[0].owner, 0);
+    assert_int_equal(state->groups[0].current, 1u << 2);
+    states_are(&state->groups[0], TRANS, TRANS, TRANS, TRANS);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(new_when_too_many_then_null),
+        CASE(acquire_when_not_current_then_refused),
+        CASE(switchover_when_released_and_acquired_then_states_follow),
+        CASE(acquire_when_by_set_target_port_groups_then_explicit),
+        CASE(outdate_when_allowed_then_current_shrinks),
+        CASE(members_when_owner_lost_then_no_owner_and_no_attention),
+        CASE(members_when_another_lost_or_back_then_attention),
+        CASE(members_when_every_group_changes_then_effects_fit),
+        CASE(cold_start_when_owned_then_only_current_stays),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
