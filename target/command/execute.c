@@ -54,16 +54,25 @@ static bool cut_to_data(struct task *task, enum scsi_reason *reason)
     return !task->blocks;
 }
 
-static bool needs_lease(const struct task *task)
+/* Without the lease this node may be out of date, so it must not say what the agreed state or the medium
+ * says. A malformed command is malformed everywhere, and a unit attention that was taken must go out. */
+static bool needs_lease(const struct task *task, enum scsi_reason reason)
 {
-    return task->command && task->command->flags & (COMMAND_MEDIA | COMMAND_LEASE);
+    return task->command && task->command->flags & (COMMAND_MEDIA | COMMAND_LEASE) &&
+           (reason == REASON_GOOD || reason == REASON_MISCOMPARE ||
+            reason == REASON_RESERVATION_CONFLICT);
+}
+
+static bool is_media(const struct task *task)
+{
+    return task->command->flags & COMMAND_MEDIA;
 }
 
 static void run(struct task *task)
 {
     enum scsi_reason reason;
 
-    if (task->command->flags & COMMAND_MEDIA && task->lane->group->gate == GATE_FORWARD) {
+    if (is_media(task) && task->lane->group->gate == GATE_FORWARD) {
         peer_forward(task, task->lane->group->owner);
         return;
     }
@@ -82,13 +91,13 @@ static void start(struct task *task)
         task_set_wait(task);
         return;
     }
-    if (!task->lu) {
+    /* Only what touches the medium enters its lane: a drain waits for all in there, and a RESERVE that
+     * waits for its own commit must not be waited for by that commit's drain. */
+    if (!is_media(task))
         task->state = TASK_RUNNING;
-        run(task);
+    else if (!lane_admit(task, true))
         return;
-    }
-    if (lane_admit(task, task->command->flags & COMMAND_MEDIA))
-        run(task);
+    run(task);
 }
 
 static void proceed(struct task *task)
@@ -185,7 +194,7 @@ static void finish(struct task *task)
     uint32_t in = task->data_in_length < task->expected_in ? task->data_in_length
                                                            : task->expected_in;
 
-    if (task->state == TASK_RUNNING && task->lane)
+    if (task->state == TASK_RUNNING && is_media(task))
         lane_leave(task);
     task->state = TASK_DONE;
     nexus->bytes_in += task->data_out.length;
@@ -203,7 +212,7 @@ void task_complete(struct task *task, enum scsi_reason reason)
     assert(reason != REASON_PENDING && task->state != TASK_DONE);
     if (task->aborted)
         reason = REASON_TASK_ABORTED;
-    else if (needs_lease(task) && !lane_lease_valid(task->reactor))
+    else if (needs_lease(task, reason) && !lane_lease_valid(task->reactor))
         reason = REASON_NOT_READY_TRANSITION;
     sense_for_task(task, reason);
     settle_data(task);
