@@ -47,6 +47,7 @@ struct daemon {
     struct iscsi_server *iscsi;
     struct group groups[LIMIT_GROUPS];
     bool iscsi_open;    /* logins are let in */
+    bool ready;         /* everything is started */
     bool stopping;
     int exit_status;
     uint64_t started_ns;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
+#include <unistd.h>
 #include <uuid/uuid.h>
 
 #include "target/base/threads.h"
@@ -16,7 +16,9 @@
 #include "target/device/device.h"
 #include "target/nexus/nexus_table.h"
 
-enum { PROMOTE_MS = 50000, DEMOTE_MS = 50000, INIT_MS = 50000 };
+/* How long a request waits for its conditions before the client is told to ask again; short, so that
+ * a request that nobody waits for any more does not stand in the way of the next. */
+enum { PROMOTE_MS = 2000, DEMOTE_MS = 2000, INIT_MS = 2000 };
 
 static struct control *server;
 
@@ -34,9 +36,9 @@ static const char *alua_name(uint8_t state)
 {
     switch (state) {
     case ALUA_ACTIVE_OPTIMIZED:
-        return "active/optimized";
+        return "optimized";
     case ALUA_ACTIVE_NON_OPTIMIZED:
-        return "active/non-optimized";
+        return "non-optimized";
     case ALUA_STANDBY:
         return "standby";
     case ALUA_UNAVAILABLE:
@@ -80,52 +82,87 @@ static json_t *uuid_text(const uint8_t uuid[16])
     return json_string(text);
 }
 
+static json_t *node_or_null(unsigned id)
+{
+    return id ? json_string(node_name(id)) : json_null();
+}
+
 /* ---- status ---- */
 
-static json_t *replica_json(struct group *group)
+static const char *role_name(enum replica_role role)
+{
+    return role == REPLICA_PRIMARY ? "primary" : "secondary";
+}
+
+static json_t *replica_json(struct group *group, bool counts)
 {
     struct replica_status status;
+    json_t *resync = json_null(), *object;
 
     if (!group->replica)
         return json_null();
     replica_get_status(group->replica, &status);
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:{s:b, s:I, s:I, s:I}, s:I, s:I, s:I, s:s}", "role",
-        status.role == REPLICA_PRIMARY ? "Primary" : "Secondary", "peer_role",
-        status.connection < CONN_CONNECTED        ? "Unknown"
-        : status.peer_role == REPLICA_PRIMARY ? "Primary"
-                                              : "Secondary",
-        "disk", replica_disk_name(status.disk), "peer_disk", replica_disk_name(status.peer_disk),
+    if (status.resync_total)
+        resync = json_pack("{s:I, s:I, s:I}", "total", (json_int_t)status.resync_total, "done",
+                           (json_int_t)status.resync_done, "rate", (json_int_t)status.resync_rate);
+    object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:o, s:s}", "role", role_name(status.role), "peer_role",
+        status.connection < CONN_CONNECTED ? "unknown" : role_name(status.peer_role), "disk",
+        replica_disk_name(status.disk), "peer_disk", replica_disk_name(status.peer_disk),
         "connection", replica_connection_name(status.connection), "suspended", (int)status.suspended,
-        "out_of_sync", (json_int_t)status.out_of_sync, "resync", "running",
-        (int)(status.connection >= CONN_SYNC_SOURCE && status.connection <= CONN_SYNC_TARGET), "total",
-        (json_int_t)status.resync_total, "done", (json_int_t)status.resync_done, "rate",
-        (json_int_t)status.resync_rate, "written", (json_int_t)status.written, "received",
-        (json_int_t)status.received, "sent", (json_int_t)status.sent, "why", status.why);
+        "out_of_sync", (json_int_t)status.out_of_sync, "resync", resync, "why", status.why);
+    if (counts) {
+        json_object_set_new(object, "written", json_integer((json_int_t)status.written));
+        json_object_set_new(object, "received", json_integer((json_int_t)status.received));
+        json_object_set_new(object, "sent", json_integer((json_int_t)status.sent));
+    }
+    return object;
 }
 
-static json_t *group_json(struct group *group)
+/* Sessions that see each LU, by its index. */
+static unsigned lu_sessions[LIMIT_LUS];
+
+static void count_session(const struct nexus_info *info, void *context)
+{
+    const struct config_host *host = config_host_for(halund.config, info->initiator_name);
+
+    for (unsigned i = 0; host && i < host->lun_count; i++)
+        lu_sessions[host->luns[i].lu_index]++;
+}
+
+static json_t *units_json(unsigned group)
+{
+    json_t *units = json_array();
+
+    for (unsigned i = 0; i < device_lu_count; i++) {
+        const struct lu *lu = device_lus[i];
+        if (lu && lu->group_index == group)
+            json_array_append_new(
+                units, json_pack("{s:s, s:o, s:I, s:i, s:i}", "name", lu->config.name, "uuid",
+                                 uuid_text(lu->config.uuid), "size",
+                                 (json_int_t)(atomic_load(&lu->blocks) * lu->block_size),
+                                 "block_size", (int)lu->block_size, "sessions",
+                                 (int)lu_sessions[i]));
+    }
+    return units;
+}
+
+static json_t *group_json(struct group *group, bool detail)
 {
     const struct shared_group *shared = &cluster_state(halund.cluster)->groups[group->index];
-    const struct config_group *config = &halund.config->groups[group->index];
-    json_t *states = json_object(), *units = json_array();
+    json_t *states = json_object(), *object;
 
     for (unsigned i = 0; i < halund.config->node_count; i++)
         json_object_set_new(states, halund.config->nodes[i].name,
                             json_string(alua_name(shared->states[halund.config->nodes[i].id])));
-    for (unsigned i = 0; i < device_lu_count; i++) {
-        const struct lu *lu = device_lus[i];
-        if (lu && lu->group_index == group->index)
-            json_array_append_new(
-                units, json_pack("{s:s, s:o, s:I, s:i}", "name", lu->config.name, "uuid",
-                                 uuid_text(lu->config.uuid), "size",
-                                 (json_int_t)(atomic_load(&lu->blocks) * lu->block_size),
-                                 "block_size", (int)lu->block_size));
-    }
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "name", config->name, "owner",
-                     node_name(shared->owner), "states", states, "current",
-                     nodes_in(shared->current), "replication", replica_json(group), "lus", units,
-                     "busy", (int)(group->wish != GROUP_REST));
+    object = json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:o}", "name",
+                       halund.config->groups[group->index].name, "owner",
+                       node_or_null(shared->owner), "nodes", nodes_in(shared->nodes), "current",
+                       nodes_in(shared->current), "states", states, "explicit",
+                       (int)shared->explicit_transition, "replication", replica_json(group, false));
+    if (detail)
+        json_object_set_new(object, "lus", units_json(group->index));
+    return object;
 }
 
 static json_t *cluster_json(void)
@@ -133,61 +170,79 @@ static json_t *cluster_json(void)
     struct cluster_view view;
     uint64_t lease = atomic_load(cluster_lease(halund.cluster)), now = monotonic_ns();
     char digest[17];
-    json_t *object;
+    json_t *left = json_null();
 
     cluster_get_view(halund.cluster, &view);
     snprintf(digest, sizeof digest, "%016llx", (unsigned long long)view.digest);
-    object = json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:s, s:s, s:I, s:I, s:I}", "name",
-                       halund.config->cluster_name, "mode",
-                       halund.config->corosync ? "corosync" : "single", "serving", (int)view.serving,
-                       "quorate", (int)view.quorate, "joined", (int)view.joined, "members",
-                       nodes_in(view.members), "unproven", nodes_in(view.unproven), "waiting",
-                       view.waiting, "digest", digest, "epoch", (json_int_t)view.epoch, "version",
-                       (json_int_t)view.version, "commits", (json_int_t)view.commits);
     if (halund.config->corosync)
-        json_object_set_new(object, "lease_ms_left",
-                            json_integer(lease > now ? (json_int_t)((lease - now) / 1000000) : 0));
-    else
-        json_object_set_new(object, "lease_ms_left", json_null());
-    return object;
+        left = json_integer(lease > now ? (json_int_t)((lease - now) / 1000000) : 0);
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:o}", "name",
+                     halund.config->cluster_name, "mode",
+                     halund.config->corosync ? "corosync" : "single", "serving", (int)view.serving,
+                     "quorate", (int)view.quorate, "joined", (int)view.joined, "members",
+                     nodes_in(view.members), "unproven", nodes_in(view.unproven), "waiting",
+                     view.waiting, "digest", digest, "epoch", (json_int_t)view.epoch, "version",
+                     (json_int_t)view.version, "commits", (json_int_t)view.commits,
+                     "lease_ms_left", left);
 }
 
 static void on_status(struct control_call *call, json_t *arguments)
 {
     const struct config_node *self = &halund.config->nodes[halund.config->self];
-    json_t *groups = json_array(), *portals = json_array();
+    bool detail = !json_is_false(json_object_get(arguments, "detail"));
+    json_t *groups = json_array(), *portals = json_array(), *object;
 
+    if (detail) {
+        memset(lu_sessions, 0, sizeof lu_sessions);
+        nexus_table_each(count_session, NULL);
+    }
     for (unsigned i = 0; i < halund.config->group_count; i++)
-        json_array_append_new(groups, group_json(&halund.groups[i]));
+        json_array_append_new(groups, group_json(&halund.groups[i], detail));
     for (unsigned i = 0; i < self->portal_count; i++)
         json_array_append_new(portals, json_pack("{s:s, s:s, s:i}", "name", self->portals[i].name,
                                                  "address", self->portals[i].address.text, "rtpi",
                                                  (int)self->portals[i].rtpi));
-    control_reply(call, json_pack("{s:s, s:s, s:o, s:o, s:o, s:i}", "node", halund.node_name,
-                                  "version", HALUN_VERSION, "cluster", cluster_json(), "groups",
-                                  groups, "portals", portals, "sessions",
-                                  (int)nexus_table_count()));
+    object = json_pack("{s:s, s:s, s:i, s:b, s:o, s:o, s:i}", "node", self->name, "version",
+                       HALUN_VERSION, "pid", (int)getpid(), "ready", (int)halund.ready, "cluster",
+                       cluster_json(), "groups", groups, "sessions", (int)nexus_table_count());
+    if (detail)
+        json_object_set_new(object, "portals", portals);
+    else
+        json_decref(portals);
+    control_reply(call, object);
 }
 
 static void on_version(struct control_call *call, json_t *arguments)
 {
-    control_reply(call, json_pack("{s:s}", "version", HALUN_VERSION));
+    control_reply(call, json_pack("{s:s, s:i}", "version", HALUN_VERSION, "pid", (int)getpid()));
+}
+
+static json_t *isid_text(const uint8_t isid[6])
+{
+    char text[13];
+
+    snprintf(text, sizeof text, "%02x%02x%02x%02x%02x%02x", isid[0], isid[1], isid[2], isid[3],
+             isid[4], isid[5]);
+    return json_string(text);
 }
 
 static void add_session(const struct nexus_info *info, void *context)
 {
-    char isid[13];
+    const struct config_node *self = &halund.config->nodes[halund.config->self];
+    const struct config_host *host = config_host_for(halund.config, info->initiator_name);
+    const char *portal = "";
 
-    snprintf(isid, sizeof isid, "%02x%02x%02x%02x%02x%02x", info->isid[0], info->isid[1],
-             info->isid[2], info->isid[3], info->isid[4], info->isid[5]);
+    for (unsigned i = 0; i < self->portal_count; i++)
+        if (self->portals[i].rtpi == info->rtpi)
+            portal = self->portals[i].address.text;
     json_array_append_new(
-        context,
-        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "initiator",
-                  info->initiator_name, "target", info->target_name, "address", info->peer_address,
-                  "isid", isid, "tsih", (int)info->tsih, "tpgt", (int)info->tpgt, "rtpi",
-                  (int)info->rtpi, "reactor", (int)info->reactor, "commands",
-                  (json_int_t)info->commands, "bytes_in", (json_int_t)info->bytes_in, "bytes_out",
-                  (json_int_t)info->bytes_out));
+        context, json_pack("{s:s, s:o, s:s, s:i, s:i, s:o, s:s, s:s, s:i, s:i, s:I}", "initiator",
+                           info->initiator_name, "isid", isid_text(info->isid), "target",
+                           info->target_name, "tsih", (int)info->tsih, "rtpi", (int)info->rtpi,
+                           "host", host ? json_string(host->name) : json_null(), "address",
+                           info->peer_address, "portal", portal, "connections", 1, "luns",
+                           host ? (int)host->lun_count : 0, "commands",
+                           (json_int_t)info->commands));
 }
 
 static void on_sessions(struct control_call *call, json_t *arguments)
@@ -200,26 +255,31 @@ static void on_sessions(struct control_call *call, json_t *arguments)
 
 /* ---- reservations ---- */
 
-/* The iSCSI name (and ISID) of a TransportID, for people. */
-static json_t *initiator_text(const struct nexus_identity *nexus)
+/* The iSCSI name and ISID of a TransportID (format 01b: name ",i,0x" ISID, SPC-4 7.6.4.6), for people. */
+static json_t *identity_json(const struct nexus_identity *nexus)
 {
-    size_t length = nexus->transport_length > 4
-                        ? strnlen((const char *)nexus->transport_id + 4, nexus->transport_length - 4u)
-                        : 0;
+    const char *text = (const char *)nexus->transport_id + 4;
+    size_t length = nexus->transport_length > 4 ? strnlen(text, nexus->transport_length - 4u) : 0;
+    const char *mark = memmem(text, length, ",i,0x", 5);
+    size_t name = mark ? (size_t)(mark - text) : length;
 
-    return json_stringn((const char *)nexus->transport_id + 4, length);
+    return json_pack("{s:o, s:o, s:i}", "initiator", json_stringn(text, name), "isid",
+                     mark ? json_stringn(mark + 5, length - name - 5) : json_null(), "rtpi",
+                     (int)nexus->rtpi);
 }
 
 static json_t *registrant_json(const struct shared_lu *lu, uint32_t index)
 {
     const struct shared_registrant *registrant = &lu->registrants[index];
+    json_t *object = identity_json(&registrant->nexus);
     bool registered, holder;
     char key[19];
 
     shared_lookup(lu, &registrant->nexus, &registered, &holder);
     snprintf(key, sizeof key, "0x%016llx", (unsigned long long)registrant->key);
-    return json_pack("{s:o, s:i, s:s, s:b}", "initiator", initiator_text(&registrant->nexus), "rtpi",
-                     (int)registrant->nexus.rtpi, "key", key, "holder", (int)holder);
+    json_object_set_new(object, "key", json_string(key));
+    json_object_set_new(object, "holder", json_boolean(holder));
+    return object;
 }
 
 static void on_pr(struct control_call *call, json_t *arguments)
@@ -231,17 +291,19 @@ static void on_pr(struct control_call *call, json_t *arguments)
     for (uint32_t i = 0; i < state->lu_count; i++) {
         const struct shared_lu *lu = &state->lus[i];
         json_t *registrants;
-        if (wanted && strcmp(halund.config->lus[i].name, wanted))
+        if (wanted ? strcmp(halund.config->lus[i].name, wanted) != 0
+                   : !lu->registrant_count && !lu->legacy_reserved)
             continue;
         registrants = json_array();
         for (uint32_t k = 0; k < lu->registrant_count; k++)
             json_array_append_new(registrants, registrant_json(lu, k));
         json_array_append_new(
-            units, json_pack("{s:s, s:I, s:s, s:i, s:b, s:o, s:o}", "name",
-                             halund.config->lus[i].name, "generation", (json_int_t)lu->pr_generation,
-                             "type", pr_type_name(lu->pr_type), "type_code", (int)lu->pr_type,
-                             "aptpl", (int)lu->pr_aptpl, "registrants", registrants, "legacy",
-                             lu->legacy_reserved ? initiator_text(&lu->legacy_holder)
+            units, json_pack("{s:s, s:o, s:I, s:s, s:b, s:o, s:o}", "name",
+                             halund.config->lus[i].name, "uuid", uuid_text(lu->uuid), "generation",
+                             (json_int_t)lu->pr_generation, "type", pr_type_name(lu->pr_type),
+                             "aptpl", (int)lu->pr_aptpl, "registrants", registrants,
+                             "legacy_holder",
+                             lu->legacy_reserved ? identity_json(&lu->legacy_holder)
                                                  : json_null()));
     }
     if (wanted && !json_array_size(units)) {
@@ -273,7 +335,7 @@ static void on_replica_status(struct control_call *call, json_t *arguments)
         if (!name || !strcmp(halund.config->groups[i].name, name))
             json_array_append_new(groups, json_pack("{s:s, s:o}", "name",
                                                     halund.config->groups[i].name, "replication",
-                                                    replica_json(&halund.groups[i])));
+                                                    replica_json(&halund.groups[i], true)));
     if (name && !json_array_size(groups)) {
         json_decref(groups);
         control_fail(call, CONTROL_USAGE, "no group is named \"%s\"", name);
@@ -291,8 +353,6 @@ static void answer(void *context, int error, const char *why)
         control_reply(call, json_object());
         break;
     case -ETIMEDOUT:
-        control_fail(call, CONTROL_TIMEOUT, "%s", why);
-        break;
     case -EBUSY:
         control_fail(call, CONTROL_AGAIN, "%s", why);
         break;
@@ -352,12 +412,15 @@ static void on_switch(struct control_call *call, json_t *arguments)
 
 static void on_reload(struct control_call *call, json_t *arguments)
 {
+    json_t *actions = json_array();
     char why[512];
 
-    if (daemon_reload(&halund, why))
+    if (daemon_reload(&halund, actions, why)) {
+        json_decref(actions);
         control_fail(call, CONTROL_REFUSED, "%s", why);
-    else
-        control_reply(call, json_object());
+    } else {
+        control_reply(call, json_pack("{s:o}", "actions", actions));
+    }
 }
 
 static void on_shutdown(struct control_call *call, json_t *arguments)
@@ -368,22 +431,21 @@ static void on_shutdown(struct control_call *call, json_t *arguments)
 
 static void on_log_level(struct control_call *call, json_t *arguments)
 {
-    static const struct {
-        const char *name;
-        unsigned priority;
-    } levels[] = {{"error", LOG_ERR}, {"warning", LOG_WARNING}, {"notice", LOG_NOTICE},
-                  {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+    /* In the order of syslog's priorities. */
+    static const char *const levels[] = {"emerg",   "alert",  "crit", "err",
+                                         "warning", "notice", "info", "debug"};
     const char *wanted = json_string_value(json_object_get(arguments, "level"));
 
     for (unsigned i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        if (!strcmp(levels[i].name, wanted)) {
-            log_set_priority(levels[i].priority);
-            control_reply(call, json_object());
+        if (!strcmp(levels[i], wanted)) {
+            log_set_priority(i);
+            control_reply(call, json_pack("{s:s}", "level", wanted));
             return;
         }
     }
     control_fail(call, CONTROL_USAGE,
-                 "log level \"%s\": expected error, warning, notice, info or debug", wanted);
+                 "log level \"%s\": expected emerg, alert, crit, err, warning, notice, info or debug",
+                 wanted);
 }
 
 static const struct control_handlers handlers = {

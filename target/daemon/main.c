@@ -123,7 +123,7 @@ static int32_t on_reload_signal(int32_t signal_number, void *data)
 {
     char why[512];
 
-    if (daemon_reload(data, why))
+    if (daemon_reload(data, NULL, why))
         qb_log(LOG_ERR, "reload refused, the old configuration stays: %s", why);
     return 0;
 }
@@ -236,6 +236,7 @@ static int start(struct daemon *daemon, char *why)
         daemon->iscsi_open = true;
         iscsi_server_gate(daemon->iscsi, true);
     }
+    daemon->ready = true;
     if (!config->corosync)
         own_everything(daemon);
     return 0;

@@ -48,6 +48,7 @@ static void portals_let_go(void *context)
 struct planned {
     const struct config *old, *new;
     char refused[256];
+    json_t *actions;
 };
 
 static void look_at(void *context, const struct plan_action *action)
@@ -63,11 +64,13 @@ static void look_at(void *context, const struct plan_action *action)
         snprintf(planned->refused, sizeof planned->refused,
                  "%s: not while running; restart halund on all nodes", text);
     qb_log(LOG_INFO, "reload: %s", text);
+    if (planned->actions)
+        json_array_append_new(planned->actions, json_string(text));
 }
 
-int daemon_reload(struct daemon *daemon, char *why)
+int daemon_reload(struct daemon *daemon, json_t *actions, char *why)
 {
-    struct planned planned = {.old = daemon->config};
+    struct planned planned = {.old = daemon->config, .actions = actions};
     struct config_error error;
     struct config *config;
     int rc;
