@@ -1,5 +1,7 @@
 halun_test(test_identity LINK halun_shared)
 halun_test(test_unit_attention LINK halun_shared)
+halun_test(test_shared_encode LINK halun_shared)
 halun_test(test_shared_group LINK halun_shared)
+halun_test(test_shared_history SOURCES test_shared_history.c pr_model.c LINK halun_shared)
 halun_test(test_shared_pr SOURCES test_shared_pr.c pr_model.c LINK halun_shared)
 halun_test(test_shared_state LINK halun_shared)
