@@ -31,10 +31,7 @@ enum { /* offsets in the superblock */
 #define MAGIC_UNCLEAN UINT32_C(0x8374026C)
 #define MAGIC_V09     UINT32_C(0x8374026D)
 
-enum {
-    CREATE_AL_EXTENTS = 257, /* what drbdmeta writes; the engine puts its own number there */
-    CREATE_PEER_MAX_BIO = 1 << 20,
-};
+enum { CREATE_AL_EXTENTS = 257 }; /* what drbdmeta writes; the engine puts its own number there */
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
 {
@@ -243,7 +240,6 @@ void superblock_create(struct superblock *sb, const struct metadata_layout *layo
         .bm_offset = layout->bm_offset,
         .al_extents = CREATE_AL_EXTENTS,
         .bytes_per_bit = MD_BLOCK,
-        .peer_max_bio = CREATE_PEER_MAX_BIO,
         .al_stripes = layout->al_stripes,
         .al_stripe_blocks = layout->al_stripe_blocks,
     };
