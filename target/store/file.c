@@ -55,9 +55,25 @@ static int store_error(struct store_io *io, int error)
     return -EIO;
 }
 
+/* The kernel reports pages that it could not write once, to the first that syncs, and then forgets
+ * them: a later flush that succeeds would say that everything is on stable storage, which is not
+ * true any more. So after one such report no flush succeeds again. A write with FUA into the page
+ * cache syncs as well, and so may be the one that is told. */
+static int sticky_error(struct store_io *io, int error)
+{
+    struct file_store *file = file_of(io);
+
+    if ((io->operation == STORE_FLUSH && error && error != -EAGAIN) ||
+        (io->flags & STORE_FUA && file->buffered && error == -EIO))
+        atomic_store(&file->flush_error, error);
+    if (io->operation == STORE_FLUSH && !error)
+        error = atomic_load(&file->flush_error);
+    return error;
+}
+
 static void finish(struct store_io *io, int error)
 {
-    io->done(io, store_error(io, error));
+    io->done(io, store_error(io, sticky_error(io, error)));
 }
 
 static void finish_later(struct post *post)
@@ -139,11 +155,6 @@ static void flushed(struct io_op *op, int32_t res, uint32_t flags)
         flush(io);
         return;
     }
-    /* The kernel reports lost dirty pages once and then forgets them: a later flush that succeeds
-     * would say that everything is on stable storage, which is not true any more. So it never
-     * succeeds again. */
-    if (res < 0)
-        atomic_store(&file_of(io)->flush_error, res);
     finish(io, res < 0 ? res : 0);
 }
 
@@ -227,12 +238,6 @@ static void start_move(struct store_io *io)
 
 static void start_flush(struct store_io *io)
 {
-    int error = atomic_load(&file_of(io)->flush_error);
-
-    if (error) {
-        defer(io, error);
-        return;
-    }
     io->op.done = flushed;
     flush(io);
 }

@@ -276,6 +276,7 @@ int file_store_open(const struct store_options *options, struct store **store, c
         return rc;
     }
     file->fd = a.fd;
+    file->buffered = !options->direct;
     file->cannot_zero = !a.can_zero;
     file->cannot_punch = !a.can_punch;
     file->store = (struct store){

@@ -288,6 +288,21 @@ static void flush_when_one_failed_then_never_succeeds_again(void **state)
     assert_int_equal(run(f, STORE_FLUSH, 0, 0, 0, NULL, 0), -EIO);
 }
 
+static void flush_when_a_write_with_fua_failed_then_never_succeeds_again(void **state)
+{
+    struct fixture *f = *state;
+    struct iovec iov[1];
+
+    assert_int_equal(open_store(f, SIZE), 0);
+    segments(f->memory, iov, 1);
+    begin(f, STORE_WRITE, STORE_FUA, 0, 64 << 10, iov, 1);
+    last_entry(f)->opcode = IORING_OP_READ; /* behind the end: 0 bytes, which is -EIO */
+    last_entry(f)->rw_flags = 0;
+    last_entry(f)->off = 2 * SIZE;
+    assert_int_equal(finish(f), -EIO);
+    assert_int_equal(run(f, STORE_FLUSH, 0, 0, 0, NULL, 0), -EIO);
+}
+
 static void clear_falls_back(struct fixture *f, enum store_operation operation)
 {
     struct iovec iov[16];
@@ -358,6 +373,7 @@ int main(void)
         CASE(read_when_file_was_cut_then_medium_error),
         CASE(write_when_kernel_refuses_then_medium_error),
         CASE(flush_when_one_failed_then_never_succeeds_again),
+        CASE(flush_when_a_write_with_fua_failed_then_never_succeeds_again),
         CASE(zero_when_file_system_refuses_then_zeros_are_written),
         CASE(unmap_when_file_system_refuses_then_zeros_are_written),
         CASE(unmap_when_file_then_space_is_given_back),
