@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const char *change_sentence(const struct option *option)
+static const char *change_sentence(const struct config_option *option)
 {
     switch (option->change) {
     case CHANGE_LIVE:
@@ -29,7 +29,7 @@ static void put_roff(FILE *out, const char *text)
     }
 }
 
-static void describe_option(FILE *out, const struct option *option, bool roff)
+static void describe_option(FILE *out, const struct config_option *option, bool roff)
 {
     char expected[160];
 

@@ -26,7 +26,7 @@
      .offset = offsetof(struct struct_, field_),                                                   \
      .width = FIELD_SIZE(struct_, field_)},
 
-const struct option options[] = {
+const struct config_option options[] = {
 #include "config/options.def"
 };
 const unsigned option_count = sizeof options / sizeof options[0];
@@ -59,7 +59,7 @@ const char *option_block_help(enum option_block block)
     return blocks[block].help;
 }
 
-const struct option *option_find(enum option_block block, const char *name)
+const struct config_option *option_find(enum option_block block, const char *name)
 {
     for (unsigned i = 0; i < option_count; i++)
         if (options[i].block == block && !strcmp(options[i].name, name))
@@ -67,7 +67,7 @@ const struct option *option_find(enum option_block block, const char *name)
     return NULL;
 }
 
-bool option_is_list(const struct option *option)
+bool option_is_list(const struct config_option *option)
 {
     return option->type == OPTION_NODES || option->type == OPTION_INITIATORS;
 }
@@ -243,7 +243,7 @@ static bool printable(const char *text)
     return true;
 }
 
-static void store_number(const struct option *option, void *field, uint64_t value)
+static void store_number(const struct config_option *option, void *field, uint64_t value)
 {
     switch (option->width) {
     case 2:
@@ -258,7 +258,7 @@ static void store_number(const struct option *option, void *field, uint64_t valu
     }
 }
 
-static uint64_t load_number(const struct option *option, const void *field)
+static uint64_t load_number(const struct config_option *option, const void *field)
 {
     switch (option->width) {
     case 2:
@@ -270,7 +270,7 @@ static uint64_t load_number(const struct option *option, const void *field)
     }
 }
 
-static int read_number(const struct option *option, const char *text, void *field)
+static int read_number(const struct config_option *option, const char *text, void *field)
 {
     uint64_t value;
     int error = option->type == OPTION_SIZE ? option_read_size(text, &value)
@@ -294,7 +294,7 @@ static int read_bool(const char *text, bool *field)
     return 0;
 }
 
-static int read_text(const struct option *option, const char *text, char *field)
+static int read_text(const struct config_option *option, const char *text, char *field)
 {
     size_t n = strlen(text);
 
@@ -325,7 +325,7 @@ static int read_uuid(const char *text, uint8_t *field)
     return 0;
 }
 
-int option_read(const struct option *option, const char *text, void *block)
+int option_read(const struct config_option *option, const char *text, void *block)
 {
     void *field = (char *)block + option->offset;
 
@@ -377,7 +377,7 @@ static void print_size(uint64_t bytes, char *out, size_t size)
     snprintf(out, size, "%" PRIu64 "%.1s", bytes, suffixes + i);
 }
 
-void option_expected(const struct option *option, char *out, size_t size)
+void option_expected(const struct config_option *option, char *out, size_t size)
 {
     char low[24], high[24];
 
@@ -452,7 +452,7 @@ static size_t print_initiators(const struct config_host *host, char *out, size_t
     return used;
 }
 
-size_t option_print(const struct option *option, const struct config *config, const void *block,
+size_t option_print(const struct config_option *option, const struct config *config, const void *block,
                     char *out, size_t size)
 {
     const void *field = (const char *)block + option->offset;

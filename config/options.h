@@ -43,7 +43,7 @@ enum option_change { CHANGE_LIVE, CHANGE_RESTART, CHANGE_NEVER };
 
 enum { OPTION_REQUIRED = 1, OPTION_SAME = 2 };
 
-struct option {
+struct config_option {
     enum option_block block;
     const char *name;
     enum option_type type;
@@ -57,7 +57,7 @@ struct option {
 };
 
 /* All rows, in order of options.def: blocks together. */
-extern const struct option options[];
+extern const struct config_option options[];
 extern const unsigned option_count;
 
 /* "lu"; how the block is written. */
@@ -65,18 +65,18 @@ const char *option_block_name(enum option_block block);
 /* A sentence about the block and how often it may be given. */
 const char *option_block_help(enum option_block block);
 /* The row of `block` named `name`, or NULL. */
-const struct option *option_find(enum option_block block, const char *name);
+const struct config_option *option_find(enum option_block block, const char *name);
 /* True for types that hold several values (a libConfuse list). */
-bool option_is_list(const struct option *option);
+bool option_is_list(const struct config_option *option);
 
 /* Reads `text` into the field of `block` (the structure the row belongs to; already zeroed). Returns 0
  * or -EINVAL. Not for lists and OPTION_LU. */
-int option_read(const struct option *option, const char *text, void *block);
+int option_read(const struct config_option *option, const char *text, void *block);
 /* What the row would take: "1..65535", "a size in bytes (K, M, G, T) of 4M..64G". */
-void option_expected(const struct option *option, char *out, size_t size);
+void option_expected(const struct config_option *option, char *out, size_t size);
 /* The value in canonical form, equal for equal meaning however it was written. Secrets become
  * "(set)" or "". Nodes as "1,2", an LU reference as the LU's uuid. Returns the length it needs. */
-size_t option_print(const struct option *option, const struct config *config, const void *block,
+size_t option_print(const struct config_option *option, const struct config *config, const void *block,
                     char *out, size_t size);
 
 /* 12 K/M/G/T suffixes of 1024; exact, no sign, no fraction. 0 or -EINVAL. */

@@ -25,7 +25,7 @@ int parse_block(const struct parser *parser, struct place place, void *target)
     char expected[160];
 
     for (unsigned i = 0; i < option_count; i++) {
-        const struct option *option = &options[i];
+        const struct config_option *option = &options[i];
         const char *text;
 
         if (option->block != place.block)

@@ -140,7 +140,7 @@ static bool same_lun(const struct planner *plan, unsigned old_host, int old, uns
     return !memcmp(plan->old->lus[a->lu_index].uuid, plan->new->lus[b->lu_index].uuid, 16);
 }
 
-static bool same_value(const struct option *option, const struct planner *plan, const void *old,
+static bool same_value(const struct config_option *option, const struct planner *plan, const void *old,
                        const void *new)
 {
     const char *a = (const char *)old + option->offset, *b = (const char *)new + option->offset;
@@ -166,7 +166,7 @@ static bool same_value(const struct option *option, const struct planner *plan, 
 }
 
 static void refuse(struct planner *plan, enum option_block block, unsigned index, unsigned sub,
-                   const struct option *option, const void *old, const void *new)
+                   const struct config_option *option, const void *old, const void *new)
 {
     char was[120], is[120], number[12];
 
@@ -194,7 +194,7 @@ static void change_options(struct planner *plan, enum option_block block, struct
     const void *new = block_at(plan->new, block, at.new_index, at.new_sub);
 
     for (unsigned i = 0; i < option_count && !plan->result; i++) {
-        const struct option *option = &options[i];
+        const struct config_option *option = &options[i];
         if (option->block != block || same_value(option, plan, old, new))
             continue;
         if (option->change != CHANGE_LIVE) {

@@ -15,7 +15,7 @@ struct plan_action {
     /* Places in the old and the new configuration (REMOVE has only old ones, CREATE only new ones).
      * `sub` is the place of a portal in its node or of a LUN in its host. */
     unsigned old_index, old_sub, new_index, new_sub;
-    const struct option *option; /* CHANGE: which option */
+    const struct config_option *option; /* CHANGE: which option */
 };
 
 /* Calls `emit` for every action, in order. Before anything is emitted, what cannot change live is looked

@@ -15,7 +15,7 @@
 static void rows_when_walked_then_defaults_are_readable_and_printed_back(void **state)
 {
     for (unsigned i = 0; i < option_count; i++) {
-        const struct option *option = &options[i];
+        const struct config_option *option = &options[i];
         char expected[160] = "", value[300], again[300];
         uint64_t block[2048] = {0}, second[2048] = {0};
 
@@ -38,7 +38,7 @@ static void rows_when_walked_then_defaults_are_readable_and_printed_back(void **
 static void numbers_when_out_of_range_then_refused(void **state)
 {
     for (unsigned i = 0; i < option_count; i++) {
-        const struct option *option = &options[i];
+        const struct config_option *option = &options[i];
         uint64_t block[2048] = {0};
         char text[32];
 
