@@ -41,7 +41,9 @@ static enum scsi_reason read_move(struct shared_op *op, const uint8_t *data, uin
     op->unreg = data[MOVE_BITS] & MOVE_UNREG;
     op->aptpl = data[MOVE_BITS] & MOVE_APTPL;
     op->move_rtpi = get_be16(data + MOVE_RTPI);
-    if (!id_length || identity_transport_length(data + MOVE_ID, id_length) != id_length)
+    if (!id_length)
+        return wrong(field, MOVE_ID_LENGTH);
+    if (identity_transport_length(data + MOVE_ID, id_length) != id_length)
         return wrong(field, MOVE_ID);
     op->transport_ids = data + MOVE_ID;
     op->transport_ids_length = id_length;
