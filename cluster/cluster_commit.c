@@ -1,0 +1,281 @@
+/* Commit: an operation is ordered, applied by all, acknowledged by all, then answered. */
+#include <assert.h>
+#include <syslog.h>
+
+#include "cluster/machine.h"
+
+enum { ASK_NS = 500000000 };
+
+static void answer(struct cluster *c, struct cluster_updates *u, struct cluster_pending *p,
+                   enum scsi_reason reason, uint8_t field_pointer)
+{
+    struct cluster_update *update = update_add(u, CLUSTER_ANSWER);
+
+    update->answer.cookie = p->cookie;
+    update->answer.reason = reason;
+    update->answer.field_pointer = field_pointer;
+    p->answered = true;
+    p->op = NULL;
+}
+
+static void set_state(struct cluster *c, struct cluster_pending *p, enum pending_state state)
+{
+    if (p->state != PENDING_FREE)
+        c->pending_used--;
+    if (p->state == PENDING_UNSENT)
+        c->unsent--;
+    if (p->state == PENDING_SENT || p->state == PENDING_APPLIED)
+        c->in_flight--;
+    p->state = state;
+    if (state != PENDING_FREE)
+        c->pending_used++;
+    if (state == PENDING_UNSENT)
+        c->unsent++;
+    if (state == PENDING_SENT || state == PENDING_APPLIED)
+        c->in_flight++;
+}
+
+void commit_request(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event)
+{
+    struct cluster_pending *p = NULL;
+
+    for (unsigned i = 0; i < PENDING && !p; i++)
+        if (c->pending[i].state == PENDING_FREE)
+            p = &c->pending[i];
+    if (!p || c->phase == PHASE_DEAD) {
+        struct cluster_pending refused = {.cookie = event->request.cookie};
+        answer(c, u, &refused, REASON_NOT_READY_TRANSITION, 0xff);
+        return;
+    }
+    memset(p, 0, sizeof *p);
+    p->op = event->request.op;
+    p->cookie = event->request.cookie;
+    p->arrival = ++c->arrival;
+    p->deadline = c->now + c->setup.hold_ns;
+    set_state(c, p, PENDING_UNSENT);
+}
+
+/* Returns false when it has to wait for room. */
+static bool send_op(struct cluster *c, struct cluster_updates *u, struct cluster_pending *p)
+{
+    struct writer w = {.data = c->scratch, .size = sizeof c->scratch - MESSAGE_HEADER - 16};
+    struct cluster_message m = {.type = MESSAGE_OP};
+
+    shared_op_encode(p->op, &w);
+    if (w.used > w.size) { /* longer than any parameter list that the target accepts */
+        answer(c, u, p, REASON_PARAMETER_LIST_LENGTH, 0xff);
+        set_state(c, p, PENDING_FREE);
+        return true;
+    }
+    if (!updates_have_room(u, w.used))
+        return false;
+    /* A fresh number each time: one that was refused was executed nowhere. */
+    p->sequence = ++c->sequence;
+    set_state(c, p, PENDING_SENT);
+    m.op.sequence = p->sequence;
+    m.op.bytes = c->scratch;
+    m.op.length = (uint32_t)w.used;
+    cluster_send(c, u, &m);
+    return true;
+}
+
+static struct cluster_pending *find_sent(struct cluster *c, uint64_t sequence)
+{
+    for (unsigned i = 0; i < PENDING; i++)
+        if (c->pending[i].state == PENDING_SENT && c->pending[i].sequence == sequence)
+            return &c->pending[i];
+    return NULL;
+}
+
+static void acknowledge(struct cluster *c, struct cluster_updates *u, uint32_t origin,
+                        uint64_t order)
+{
+    struct cluster_message m = {.type = MESSAGE_ACK};
+
+    m.ack.origin = origin;
+    m.ack.order = order;
+    cluster_send(c, u, &m);
+}
+
+static bool try_acknowledge(struct cluster *c, struct cluster_updates *u,
+                            const struct cluster_ticket *t)
+{
+    if (!t->done || t->persist > c->durable)
+        return false;
+    if (!updates_have_room(u, MESSAGE_HEADER + 12)) {
+        u->more = true;
+        return false;
+    }
+    acknowledge(c, u, t->origin, t->order);
+    return true;
+}
+
+static void take_ticket(struct cluster *c, struct cluster_updates *u, uint32_t origin)
+{
+    const struct shared_effects *effects = &c->effects;
+    struct cluster_ticket t = {.order = c->order, .origin = origin};
+
+    for (uint32_t i = 0; i < effects->count; i++)
+        if (effects->effects[i].kind == SHARED_EFFECT_PERSIST && !t.persist)
+            t.persist = cluster_persist(c);
+    if (effects->changed || effects->count)
+        update_add(u, CLUSTER_APPLY)->ticket = c->order;
+    else
+        t.done = true;
+    if (try_acknowledge(c, u, &t))
+        return;
+    if (c->ticket_count == TICKETS) {
+        cluster_fatal(c, u, "the effects of %u operations have not been carried out", TICKETS);
+        return;
+    }
+    c->tickets[c->ticket_count++] = t;
+}
+
+void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
+               const struct cluster_message *message)
+{
+    struct cluster_node *n = &c->nodes[node];
+    struct reader r = {.data = message->op.bytes, .left = message->op.length};
+    bool own = node == c->setup.self && message->incarnation == c->setup.incarnation;
+    struct cluster_pending *p = own ? find_sent(c, message->op.sequence) : NULL;
+    struct shared_op op;
+
+    if (!follows(c))
+        return;
+    if (!is_live(c, node) || c->unproven || n->incarnation != message->incarnation ||
+        message->op.sequence <= n->executed) {
+        /* Refused at this place by everyone; its origin sends it again when the view is whole. */
+        if (p)
+            set_state(c, p, p->answered ? PENDING_FREE : PENDING_UNSENT);
+        return;
+    }
+    if (shared_op_decode(&op, &r, c->state)) {
+        cluster_fatal(c, u, "%s sent an operation that this node cannot decode",
+                      c->setup.names[node]);
+        return;
+    }
+    n->executed = message->op.sequence;
+    c->order++;
+    c->digest_order = UINT64_MAX;
+    shared_apply(c->state, &op, &c->effects);
+    if (c->phase != PHASE_MEMBER)
+        return;
+    if (p) {
+        set_state(c, p, PENDING_APPLIED);
+        p->order = c->order;
+        p->asked = c->now;
+        p->reason = c->effects.reason;
+        p->field_pointer = c->effects.field_pointer;
+        p->need = c->state->members;
+    }
+    take_ticket(c, u, node);
+}
+
+void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message)
+{
+    if (c->phase != PHASE_MEMBER || message->ack.origin != c->setup.self || !is_live(c, node) ||
+        c->nodes[node].incarnation != message->incarnation)
+        return;
+    for (unsigned i = 0; i < PENDING; i++) {
+        struct cluster_pending *p = &c->pending[i];
+        if (p->state == PENDING_APPLIED && p->order == message->ack.order)
+            p->acks |= node_bit(node);
+    }
+}
+
+void commit_ask(struct cluster *c, struct cluster_updates *u, unsigned node,
+                const struct cluster_message *message)
+{
+    if (c->phase != PHASE_MEMBER || !is_live(c, node) || message->ask.order > c->order ||
+        c->nodes[node].incarnation != message->incarnation)
+        return;
+    for (unsigned i = 0; i < c->ticket_count; i++)
+        if (c->tickets[i].order == message->ask.order)
+            return; /* still at work */
+    acknowledge(c, u, node, message->ask.order);
+}
+
+void commit_durable(struct cluster *c, struct cluster_updates *u)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < c->ticket_count; i++)
+        if (!try_acknowledge(c, u, &c->tickets[i]))
+            c->tickets[kept++] = c->tickets[i];
+    c->ticket_count = kept;
+}
+
+void commit_applied(struct cluster *c, struct cluster_updates *u, uint64_t ticket)
+{
+    for (unsigned i = 0; i < c->ticket_count; i++)
+        if (c->tickets[i].order == ticket)
+            c->tickets[i].done = true;
+    commit_durable(c, u);
+}
+
+static struct cluster_pending *oldest_unsent(struct cluster *c)
+{
+    struct cluster_pending *oldest = NULL;
+
+    for (unsigned i = 0; i < PENDING; i++)
+        if (c->pending[i].state == PENDING_UNSENT &&
+            (!oldest || c->pending[i].arrival < oldest->arrival))
+            oldest = &c->pending[i];
+    return oldest;
+}
+
+/* Acknowledged by every member of its view that is a member still? Whoever has gone in between is
+ * harmless by now, or c->unproven would not be empty. */
+static bool committed(const struct cluster *c, const struct cluster_pending *p)
+{
+    return p->state == PENDING_APPLIED && !c->unproven &&
+           !(p->need & c->state->members & ~p->acks);
+}
+
+static void advance_pending(struct cluster *c, struct cluster_updates *u, struct cluster_pending *p)
+{
+    struct cluster_message ask = {.type = MESSAGE_ASK};
+
+    if (committed(c, p) && (p->answered || c->serving)) {
+        if (!p->answered) {
+            c->commits++;
+            answer(c, u, p, p->reason, p->field_pointer);
+        }
+        set_state(c, p, PENDING_FREE);
+        return;
+    }
+    if (!p->answered && c->now >= p->deadline) {
+        answer(c, u, p, REASON_NOT_READY_TRANSITION, 0xff);
+        if (p->state == PENDING_UNSENT)
+            set_state(c, p, PENDING_FREE);
+        return;
+    }
+    if (p->state == PENDING_APPLIED && !c->unproven && c->now - p->asked >= ASK_NS) {
+        /* An acknowledgement may have been lost in a partition that has healed. */
+        p->asked = c->now;
+        ask.ask.order = p->order;
+        cluster_send(c, u, &ask);
+    }
+}
+
+void commit_advance(struct cluster *c, struct cluster_updates *u)
+{
+    if (c->ticket_count)
+        commit_durable(c, u);
+    if (!c->pending_used)
+        return;
+    for (unsigned i = 0; i < PENDING; i++) {
+        if (c->pending[i].state == PENDING_FREE)
+            continue;
+        if (!updates_have_room(u, MESSAGE_HEADER + 8)) {
+            u->more = true;
+            return;
+        }
+        advance_pending(c, u, &c->pending[i]);
+    }
+    while (c->serving && c->unsent && c->in_flight < IN_FLIGHT)
+        if (!send_op(c, u, oldest_unsent(c))) {
+            u->more = true;
+            return;
+        }
+}

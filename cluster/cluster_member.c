@@ -1,0 +1,278 @@
+/* Membership: what the group's changes mean for the agreed members, and the proof that a lost member
+ * can do no harm any more. */
+#include <stdio.h>
+#include <syslog.h>
+
+#include "cluster/machine.h"
+
+enum { REPEAT_NS = 1000000000, FENCING_CLOCK_NS = 1000000000 };
+
+/* A change of the agreed members, at the same place on all nodes that moved together. `lost` leave. */
+void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost)
+{
+    c->order++;
+    c->epoch++;
+    c->digest_order = UINT64_MAX;
+    c->unproven &= members;
+    shared_members(c->state, members, lost, &c->effects);
+    cluster_persist(c);
+    if (lost || !c->view_persist)
+        c->view_persist = c->persist; /* a smaller view serves only when it is on disk */
+    if (c->phase == PHASE_MEMBER)
+        update_add(u, CLUSTER_APPLY)->ticket = c->order;
+}
+
+static void drop(struct cluster *c, struct cluster_updates *u, uint32_t lost, const char *why)
+{
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        if (lost & node_bit(node))
+            cluster_log(c, u, LOG_NOTICE, "%s is no member any more: %s", c->setup.names[node], why);
+    member_change(c, u, c->state->members & ~lost, lost);
+}
+
+static void take_stamp(struct cluster *c)
+{
+    c->stamp.epoch = c->epoch;
+    c->stamp.order = c->order;
+    c->stamp.digest = lease_digest(c);
+    c->stamp.members = c->phase == PHASE_MEMBER ? c->state->members : c->record_members;
+    c->stamp.live = c->phase == PHASE_MEMBER ? live_members(c) : 0;
+}
+
+void member_say_hello(struct cluster *c, struct cluster_updates *u)
+{
+    struct cluster_message m = {.type = MESSAGE_HELLO};
+
+    m.hello.wire_min = WIRE_MIN;
+    m.hello.wire_max = WIRE_MAX;
+    if (c->phase == PHASE_MEMBER)
+        m.hello.flags = HELLO_MEMBER | HELLO_JOURNAL;
+    else if (c->have_record)
+        m.hello.flags = HELLO_JOURNAL;
+    m.hello.attempt = c->attempt;
+    m.hello.group = c->group;
+    memcpy(m.hello.config_digest, c->setup.config_digest, sizeof m.hello.config_digest);
+    memcpy(m.hello.cluster_uuid, c->setup.cluster_uuid, sizeof m.hello.cluster_uuid);
+    m.hello.stamp = c->stamp;
+    cluster_send(c, u, &m);
+}
+
+void member_group(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event)
+{
+    uint32_t self = node_bit(c->setup.self), gone = event->group.left | event->group.down;
+
+    if (!(event->group.members & self)) {
+        if (c->phase != PHASE_OUT)
+            cluster_fatal(c, u, "this node is not in the Corosync group any more");
+        return;
+    }
+    c->group = event->group.members;
+    join_reset(c);
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        if (event->group.joined || (gone & node_bit(node)))
+            c->nodes[node].hello_seen = false;
+    if (c->phase == PHASE_MEMBER) {
+        /* The process is known to have ended (or said good-bye), whatever was unproven before. */
+        uint32_t harmless = event->group.left & c->state->members & ~self;
+        uint32_t lost = event->group.down & c->state->members & ~harmless & ~self;
+
+        /* Who reappears was away from here; what it missed is settled by its HELLO. A member that comes
+         * back without ever having left is a new process or one that we lost. */
+        lost |= event->group.joined & live_members(c) & ~harmless & ~self;
+        if (lost)
+            lease_drop(c);
+        for (unsigned node = 1; node <= LIMIT_NODES; node++)
+            if (lost & ~c->unproven & node_bit(node)) {
+                c->nodes[node].lost_now = c->now;
+                c->nodes[node].proof_sent = 0;
+                cluster_log(c, u, LOG_WARNING, "%s vanished; nothing is served until it is harmless",
+                            c->setup.names[node]);
+            }
+        c->unproven |= lost;
+        if (harmless)
+            drop(c, u, harmless, "its daemon left or ended");
+    } else {
+        if (c->phase == PHASE_FOLLOWING) { /* what it took over is as good as a journal */
+            c->have_record = true;
+            c->record_members = c->state->members | self;
+            c->unproven = 0;
+        }
+        c->phase = PHASE_WAITING;
+        c->attempt++;
+    }
+    take_stamp(c);
+    if (event->group.joined || c->phase == PHASE_WAITING)
+        member_say_hello(c, u);
+}
+
+bool member_compatible(const struct cluster *c, const struct message_hello *hello, char *why,
+                       size_t size)
+{
+    if (hello->wire_min > WIRE_MAX || hello->wire_max < WIRE_MIN) {
+        snprintf(why, size, "it speaks wire versions %u to %u, this node %u to %u", hello->wire_min,
+                 hello->wire_max, WIRE_MIN, WIRE_MAX);
+        return false;
+    }
+    if (memcmp(hello->cluster_uuid, c->setup.cluster_uuid, sizeof hello->cluster_uuid)) {
+        snprintf(why, size, "it belongs to another cluster (cluster uuid)");
+        return false;
+    }
+    if (memcmp(hello->config_digest, c->setup.config_digest, sizeof hello->config_digest)) {
+        snprintf(why, size, "its configuration of nodes, groups and LUs differs");
+        return false;
+    }
+    return true;
+}
+
+static bool same_stamp(const struct cluster_stamp *a, const struct cluster_stamp *b)
+{
+    return a->epoch == b->epoch && a->order == b->order && a->digest == b->digest &&
+           a->members == b->members;
+}
+
+/* Orders sides of a healed partition of which neither knew the other to be harmless. */
+static bool better_side(const struct cluster_stamp *a, const struct cluster_stamp *b)
+{
+    if (a->epoch != b->epoch)
+        return a->epoch > b->epoch;
+    if (a->order != b->order)
+        return a->order > b->order;
+    if (__builtin_popcount(a->live) != __builtin_popcount(b->live))
+        return __builtin_popcount(a->live) > __builtin_popcount(b->live);
+    return lowest_node(a->live) < lowest_node(b->live);
+}
+
+/* All members of the group have said what they have: either nothing happened on either side while they
+ * were apart and all go on, or one side goes on and the other ends. The same on both sides, as both look
+ * at the same HELLOs at the same place. */
+void member_settle(struct cluster *c, struct cluster_updates *u)
+{
+    uint32_t present = c->state->members & c->group, back = c->unproven & c->group;
+    const struct cluster_stamp *best = NULL;
+    unsigned best_node = 0;
+    bool same = true;
+
+    if (c->phase != PHASE_MEMBER || !back)
+        return;
+    for (unsigned node = 1; node <= LIMIT_NODES; node++) {
+        const struct cluster_node *n = &c->nodes[node];
+        if (!(present & node_bit(node)))
+            continue;
+        if (!n->hello_seen || !(n->hello.flags & HELLO_MEMBER))
+            return;
+        if (!same_stamp(&n->hello.stamp, &c->stamp) || n->hello_incarnation != n->incarnation)
+            same = false;
+        if (!best || better_side(&n->hello.stamp, best)) {
+            best = &n->hello.stamp;
+            best_node = node;
+        }
+    }
+    if (same && c->epoch == c->stamp.epoch) {
+        cluster_log(c, u, LOG_NOTICE, "the members are together again and nothing was missed");
+        c->unproven &= ~c->group;
+        c->beat_now = true;
+    } else if (is_live(c, best_node)) {
+        drop(c, u, back, "it missed decisions while it was away");
+    } else {
+        cluster_fatal(c, u, "this node missed decisions while it was away; %s goes on",
+                      c->setup.names[best_node]);
+    }
+}
+
+void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
+                  const struct cluster_message *message)
+{
+    struct cluster_node *n = &c->nodes[node];
+    const struct message_hello *hello = &message->hello;
+    bool member = hello->flags & HELLO_MEMBER;
+    char why[160];
+
+    if (!(c->group & node_bit(node)) || !(c->setup.configured & node_bit(node)))
+        return;
+    n->hello_seen = true;
+    n->hello = *hello;
+    n->hello_incarnation = message->incarnation;
+    n->compatible = member_compatible(c, hello, why, sizeof why);
+    if (!n->compatible) {
+        if (member && !follows(c))
+            cluster_fatal(c, u, "cannot join %s: %s", c->setup.names[node], why);
+        else
+            cluster_log(c, u, LOG_ERR, "%s cannot join: %s", c->setup.names[node], why);
+        return;
+    }
+    if (!follows(c))
+        return;
+    if (member) {
+        if (!is_live(c, node) && c->phase == PHASE_MEMBER && hello->stamp.epoch > c->stamp.epoch)
+            cluster_fatal(c, u, "the cluster went on without this node; %s is of the newer view",
+                          c->setup.names[node]);
+        else
+            member_settle(c, u);
+    } else if (node != c->setup.self) {
+        /* One node runs one daemon: a new process proves that the lost one has ended. */
+        if ((c->unproven & node_bit(node)) && n->incarnation != message->incarnation)
+            drop(c, u, node_bit(node), "it was started anew");
+        if (!(c->state->members & node_bit(node)))
+            join_register(c, node, message->incarnation, hello->attempt);
+    }
+}
+
+void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
+                     const struct cluster_message *message)
+{
+    unsigned lost = message->harmless.node;
+    static const char *const proofs[] = {"harmless", "it was fenced", "its lease ran out",
+                                         "the operator said so"};
+
+    if (c->phase == PHASE_MEMBER && lost == c->setup.self && node != lost &&
+        message->harmless.incarnation == c->setup.incarnation) {
+        cluster_fatal(c, u, "%s declared this node lost and goes on", c->setup.names[node]);
+        return;
+    }
+    if (!follows(c) || !is_live(c, node) || c->nodes[node].incarnation != message->incarnation ||
+        !(c->unproven & node_bit(lost)) ||
+        c->nodes[lost].incarnation != message->harmless.incarnation)
+        return;
+    drop(c, u, node_bit(lost), proofs[message->harmless.proof < 4 ? message->harmless.proof : 0]);
+}
+
+static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
+                          enum message_proof proof)
+{
+    struct cluster_node *n = &c->nodes[node];
+    struct cluster_message m = {.type = MESSAGE_HARMLESS};
+
+    if (n->proof_sent && c->now - n->proof_sent < REPEAT_NS)
+        return;
+    n->proof_sent = c->now;
+    m.harmless.node = node;
+    m.harmless.incarnation = n->incarnation;
+    m.harmless.proof = (uint8_t)proof;
+    cluster_send(c, u, &m);
+}
+
+/* Whether a proof about `node` is still wanted: who is back in the group speaks for itself. */
+static bool wants_proof(const struct cluster *c, unsigned node)
+{
+    return c->phase == PHASE_MEMBER && (c->unproven & ~c->group & node_bit(node));
+}
+
+void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time)
+{
+    if (node < 1 || node > LIMIT_NODES || !wants_proof(c, node))
+        return;
+    /* The fencer's times are whole seconds; a fencing older than the last sign of life hit an earlier
+     * life of the node. */
+    if (time + FENCING_CLOCK_NS > c->nodes[node].heard_wall)
+        send_harmless(c, u, node, PROOF_FENCED);
+}
+
+void member_advance(struct cluster *c, struct cluster_updates *u)
+{
+    if (!c->setup.lease_proves || !c->quorate)
+        return;
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        if (wants_proof(c, node) &&
+            c->now >= c->nodes[node].lost_now + c->setup.lease_ns + c->setup.lease_ns / 4)
+            send_harmless(c, u, node, PROOF_LEASE);
+}

@@ -1,0 +1,216 @@
+/* Inside of the cluster machine; for cluster/cluster_*.c only. Everything marked "agreed" changes at
+ * places of the order only, so that it is equal on all nodes that moved together. */
+#ifndef HALUN_CLUSTER_MACHINE_H
+#define HALUN_CLUSTER_MACHINE_H
+
+#include "cluster/cluster.h"
+
+enum {
+    IN_FLIGHT = 128,                       /* operations of one node that are not yet acknowledged */
+    PENDING = 1024,                        /* requests of this node that are waiting for anything */
+    TICKETS = IN_FLIGHT * LIMIT_NODES * 2, /* applied here, not yet acknowledged by this node */
+    HEARTBEATS = 128,                      /* own heartbeats whose send time is remembered */
+    REPLAY_MESSAGES = 4096,
+    REPLAY_BYTES = 4 << 20,
+};
+
+enum cluster_phase {
+    PHASE_OUT,       /* not in the group yet */
+    PHASE_WAITING,   /* no agreed state; waits for a snapshot or a cold start */
+    PHASE_LOADING,   /* a snapshot is coming; what is ordered after its place is kept */
+    PHASE_FOLLOWING, /* has the state, is not a member yet */
+    PHASE_MEMBER,
+    PHASE_DEAD,
+};
+
+struct cluster_node {
+    /* agreed */
+    uint64_t incarnation; /* of the member */
+    uint64_t executed;    /* newest sequence executed of this incarnation */
+    uint64_t since;       /* epoch in which it became a member */
+    uint64_t join_incarnation; /* joiner, registered by its HELLO; 0 = none */
+    uint32_t join_attempt;
+    bool join_ready;
+    uint32_t join_admits; /* bits: members to which the joiner is durably known */
+    /* since the last change of the group */
+    bool hello_seen, compatible;
+    uint64_t hello_incarnation;
+    struct message_hello hello;
+    /* local */
+    uint64_t join_persist; /* record that must be durable before we admit; 0 = none */
+    bool admit_sent, served;
+    uint64_t heard_wall, heard_now, lost_now, proof_sent;
+    uint64_t beat;      /* newest heartbeat seen */
+    uint64_t echo_of_me; /* newest of ours that it has seen */
+    uint64_t digest, digest_order;
+};
+
+enum pending_state { PENDING_FREE, PENDING_UNSENT, PENDING_SENT, PENDING_APPLIED };
+
+struct cluster_pending {
+    enum pending_state state;
+    bool answered; /* too late for an answer, but acknowledgements are still outstanding */
+    const struct shared_op *op;
+    void *cookie;
+    uint64_t arrival, deadline;
+    uint64_t sequence, order;
+    uint64_t asked;
+    enum scsi_reason reason;
+    uint8_t field_pointer;
+    uint32_t need, acks;
+};
+
+struct cluster_ticket {
+    uint64_t order;
+    uint32_t origin;
+    bool done;
+    uint64_t persist; /* record that must be durable before the acknowledgement; 0 = none */
+};
+
+struct cluster {
+    struct cluster_setup setup;
+    enum cluster_phase phase;
+    uint64_t now, wall;
+    bool quorate, forced;
+    uint32_t group;
+
+    /* agreed */
+    struct shared_state *state; /* state->members: the agreed members */
+    uint64_t epoch, order;
+    uint32_t unproven; /* members that vanished and may still do harm */
+    struct cluster_node nodes[LIMIT_NODES + 1];
+
+    struct shared_effects effects;
+    bool have_record;         /* state and stamp come from a journal or an interrupted join */
+    uint32_t record_members;
+    struct cluster_stamp stamp; /* where the group last changed */
+    bool start_sent;
+    uint32_t attempt;
+
+    /* durability */
+    uint64_t persist, persist_sent, durable, view_persist;
+
+    /* snapshots */
+    uint64_t transfer_id, transfer_count; /* 0 = none running */
+    unsigned transfer_from;
+    bool begin_sent, ready_sent;
+    uint64_t ready_persist; /* joiner: record that must be durable before READY */
+    uint8_t *transfer;
+    uint32_t transfer_used, transfer_total;
+    struct {
+        unsigned node;
+        uint32_t offset, size;
+    } replay[REPLAY_MESSAGES];
+    unsigned replay_count, replay_next;
+    uint32_t replay_used;
+    uint8_t *replay_bytes;
+
+    /* commit */
+    struct cluster_pending pending[PENDING];
+    unsigned pending_used, unsent, in_flight;
+    uint64_t arrival, sequence, commits;
+    struct cluster_ticket tickets[TICKETS];
+    unsigned ticket_count;
+    uint8_t scratch[MESSAGE_MAX];
+
+    /* lease */
+    uint64_t beat, beat_floor, beat_own, beat_time[HEARTBEATS], beat_next;
+    bool beat_now;
+    uint64_t lease, lease_told;
+    uint64_t digest, digest_order;
+
+    /* view as last told */
+    bool told, serving;
+    struct cluster_view view;
+    uint64_t view_ticket;
+};
+
+static inline uint32_t node_bit(unsigned node)
+{
+    return 1u << node;
+}
+
+/* Agreed members that are not lost. */
+static inline uint32_t live_members(const struct cluster *c)
+{
+    return c->state->members & ~c->unproven;
+}
+
+static inline bool follows(const struct cluster *c)
+{
+    return c->phase == PHASE_FOLLOWING || c->phase == PHASE_MEMBER;
+}
+
+static inline bool is_live(const struct cluster *c, unsigned node)
+{
+    return live_members(c) & node_bit(node);
+}
+
+static inline unsigned lowest_node(uint32_t mask)
+{
+    return mask ? (unsigned)__builtin_ctz(mask) : 0;
+}
+
+/* updates */
+struct cluster_update *update_add(struct cluster_updates *u, enum cluster_update_kind kind);
+bool updates_have_room(const struct cluster_updates *u, size_t bytes);
+void cluster_send(struct cluster *c, struct cluster_updates *u, struct cluster_message *message);
+void cluster_log(struct cluster *c, struct cluster_updates *u, int priority, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void cluster_fatal(struct cluster *c, struct cluster_updates *u, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+uint64_t cluster_persist(struct cluster *c);
+void cluster_dispatch(struct cluster *c, struct cluster_updates *u, unsigned node, const void *bytes,
+                      size_t size);
+
+/* cluster_member.c */
+void member_group(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event);
+void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
+                  const struct cluster_message *message);
+void member_say_hello(struct cluster *c, struct cluster_updates *u);
+void member_settle(struct cluster *c, struct cluster_updates *u);
+void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
+                     const struct cluster_message *message);
+void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time);
+void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost);
+void member_advance(struct cluster *c, struct cluster_updates *u);
+bool member_compatible(const struct cluster *c, const struct message_hello *hello, char *why,
+                       size_t size);
+
+/* cluster_join.c */
+void join_reset(struct cluster *c);
+void join_register(struct cluster *c, unsigned node, uint64_t incarnation, uint32_t attempt);
+void join_start(struct cluster *c, struct cluster_updates *u, unsigned node,
+                const struct cluster_message *message);
+void join_begin(struct cluster *c, struct cluster_updates *u, unsigned node,
+                const struct cluster_message *message);
+void join_chunk(struct cluster *c, struct cluster_updates *u, unsigned node,
+                const struct cluster_message *message);
+void join_ready(struct cluster *c, struct cluster_updates *u, unsigned node,
+                const struct cluster_message *message);
+void join_admit(struct cluster *c, struct cluster_updates *u, unsigned node,
+                const struct cluster_message *message);
+bool join_keep(struct cluster *c, unsigned node, enum message_type type, const void *bytes,
+               size_t size);
+void join_replay(struct cluster *c, struct cluster_updates *u);
+void join_advance(struct cluster *c, struct cluster_updates *u);
+
+/* cluster_commit.c */
+void commit_request(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event);
+void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
+               const struct cluster_message *message);
+void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message);
+void commit_ask(struct cluster *c, struct cluster_updates *u, unsigned node,
+                const struct cluster_message *message);
+void commit_applied(struct cluster *c, struct cluster_updates *u, uint64_t ticket);
+void commit_durable(struct cluster *c, struct cluster_updates *u);
+void commit_advance(struct cluster *c, struct cluster_updates *u);
+
+/* cluster_lease.c */
+void lease_heartbeat(struct cluster *c, struct cluster_updates *u, unsigned node,
+                     const struct cluster_message *message);
+void lease_drop(struct cluster *c);
+void lease_advance(struct cluster *c, struct cluster_updates *u);
+uint64_t lease_digest(struct cluster *c);
+
+#endif
