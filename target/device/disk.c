@@ -293,12 +293,13 @@ static const struct scsi_command rows[] = {
         .count = {10, 4},
         .run = disk_synchronize_cache,
     },
+    /* Hints from end to end: even a group number may be given. */
     {
         .name = "PRE-FETCH(10)",
         .opcode = 0x34,
         .service_action = COMMAND_NO_ACTION,
         .length = 10,
-        .usage = {0x34, 0x02, FF4, 0, FF2, 0},
+        .usage = {0x34, 0x02, FF4, 0x1f, FF2, 0},
         .data = DATA_NONE,
         .flags = READ_FLAGS,
         .access = PR_READ,
@@ -311,7 +312,7 @@ static const struct scsi_command rows[] = {
         .opcode = 0x90,
         .service_action = COMMAND_NO_ACTION,
         .length = 16,
-        .usage = {0x90, 0x02, FF8, FF4, 0, 0},
+        .usage = {0x90, 0x02, FF8, FF4, 0x1f, 0},
         .data = DATA_NONE,
         .flags = READ_FLAGS,
         .access = PR_READ,

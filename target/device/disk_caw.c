@@ -11,7 +11,8 @@ enum {
 enum scsi_reason disk_decode_compare_and_write(struct task *task, uint64_t *length)
 {
     *length = 2 * disk_length(task);
-    if (task->blocks > LIMIT_CAW_BLOCKS || task->expected_out < *length)
+    /* Both halves in full, or the second would not begin where the CDB says. */
+    if (task->blocks > LIMIT_CAW_BLOCKS || (task->blocks && task->expected_out != *length))
         return field_in_cdb(task, CAW_BLOCKS, -1);
     return REASON_GOOD;
 }

@@ -21,8 +21,9 @@ enum scsi_reason disk_decode_write_same(struct task *task, uint64_t *length)
     /* WSNZ is set in VPD page B0: 0 does not mean "up to the end" here. */
     if (!task->blocks || disk_length(task) > LIMIT_WRITE_SAME)
         return field_in_cdb(task, task->command->count.offset, -1);
-    /* Nothing to write: GOOD would be a lie. */
-    if (task->expected_out < *length)
+    /* Exactly one block: with less there is nothing to write, with more the initiator means another
+     * command than the CDB. */
+    if (*length && task->expected_out != *length)
         return REASON_INVALID_FIELD_IN_CDB;
     return REASON_GOOD;
 }

@@ -107,7 +107,10 @@ static void synchronize_cache_when_asked_then_store_is_flushed(void **state)
 
 static void pre_fetch_when_asked_then_good_without_condition_met(void **state)
 {
+    static const uint8_t group[10] = {0x34, 0, 0, 0, 0, 0, 0x03, 0, 1};
+
     assert_int_equal(rig_blocks(rig, 0x34, 0x02, 0, 0, "", 0, 0), REASON_GOOD);
+    assert_int_equal(rig_run(rig, group, NULL, 0, 0), REASON_GOOD);
     assert_int_equal(rig_blocks(rig, 0x90, 0, 0, rig->lu->blocks, "", 0, 0), REASON_GOOD);
     assert_int_equal(rig_blocks(rig, 0x90, 0, 1, rig->lu->blocks, "", 0, 0),
                      REASON_LBA_OUT_OF_RANGE);

@@ -96,9 +96,10 @@ static void caw_when_no_blocks_then_good_and_nothing_happens(void **state)
     assert_int_equal(rig->exclusive_begun, 0);
 }
 
-static void caw_when_data_is_short_then_refused(void **state)
+static void caw_when_data_is_not_both_halves_then_refused(void **state)
 {
     assert_int_equal(caw(2, 4 * 512 - 1), REASON_INVALID_FIELD_IN_CDB);
+    assert_int_equal(caw(1, 4 * 512), REASON_INVALID_FIELD_IN_CDB);
     assert_int_equal(rig->submitted, 0);
 }
 
@@ -185,7 +186,7 @@ int main(void)
         CASE(caw_when_medium_differs_then_offset_is_told_and_nothing_written),
         CASE(caw_when_too_many_blocks_then_count_is_named),
         CASE(caw_when_no_blocks_then_good_and_nothing_happens),
-        CASE(caw_when_data_is_short_then_refused),
+        CASE(caw_when_data_is_not_both_halves_then_refused),
         CASE(caw_when_fua_then_write_is_stable),
         CASE(caw_when_aborted_before_the_write_then_medium_is_untouched),
         CASE(caw_when_aborted_during_the_write_then_write_is_over_before_the_end),

@@ -148,6 +148,7 @@ static void same_when_cdb_is_wrong_then_refused(void **state)
     assert_int_equal(same(0x41, NDOB, 0, 1, block), REASON_INVALID_FIELD_IN_CDB);
     assert_true(rig->stray);
     assert_int_equal(same(0x93, 0, 0, 1, NULL), REASON_INVALID_FIELD_IN_CDB); /* no data */
+    assert_int_equal(rig_blocks(rig, 0x93, 0, 0, 1, block, 1024, 0), REASON_INVALID_FIELD_IN_CDB);
     assert_int_equal(same(0x93, 0, rig->lu->blocks - 1, 2, block), REASON_LBA_OUT_OF_RANGE);
     assert_int_equal(rig->submitted, 0);
     assert_int_equal(same(0x93, 0, 0, most, zeros), REASON_GOOD);
