@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What quickstart and the cluster tests share: the array's nodes and the client that keeps the ledger.
 # Needs: rig (the rig's command), build (a build directory), CLUSTER_DIR.
+: "${rig:?}" "${build:?}"
 client=
 base=0
 
