@@ -6,7 +6,7 @@
 #include "target/nexus/lane.h"
 
 enum {
-    FORMAT_BIT = 0x20, /* PARAMETER DATA FORMAT 001b */
+    FORMAT_BIT = 0x20,   /* PARAMETER DATA FORMAT 001b */
     LEASE_WAS_VALID = 1, /* in task->step */
     REPORT_MAX = 8 + LIMIT_NODES * (8 + 4 * LIMIT_PORTALS),
 };

@@ -8,7 +8,8 @@
 #include "target/nexus/lun_map.h"
 #include "target/nexus/nexus.h"
 
-/* 1. The logical unit. A forwarded task brings it along: the LUN map is the other node's business. */
+/* 1. The logical unit. A forwarded task brings it along: the LUN map is the other node's business.
+ */
 static enum scsi_reason check_lun(struct task *task)
 {
     const struct lun_entry *entry;
@@ -68,8 +69,8 @@ static enum scsi_reason check_unit_attention(struct task *task)
     return REASON_UNIT_ATTENTION;
 }
 
-/* 5. The access state of this node's ports. A held gate is no error: lane_admit() makes media commands
- * wait, all others are answered from memory or decided by the cluster. */
+/* 5. The access state of this node's ports. A held gate is no error: lane_admit() makes media
+ * commands wait, all others are answered from memory or decided by the cluster. */
 static enum scsi_reason check_access_state(const struct task *task)
 {
     if (!task->lu || task->command->flags & (COMMAND_IN_STANDBY | COMMAND_ANY_STATE))

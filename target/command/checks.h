@@ -4,9 +4,9 @@
 
 #include "target/command/command.h"
 
-/* May the task go on? Finds its LU, lane and row, decodes lba, blocks and data_wanted. Returns GOOD or why
- * not (field pointer and unit attention are set in the task). Run on arrival, when the data is complete,
- * and when a held task goes on: the answer may differ each time. */
+/* May the task go on? Finds its LU, lane and row, decodes lba, blocks and data_wanted. Returns GOOD
+ * or why not (field pointer and unit attention are set in the task). Run on arrival, when the data
+ * is complete, and when a held task goes on: the answer may differ each time. */
 enum scsi_reason command_check(struct task *task);
 
 /* Is the lane's legacy reservation (RESERVE) held by another nexus than the task's? */

@@ -64,7 +64,8 @@ void command_index_build(void)
     for (unsigned i = 1; i < row_count; i++) {
         assert(compare_rows(&rows[i - 1], &rows[i]) < 0); /* twice the same */
         assert(rows[i - 1]->opcode != rows[i]->opcode ||
-               (rows[i]->service_action != COMMAND_NO_ACTION && rows[i]->length == rows[i - 1]->length));
+               (rows[i]->service_action != COMMAND_NO_ACTION &&
+                rows[i]->length == rows[i - 1]->length));
     }
     for (unsigned opcode = 0, i = 0; opcode <= 256; opcode++) {
         while (i < row_count && rows[i]->opcode < opcode)

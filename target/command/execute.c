@@ -1,9 +1,10 @@
-/* The life of a task between its transport and its handler; see target/nexus/task.h.
- *
- *   task_execute -> checks -> [data phase] -> task_data_ready -> checks -> task set -> lane_admit -> run
- *                      ^                                                       |           |
- *                      +------------------- task_resume (held) ---------------+-----------+
+/* The life of a task between its transport and its handler; see target/nexus/task.h. */
+/* clang-format off */
+/*   task_execute -> checks -> [data phase, checks again] -> task set -> lane_admit -> handler
+ *                     ^                                        |             |
+ *                     +------------- task_resume --------------+-------------+
  */
+/* clang-format on */
 #include <assert.h>
 
 #include "target/command/checks.h"
@@ -19,8 +20,8 @@
 
 enum { STATUS_GOOD = 0x00 };
 
-/* Bytes to fetch from the initiator: what the CDB asks for, as far as it will be sent; of a write only
- * whole blocks (RFC 7143 11.4.5.2: the rest is residual overflow). */
+/* Bytes to fetch from the initiator: what the CDB asks for, as far as it will be sent; of a write
+ * only whole blocks (RFC 7143 11.4.5.2: the rest is residual overflow). */
 static uint32_t data_to_fetch(const struct task *task)
 {
     uint32_t length = task->data_wanted;
@@ -35,8 +36,8 @@ static uint32_t data_to_fetch(const struct task *task)
     return length;
 }
 
-/* A write whose initiator sends less than the CDB says: writes what came. Commands whose data is not
- * just their blocks (WRITE SAME, COMPARE AND WRITE) cannot be cut. */
+/* A write whose initiator sends less than the CDB says: writes what came. Commands whose data is
+ * not just their blocks (WRITE SAME, COMPARE AND WRITE) cannot be cut. */
 static bool cut_to_data(struct task *task, enum scsi_reason *reason)
 {
     uint32_t block_size;
@@ -54,8 +55,9 @@ static bool cut_to_data(struct task *task, enum scsi_reason *reason)
     return !task->blocks;
 }
 
-/* Without the lease this node may be out of date, so it must not say what the agreed state or the medium
- * says. A malformed command is malformed everywhere, and a unit attention that was taken must go out. */
+/* Without the lease this node may be out of date, so it must not say what the agreed state or the
+ * medium says. A malformed command is malformed everywhere, and a unit attention that was taken
+ * must go out. */
 static bool needs_lease(const struct task *task, enum scsi_reason reason)
 {
     return task->command && task->command->flags & (COMMAND_MEDIA | COMMAND_LEASE) &&
@@ -91,8 +93,8 @@ static void start(struct task *task)
         task_set_wait(task);
         return;
     }
-    /* Only what touches the medium enters its lane: a drain waits for all in there, and a RESERVE that
-     * waits for its own commit must not be waited for by that commit's drain. */
+    /* Only what touches the medium enters its lane: a drain waits for all in there, and a RESERVE
+     * that waits for its own commit must not be waited for by that commit's drain. */
     if (!is_media(task))
         task->state = TASK_RUNNING;
     else if (!lane_admit(task, true))
@@ -191,14 +193,14 @@ static void finish(struct task *task)
 {
     struct nexus *nexus = task->nexus;
     bool tmfs_wait = nexus->tmfs.next && !qb_list_empty(&nexus->tmfs);
-    uint32_t in = task->data_in_length < task->expected_in ? task->data_in_length
-                                                           : task->expected_in;
+    uint32_t in =
+        task->data_in_length < task->expected_in ? task->data_in_length : task->expected_in;
 
     if (task->state == TASK_RUNNING && is_media(task))
         lane_leave(task);
     task->state = TASK_DONE;
-    nexus->bytes_in += task->data_out.length;
-    nexus->bytes_out += in;
+    nexus->bytes_in += in; /* as SCSI names directions: data-in goes to the initiator */
+    nexus->bytes_out += task->data_out.length;
     nexus->finished_tags[nexus->finished_count++ % NEXUS_FINISHED_TAGS] = task->tag;
     task_set_leave(task);
     task->transport->complete(task);

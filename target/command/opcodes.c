@@ -20,8 +20,8 @@ enum {
     ALL_ROOM = 4 + 256 * 20,
 };
 
-/* Command timeouts descriptor (SPC-4 6.35.4). Nominal 0: not specified; recommended in seconds: what a
- * command may take while a group moves to another node. */
+/* Command timeouts descriptor (SPC-4 6.35.4). Nominal 0: not specified; recommended in seconds:
+ * what a command may take while a group moves to another node. */
 static void write_timeouts(struct writer *w)
 {
     write_be16(w, 0x000a);
@@ -93,8 +93,8 @@ static enum scsi_reason report_one(struct task *task, unsigned options, bool tim
     const struct scsi_command *row;
     bool has_actions, known;
 
-    row = find_row(task->cdb[3], options == REPORT_OPCODE ? 0 : get_be16(task->cdb + 4), &has_actions,
-                   &known);
+    row = find_row(task->cdb[3], options == REPORT_OPCODE ? 0 : get_be16(task->cdb + 4),
+                   &has_actions, &known);
     if (known && options == REPORT_OPCODE && has_actions)
         return field_in_cdb(task, 2, 2);
     if (known && options == REPORT_SERVICE_ACTION && !has_actions)

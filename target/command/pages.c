@@ -27,8 +27,8 @@ static const struct page_row rows[] = {
     {0x01, 0x00, 0x0c, {0x01, 0x0a, 0xc0}},
     /* Caching (SBC-3 6.5.6) */
     {0x08, 0x00, 0x14, {0x08, 0x12}},
-    /* Control (SPC-4 7.5.8): TST 001b (one task set for each nexus), unrestricted reordering of SIMPLE,
-     * QERR 00b, UA_INTLCK_CTRL 00b, busy timeout unlimited */
+    /* Control (SPC-4 7.5.8): TST 001b (one task set for each nexus), unrestricted reordering of
+     * SIMPLE, QERR 00b, UA_INTLCK_CTRL 00b, busy timeout unlimited */
     {0x0a, 0x00, 0x0c, {0x0a, 0x0a, 0x20, 0x10, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff}},
     /* Informational Exceptions Control (SPC-4 7.5.11): DEXCPT, nothing is reported */
     {0x1c, 0x00, 0x0c, {0x1c, 0x0a, 0x08}},
@@ -148,8 +148,8 @@ static enum scsi_reason wrong(struct selection *s, uint32_t byte, int bit)
     return REASON_INVALID_FIELD_IN_PARAMETERS;
 }
 
-/* Capacity and block size cannot be changed: a descriptor may only say what is, or 0 or all ones as the
- * number of blocks. */
+/* Capacity and block size cannot be changed: a descriptor may only say what is, or 0 or all ones as
+ * the number of blocks. */
 static enum scsi_reason select_descriptor(struct selection *s, uint32_t size, bool longlba,
                                           const struct pages_medium *medium)
 {

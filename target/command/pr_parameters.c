@@ -82,8 +82,8 @@ enum scsi_reason pr_out_read(struct shared_op *op, const uint8_t *data, uint32_t
     bits = data[OUT_BITS];
     if (!(bits & OUT_SPEC_I_PT) && length != OUT_LENGTH)
         return REASON_PARAMETER_LIST_LENGTH;
-    /* Other bits than these are ignored where they mean nothing, but SPEC_I_PT comes with bytes that only
-     * REGISTER can use (SPC-4 6.16.3). */
+    /* Other bits than these are ignored where they mean nothing, but SPEC_I_PT comes with bytes
+     * that only REGISTER can use (SPC-4 6.16.3). */
     if (bits & OUT_SPEC_I_PT && op->action != PR_OUT_REGISTER)
         return wrong(field, OUT_BITS);
     if (op->action == PR_OUT_REGISTER || op->action == PR_OUT_REGISTER_AND_IGNORE) {
@@ -114,7 +114,8 @@ static void write_reservation(struct writer *w, const struct shared_lu *lu)
 {
     if (lu->pr_type == PR_NONE)
         return;
-    write_be64(w, all_registrants(lu) || lu->pr_holder < 0 ? 0 : lu->registrants[lu->pr_holder].key);
+    write_be64(w,
+               all_registrants(lu) || lu->pr_holder < 0 ? 0 : lu->registrants[lu->pr_holder].key);
     write_be32(w, 0);
     write_u8(w, 0);
     write_u8(w, lu->pr_type); /* LU_SCOPE */
@@ -135,8 +136,8 @@ static void write_full_status(struct writer *w, const struct shared_lu *lu)
 {
     for (uint32_t i = 0; i < lu->registrant_count; i++) {
         const struct shared_registrant *registrant = &lu->registrants[i];
-        bool holder = lu->pr_type != PR_NONE &&
-                      (all_registrants(lu) || lu->pr_holder == (int32_t)i);
+        bool holder =
+            lu->pr_type != PR_NONE && (all_registrants(lu) || lu->pr_holder == (int32_t)i);
 
         write_be64(w, registrant->key);
         write_be32(w, 0);

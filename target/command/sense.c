@@ -145,8 +145,7 @@ void sense_for_task(struct task *task, enum scsi_reason reason)
     reason_codes(reason, &fields);
     if (reason == REASON_UNIT_ATTENTION)
         ua_codes(task->unit_attention, &fields.asc, &fields.ascq);
-    task->sense_length =
-        sense_build(task->sense, task->lane && task->lane->mode.d_sense, &fields);
+    task->sense_length = sense_build(task->sense, task->lane && task->lane->mode.d_sense, &fields);
 }
 
 static void point_at(struct task *task, bool cdb, uint16_t byte, int bit)
@@ -175,8 +174,8 @@ void sense_information(struct task *task, uint64_t information)
     task->information_valid = true;
 }
 
-/* Never a medium error because of the cluster: what the replication or a closing store holds back says
- * "try again" (law 3). */
+/* Never a medium error because of the cluster: what the replication or a closing store holds back
+ * says "try again" (law 3). */
 enum scsi_reason reason_from_errno(int error, bool write)
 {
     switch (error) {

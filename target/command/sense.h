@@ -17,8 +17,8 @@ struct sense_fields {
     uint16_t field_byte;
 };
 
-/* Writes current sense data in fixed (70h) or descriptor (72h) format; returns its length in bytes. An
- * INFORMATION that does not fit the fixed format's 4 bytes is left out there (VALID 0). */
+/* Writes current sense data in fixed (70h) or descriptor (72h) format; returns its length in bytes.
+ * An INFORMATION that does not fit the fixed format's 4 bytes is left out there (VALID 0). */
 uint8_t sense_build(uint8_t sense[LIMIT_SENSE], bool descriptor, const struct sense_fields *fields);
 /* SCSI status and codes of a reason, from its row in sense.def. */
 uint8_t reason_status(enum scsi_reason reason);

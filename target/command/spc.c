@@ -1,4 +1,5 @@
-/* The rows of SPC-4 that are not about reservations or access states, and their smallest handlers. */
+/* The rows of SPC-4 that are not about reservations or access states, and their smallest handlers.
+ */
 #include "target/command/spc.h"
 
 #include "target/base/bytes.h"
@@ -16,8 +17,8 @@ bool task_well_known(const struct task *task)
     return !task->nexus->forwarded && lun_decode(task->lun, &number) == LUN_REPORT_LUNS;
 }
 
-/* Honest for each state of the ports: initiators choose paths by it. A gate that is held for a moment
- * is not reported, commands wait behind it. */
+/* Honest for each state of the ports: initiators choose paths by it. A gate that is held for a
+ * moment is not reported, commands wait behind it. */
 static enum scsi_reason test_unit_ready(struct task *task)
 {
     if (!task->lu)
@@ -54,8 +55,7 @@ enum { SEND_DIAGNOSTIC_SELFTEST = 0x04 };
 /* The default self-test: there is nothing to test that ordinary commands do not use. */
 static enum scsi_reason send_diagnostic(struct task *task)
 {
-    return task->lane->group->state == ALUA_TRANSITIONING &&
-                   task->cdb[1] & SEND_DIAGNOSTIC_SELFTEST
+    return task->lane->group->state == ALUA_TRANSITIONING && task->cdb[1] & SEND_DIAGNOSTIC_SELFTEST
                ? REASON_NOT_READY_TRANSITION
                : REASON_GOOD;
 }

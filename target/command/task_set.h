@@ -1,6 +1,6 @@
-/* The task set of an I_T nexus at a logical unit (SAM-5 8; TST = 001b: one task set for each nexus) and
- * its task attributes: ORDERED waits for all older tasks, SIMPLE for older ORDERED and HEAD OF QUEUE ones,
- * HEAD OF QUEUE for nobody. Costs ordinary SIMPLE tasks one compare. Reactor thread. */
+/* The task set of an I_T nexus at a logical unit (SAM-5 8; TST = 001b: one task set for each nexus)
+ * and its task attributes: ORDERED waits for all older tasks, SIMPLE for older ORDERED and HEAD OF
+ * QUEUE ones, HEAD OF QUEUE for nobody. Costs ordinary SIMPLE tasks one compare. Reactor thread. */
 #ifndef HALUN_COMMAND_TASK_SET_H
 #define HALUN_COMMAND_TASK_SET_H
 
@@ -20,9 +20,11 @@ void task_set_join(struct task *task);
 bool task_set_may_start(const struct task *task);
 /* Holds it until task_set_leave() of the last task in its way; then task_resume() is called. */
 void task_set_wait(struct task *task);
-/* A waiting task is aborted: true if it may be ended now, false if it ends by the post under way. */
+/* A waiting task is aborted: true if it may be ended now, false if it ends by the post under way.
+ */
 bool task_set_unwait(struct task *task);
-/* The task has ended: wakes those that waited for it (by posts, so that its own status goes first). */
+/* The task has ended: wakes those that waited for it (by posts, so that its own status goes first).
+ */
 void task_set_leave(struct task *task);
 
 #endif

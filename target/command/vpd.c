@@ -1,5 +1,5 @@
-/* Vital product data: one row per page (SPC-4 7.8, SBC-3 6.6). What a page says of an LU is the same on
- * every node, so it is made from its configuration, never from the store below it. */
+/* Vital product data: one row per page (SPC-4 7.8, SBC-3 6.6). What a page says of an LU is the
+ * same on every node, so it is made from its configuration, never from the store below it. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,7 @@ enum {
 
 struct vpd_row {
     uint8_t page;
-    bool well_known; /* of the REPORT LUNS well known logical unit as well */
+    bool well_known;                      /* of the REPORT LUNS well known logical unit as well */
     bool (*offered)(const struct lu *lu); /* NULL: always */
     void (*fill)(const struct task *task, struct writer *w); /* after the header */
 };
@@ -70,7 +70,8 @@ static void designator(struct writer *w, unsigned code_set, unsigned association
     write_zeros(w, (unsigned)(padded - length));
 }
 
-/* A SCSI name string ends with a NUL and is padded with more to a multiple of 4 (SPC-4 7.8.6.11). */
+/* A SCSI name string ends with a NUL and is padded with more to a multiple of 4 (SPC-4 7.8.6.11).
+ */
 static void scsi_name(struct writer *w, unsigned association, const char *name)
 {
     size_t length = strlen(name);
@@ -93,9 +94,11 @@ static void identification(const struct task *task, struct writer *w)
     char text[LIMIT_ISCSI_NAME + 16];
 
     if (lu) {
-        designator(w, CODE_BINARY, ASSOCIATION_LU, TYPE_NAA, lu->naa, sizeof lu->naa, sizeof lu->naa);
+        designator(w, CODE_BINARY, ASSOCIATION_LU, TYPE_NAA, lu->naa, sizeof lu->naa,
+                   sizeof lu->naa);
         snprintf(text, sizeof text, "%-8.8s%s", lu->config.vendor, lu->serial);
-        designator(w, CODE_ASCII, ASSOCIATION_LU, TYPE_T10_VENDOR, text, strlen(text), strlen(text));
+        designator(w, CODE_ASCII, ASSOCIATION_LU, TYPE_T10_VENDOR, text, strlen(text),
+                   strlen(text));
         strcpy(text, "naa.");
         for (unsigned i = 0; i < sizeof lu->naa; i++)
             sprintf(text + 4 + 2 * i, "%02X", lu->naa[i]);

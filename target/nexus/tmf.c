@@ -1,6 +1,6 @@
-/* Task management that concerns the asking nexus alone; what reaches others is committed in the cluster
- * (tmf_commit). With TST = 001b the task set of a nexus is its own, so CLEAR TASK SET aborts what ABORT TASK
- * SET does. */
+/* Task management that concerns the asking nexus alone; what reaches others is committed in the
+ * cluster (tmf_commit). With TST = 001b the task set of a nexus is its own, so CLEAR TASK SET
+ * aborts what ABORT TASK SET does. */
 #include "target/nexus/tmf.h"
 
 #include <stdbool.h>
@@ -95,8 +95,8 @@ void tmf_task_ended(struct nexus *nexus)
 
 static bool has_just_ended(const struct nexus *nexus, uint64_t tag)
 {
-    uint32_t kept = nexus->finished_count < NEXUS_FINISHED_TAGS ? nexus->finished_count
-                                                                : NEXUS_FINISHED_TAGS;
+    uint32_t kept =
+        nexus->finished_count < NEXUS_FINISHED_TAGS ? nexus->finished_count : NEXUS_FINISHED_TAGS;
 
     for (uint32_t i = 0; i < kept; i++) {
         if (nexus->finished_tags[i] == tag)
@@ -105,8 +105,8 @@ static bool has_just_ended(const struct nexus *nexus, uint64_t tag)
     return false;
 }
 
-/* Aborts one affected task; false: none is left that was not aborted yet. Starts from the head each time,
- * because ending a task may end others. */
+/* Aborts one affected task; false: none is left that was not aborted yet. Starts from the head each
+ * time, because ending a task may end others. */
 static bool abort_next(struct tmf *tmf)
 {
     struct task *task;

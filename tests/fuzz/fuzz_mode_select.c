@@ -1,5 +1,5 @@
-/* Parameter lists of MODE SELECT: bit 0 of the first byte chooses (6) or (10), the rest the parameters
- * before. What is taken must be what MODE SENSE shows afterwards. */
+/* Parameter lists of MODE SELECT: bit 0 of the first byte chooses (6) or (10), the rest the
+ * parameters before. What is taken must be what MODE SENSE shows afterwards. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,8 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size || size > LIMIT_PARAMETER_LIST)
         return 0;
-    mode = (struct shared_mode){.d_sense = data[0] >> 1 & 1, .swp = data[0] >> 2 & 1,
-                                .wce = data[0] >> 3 & 1, .tas = data[0] >> 4 & 1};
+    mode = (struct shared_mode){.d_sense = data[0] >> 1 & 1,
+                                .swp = data[0] >> 2 & 1,
+                                .wce = data[0] >> 3 & 1,
+                                .tas = data[0] >> 4 & 1};
     before = mode;
     length = (uint32_t)size - 1;
     switch (pages_select(data + 1, length, data[0] & 1, &medium, &mode, &field, &bit)) {

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size > LIMIT_PARAMETER_LIST)
         return 0;
-    if (alua_read_request(&request, data, (uint32_t)size, &field) == REASON_INVALID_FIELD_IN_PARAMETERS)
+    if (alua_read_request(&request, data, (uint32_t)size, &field) ==
+        REASON_INVALID_FIELD_IN_PARAMETERS)
         assert(field < size);
     else
         assert(request.node <= LIMIT_NODES);

@@ -292,8 +292,8 @@ int rig_setup(void **state)
     rig->lease = true;
     rig->effects = calloc(1, sizeof *rig->effects);
     rig->state = shared_state_new(RIG_LUS, 1);
-    rig->group = (struct group_lane){.gate = GATE_EXECUTE, .owner = 1,
-                                     .state = ALUA_ACTIVE_OPTIMIZED};
+    rig->group =
+        (struct group_lane){.gate = GATE_EXECUTE, .owner = 1, .state = ALUA_ACTIVE_OPTIMIZED};
     qb_list_init(&rig->group.held);
     rig->state->groups[0].owner = 1;
     rig->state->groups[0].states[1] = ALUA_ACTIVE_OPTIMIZED;
@@ -366,8 +366,8 @@ void rig_turn(void)
         ;
 }
 
-struct rig_task *rig_new(unsigned nexus, unsigned lun, const void *cdb, unsigned length, uint32_t in,
-                         uint32_t out)
+struct rig_task *rig_new(unsigned nexus, unsigned lun, const void *cdb, unsigned length,
+                         uint32_t in, uint32_t out)
 {
     static uint64_t tag;
 
@@ -404,8 +404,8 @@ void rig_go(struct rig_task *own, const void *data)
     rig_turn();
 }
 
-struct rig_task *rig_run(unsigned nexus, unsigned lun, const void *cdb, unsigned length, uint32_t in,
-                         const void *out, uint32_t out_length)
+struct rig_task *rig_run(unsigned nexus, unsigned lun, const void *cdb, unsigned length,
+                         uint32_t in, const void *out, uint32_t out_length)
 {
     struct rig_task *own = rig_new(nexus, lun, cdb, length, in, out_length);
 

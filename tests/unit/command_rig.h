@@ -1,5 +1,5 @@
-/* Runs the command layer alone: real rows, checks, shared state and reactor; doubles for the lanes, the
- * peer link, the control thread and the transport, which tests can watch and steer. */
+/* Runs the command layer alone: real rows, checks, shared state and reactor; doubles for the lanes,
+ * the peer link, the control thread and the transport, which tests can watch and steer. */
 #ifndef HALUN_TESTS_COMMAND_RIG_H
 #define HALUN_TESTS_COMMAND_RIG_H
 
@@ -20,7 +20,14 @@
 #include "target/nexus/nexus.h"
 #include "target/nexus/tmf.h"
 
-enum { RIG_NODES = 2, RIG_NEXUSES = 3, RIG_LUS = 2, RIG_TASKS = 64, RIG_BLOCK = 512, RIG_BLOCKS = 2048 };
+enum {
+    RIG_NODES = 2,
+    RIG_NEXUSES = 3,
+    RIG_LUS = 2,
+    RIG_TASKS = 64,
+    RIG_BLOCK = 512,
+    RIG_BLOCKS = 2048
+};
 
 /* What the transport saw of a task. */
 struct rig_task {
@@ -45,10 +52,10 @@ struct rig {
     unsigned completed;
 
     /* Steering. */
-    bool hold;            /* lane_admit() holds */
+    bool hold; /* lane_admit() holds */
     bool lease;
-    bool keep_commits;    /* task_commit() waits for rig_commit() */
-    bool keep_media;      /* media handlers (double) do not end by themselves */
+    bool keep_commits; /* task_commit() waits for rig_commit() */
+    bool keep_media;   /* media handlers (double) do not end by themselves */
     bool wish_refused;
 
     /* What was called. */
@@ -65,20 +72,22 @@ struct rig {
 
 extern struct rig *rig;
 
-/* setup and teardown of cmocka: `rig` as new, three nexuses (0 and 1: two initiators, node 1; 2: the
- * first initiator at node 2's port) that see LUN 0 and LUN 1, LUN 1 read-only for nexus 1. No unit
- * attentions pending. Node 1 owns everything. */
+/* setup and teardown of cmocka: `rig` as new, three nexuses (0 and 1: two initiators, node 1; 2:
+ * the first initiator at node 2's port) that see LUN 0 and LUN 1, LUN 1 read-only for nexus 1. No
+ * unit attentions pending. Node 1 owns everything. */
 int rig_setup(void **state);
 int rig_teardown(void **state);
 
-/* A new task of a nexus, not yet executed: CDB of `length` bytes, room for data-in `in`, data-out `out`. */
-struct rig_task *rig_new(unsigned nexus, unsigned lun, const void *cdb, unsigned length, uint32_t in,
-                         uint32_t out);
-/* Executes it; hands `data` over when it is asked for (NULL: leaves it waiting). Runs the reactor's posts. */
+/* A new task of a nexus, not yet executed: CDB of `length` bytes, room for data-in `in`, data-out
+ * `out`. */
+struct rig_task *rig_new(unsigned nexus, unsigned lun, const void *cdb, unsigned length,
+                         uint32_t in, uint32_t out);
+/* Executes it; hands `data` over when it is asked for (NULL: leaves it waiting). Runs the reactor's
+ * posts. */
 void rig_go(struct rig_task *task, const void *data);
 /* Both, then asserts that it has completed. */
-struct rig_task *rig_run(unsigned nexus, unsigned lun, const void *cdb, unsigned length, uint32_t in,
-                         const void *out, uint32_t out_length);
+struct rig_task *rig_run(unsigned nexus, unsigned lun, const void *cdb, unsigned length,
+                         uint32_t in, const void *out, uint32_t out_length);
 /* Runs what was posted. */
 void rig_turn(void);
 /* Carries the kept commit out. */

@@ -1,4 +1,5 @@
-/* Every row of every table: the index, the masks, what REPORT SUPPORTED OPERATION CODES makes of them.
+/* Every row of every table: the index, the masks, what REPORT SUPPORTED OPERATION CODES makes of
+ * them.
  *
  * Not covered: what the handlers do. */
 #include <setjmp.h>
@@ -69,8 +70,8 @@ static void make_cdb(uint8_t *cdb, const struct scsi_command *row)
 
 static void rows_when_walked_then_all_in_order_and_found(void **state)
 {
-    unsigned expected = spc_commands.count + disk_commands.count + reservation_commands.count +
-                        alua_commands.count;
+    unsigned expected =
+        spc_commands.count + disk_commands.count + reservation_commands.count + alua_commands.count;
     const struct scsi_command *before = NULL;
     uint8_t cdb[LIMIT_CDB];
     unsigned count = 0;
@@ -81,9 +82,9 @@ static void rows_when_walked_then_all_in_order_and_found(void **state)
         assert_ptr_equal(command_find(cdb, &known), row);
         assert_true(known);
         if (before)
-            assert_true(before->opcode < row->opcode ||
-                        (before->opcode == row->opcode &&
-                         before->service_action < row->service_action));
+            assert_true(
+                before->opcode < row->opcode ||
+                (before->opcode == row->opcode && before->service_action < row->service_action));
         before = row;
         count++;
     }
@@ -159,7 +160,8 @@ static void masks_when_read_then_agree_with_fields(void **state)
             assert_int_not_equal(row->count.size, 0);
         /* Media commands wait at the gate; they are not answered in standby. */
         if (row->flags & COMMAND_MEDIA)
-            assert_int_equal(row->flags & (COMMAND_IN_STANDBY | COMMAND_ANY_STATE | COMMAND_NO_LU), 0);
+            assert_int_equal(row->flags & (COMMAND_IN_STANDBY | COMMAND_ANY_STATE | COMMAND_NO_LU),
+                             0);
     }
 }
 

@@ -1,6 +1,8 @@
-/* The life of a task: checks and their order, data phase, holding, task attributes, aborts, the lease.
+/* The life of a task: checks and their order, data phase, holding, task attributes, aborts, the
+ * lease.
  *
- * Not covered: what lanes decide (doubles here), the disk handlers (tests of target/device), threads. */
+ * Not covered: what lanes decide (doubles here), the disk handlers (tests of target/device),
+ * threads. */
 #include "command_rig.h"
 
 #include <string.h>
@@ -553,8 +555,11 @@ static void tmf_done(struct tmf *tmf, enum tmf_response response)
 
 static void start_tmf(struct tmf *tmf, enum tmf_function function, unsigned lun, uint64_t tag)
 {
-    *tmf = (struct tmf){.nexus = &rig->nexuses[0], .function = function, .lun = lun_encode(lun),
-                        .tag = tag, .done = tmf_done};
+    *tmf = (struct tmf){.nexus = &rig->nexuses[0],
+                        .function = function,
+                        .lun = lun_encode(lun),
+                        .tag = tag,
+                        .done = tmf_done};
     rig->tmf_answers = 0;
     tmf_execute(tmf);
 }

@@ -30,16 +30,16 @@ static void methods_when_known_then_lead_to_the_lun(void **state)
         enum lun_kind kind;
         uint32_t number;
     } cases[] = {
-        {0x4005000000000000, LUN_UNIT, 5},     /* flat, below 256 */
-        {0x8005000000000000, LUN_UNIT, 5},     /* logical unit addressing */
-        {0xd200010000000000, LUN_UNIT, 256},   /* extended flat */
+        {0x4005000000000000, LUN_UNIT, 5},   /* flat, below 256 */
+        {0x8005000000000000, LUN_UNIT, 5},   /* logical unit addressing */
+        {0xd200010000000000, LUN_UNIT, 256}, /* extended flat */
         {0xc101000000000000, LUN_REPORT_LUNS, 0},
-        {0x0105000000000000, LUN_UNKNOWN, 0},  /* bus 1 */
-        {0x8025000000000000, LUN_UNKNOWN, 0},  /* bus 1 */
-        {0x8105000000000000, LUN_UNKNOWN, 0},  /* target 1 */
-        {0x0005000100000000, LUN_UNKNOWN, 0},  /* second level */
+        {0x0105000000000000, LUN_UNKNOWN, 0}, /* bus 1 */
+        {0x8025000000000000, LUN_UNKNOWN, 0}, /* bus 1 */
+        {0x8105000000000000, LUN_UNKNOWN, 0}, /* target 1 */
+        {0x0005000100000000, LUN_UNKNOWN, 0}, /* second level */
         {0xd200010000000001, LUN_UNKNOWN, 0},
-        {0xc102000000000000, LUN_UNKNOWN, 0},  /* another well known unit */
+        {0xc102000000000000, LUN_UNKNOWN, 0}, /* another well known unit */
         {0xffffffffffffffff, LUN_UNKNOWN, 0},
     };
 

@@ -41,7 +41,8 @@ static void pages_when_all_then_each_in_order_and_lengths_true(void **state)
     }
     assert_int_equal(sense(data, sizeof data, true, 0x3f, 0xff, PAGES_CURRENT, &mode), length);
     for (unsigned code = 0; code < 0x3f; code++)
-        assert_int_equal(sense(data, sizeof data, false, (uint8_t)code, 0, PAGES_CURRENT, &mode) > 0,
+        assert_int_equal(sense(data, sizeof data, false, (uint8_t)code, 0, PAGES_CURRENT, &mode) >
+                             0,
                          memchr(codes, (int)code, sizeof codes) != NULL);
     assert_int_equal(sense(data, sizeof data, false, 0x08, 1, PAGES_CURRENT, &mode), 0);
 }
@@ -71,7 +72,8 @@ static void bits_when_selected_then_only_changeable_ones_are_taken(void **state)
     for (unsigned i = 0; i < sizeof codes; i++) {
         uint8_t current[255], changeable[255], list[64];
         struct shared_mode zero = {0};
-        size_t length = sense(current, sizeof current, false, codes[i], 0, PAGES_CURRENT, &zero) - 12;
+        size_t length =
+            sense(current, sizeof current, false, codes[i], 0, PAGES_CURRENT, &zero) - 12;
 
         sense(changeable, sizeof changeable, false, codes[i], 0, PAGES_CHANGEABLE, &zero);
         for (unsigned bit = 16; bit < length * 8; bit++) {
@@ -84,7 +86,8 @@ static void bits_when_selected_then_only_changeable_ones_are_taken(void **state)
             memset(list, 0, 4);
             memcpy(list + 4, current + 12, length);
             list[4 + bit / 8] ^= (uint8_t)(1 << bit % 8);
-            reason = pages_select(list, (uint32_t)length + 4, false, &medium, &mode, &field, &where);
+            reason =
+                pages_select(list, (uint32_t)length + 4, false, &medium, &mode, &field, &where);
             assert_int_equal(reason, may ? REASON_GOOD : REASON_INVALID_FIELD_IN_PARAMETERS);
             if (may) {
                 uint8_t after[255];

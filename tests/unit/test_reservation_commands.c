@@ -48,7 +48,8 @@ static void reservation_when_made_then_read_back_and_kept(void **state)
     assert_int_equal(get_be64(task->in + 8), KEY_A);
     assert_int_equal(task->in[21], PR_WRITE_EXCLUSIVE);
     assert_status(rig_run(1, 0, write_one, 10, 0, block, 512), 0x18);
-    assert_status(rig_run(2, 0, write_one, 10, 0, block, 512), 0x18); /* another port: another nexus */
+    assert_status(rig_run(2, 0, write_one, 10, 0, block, 512),
+                  0x18); /* another port: another nexus */
     assert_good(rig_run(1, 0, read_one, 10, 512, NULL, 0));
     assert_good(rig_run(0, 0, write_one, 10, 0, block, 512));
     assert_status(pr_out(1, PR_OUT_RESERVE, PR_WRITE_EXCLUSIVE, KEY_B, 0, 0), 0x18);
@@ -127,9 +128,11 @@ static void full_status_when_read_then_each_registrant(void **state)
 
 static void capabilities_when_read_then_all_types_and_aptpl(void **state)
 {
-    assert_memory_equal(pr_in(0, PR_IN_REPORT_CAPABILITIES, 8)->in, "\0\x08\x1d\x90\xea\x01\0\0", 8);
+    assert_memory_equal(pr_in(0, PR_IN_REPORT_CAPABILITIES, 8)->in, "\0\x08\x1d\x90\xea\x01\0\0",
+                        8);
     pr_out(0, PR_OUT_REGISTER, 0, 0, KEY_A, 0x01);
-    assert_memory_equal(pr_in(0, PR_IN_REPORT_CAPABILITIES, 8)->in, "\0\x08\x1d\x91\xea\x01\0\0", 8);
+    assert_memory_equal(pr_in(0, PR_IN_REPORT_CAPABILITIES, 8)->in, "\0\x08\x1d\x91\xea\x01\0\0",
+                        8);
 }
 
 static void parameter_list_when_wrong_then_told_and_not_committed(void **state)

@@ -15,8 +15,13 @@
 
 static void fixed_when_built_then_as_spc_table_53(void **state)
 {
-    struct sense_fields fields = {.key = 5, .asc = 0x24, .ascq = 0, .field_valid = true,
-                                  .field_is_cdb = true, .field_bit = 3, .field_byte = 0x0102};
+    struct sense_fields fields = {.key = 5,
+                                  .asc = 0x24,
+                                  .ascq = 0,
+                                  .field_valid = true,
+                                  .field_is_cdb = true,
+                                  .field_bit = 3,
+                                  .field_byte = 0x0102};
     uint8_t sense[LIMIT_SENSE];
 
     assert_int_equal(sense_build(sense, false, &fields), 18);
@@ -32,8 +37,8 @@ static void fixed_when_built_then_as_spc_table_53(void **state)
 
 static void information_when_it_fits_then_valid(void **state)
 {
-    struct sense_fields fields = {.key = 0xe, .asc = 0x1d, .information_valid = true,
-                                  .information = 0x12345678};
+    struct sense_fields fields = {
+        .key = 0xe, .asc = 0x1d, .information_valid = true, .information = 0x12345678};
     uint8_t sense[LIMIT_SENSE];
 
     sense_build(sense, false, &fields);
@@ -45,9 +50,14 @@ static void information_when_it_fits_then_valid(void **state)
 
 static void descriptors_when_built_then_as_spc_table_28(void **state)
 {
-    struct sense_fields fields = {.key = 5, .asc = 0x26, .ascq = 2, .information_valid = true,
-                                  .information = 0x0102030405060708, .field_valid = true,
-                                  .field_bit = -1, .field_byte = 9};
+    struct sense_fields fields = {.key = 5,
+                                  .asc = 0x26,
+                                  .ascq = 2,
+                                  .information_valid = true,
+                                  .information = 0x0102030405060708,
+                                  .field_valid = true,
+                                  .field_bit = -1,
+                                  .field_byte = 9};
     uint8_t sense[LIMIT_SENSE];
 
     assert_int_equal(sense_build(sense, true, &fields), 28);

@@ -10,7 +10,8 @@ static struct rig_task *run(const void *cdb, unsigned length)
     return rig_run(0, 0, cdb, length, 64 << 10, NULL, 0);
 }
 
-static struct rig_task *inquiry(unsigned nexus, unsigned lun, bool evpd, uint8_t page, uint16_t room)
+static struct rig_task *inquiry(unsigned nexus, unsigned lun, bool evpd, uint8_t page,
+                                uint16_t room)
 {
     uint8_t cdb[6] = {0x12, evpd, page};
 
@@ -77,7 +78,8 @@ static void pages_when_listed_then_each_answers_with_true_length(void **state)
     assert_int_equal(get_be32(task->in + 20), 0);
 }
 
-static const uint8_t *find_designator(const struct rig_task *task, unsigned association, unsigned type)
+static const uint8_t *find_designator(const struct rig_task *task, unsigned association,
+                                      unsigned type)
 {
     for (unsigned at = 4; at < task->in_length; at += 4 + task->in[at + 3]) {
         assert_true(at + 4 + task->in[at + 3] <= task->in_length);
@@ -118,7 +120,8 @@ static void identification_when_from_two_nodes_then_unit_is_the_same_and_ports_d
     a = find_designator(&there, 1, 8);
     assert_string_equal((const char *)a + 4, "iqn.2026-11.example:array,t,0x0002");
     assert_int_equal(a[3] % 4, 0);
-    assert_string_equal((const char *)find_designator(&here, 2, 8) + 4, "iqn.2026-11.example:array");
+    assert_string_equal((const char *)find_designator(&here, 2, 8) + 4,
+                        "iqn.2026-11.example:array");
 }
 
 static void limits_when_read_then_as_vmfs_wants_them(void **state)
@@ -208,7 +211,7 @@ static void mode_sense_when_wrong_then_told_where(void **state)
     assert_field(task, true, 3, 7);
     assert_good(run("\x1a\0\x3f\xff\xff\0", 6));
     assert_int_equal(run("\x1a\x08\x3f\0\xff\0", 6)->in[3], 0); /* DBD */
-    task = run("\x1a\0\x3f\0\x04\0", 6); /* truncated */
+    task = run("\x1a\0\x3f\0\x04\0", 6);                        /* truncated */
     assert_good(task);
     assert_int_equal(task->in_length, 4);
     assert_int_equal(task->in[0], 4 + 8 + 12 + 20 + 12 + 12 - 1);
@@ -231,7 +234,8 @@ static void mode_select_when_changed_then_committed_and_others_told(void **state
     assert_int_equal(rig->nexuses[1].lus[0].unit_attentions, 0);
     task = run("\xff\0\0\0\0\0", 6);
     assert_int_equal(task->task.sense[0], 0x72); /* descriptor format from now on */
-    assert_good(rig_run(0, 0, cdb, 6, 0, d_sense_on, 16)); /* nothing changes: nothing is committed */
+    assert_good(
+        rig_run(0, 0, cdb, 6, 0, d_sense_on, 16)); /* nothing changes: nothing is committed */
     assert_int_equal(rig->commits, 1);
 }
 
