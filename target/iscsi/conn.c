@@ -198,7 +198,7 @@ static void reap(struct conn *conn)
         conn->rx.slot = NULL;
         slot_progress(slot);
     }
-    if (conn->active || conn->tmfs || (conn->nexus_known && !conn->nexus_ready))
+    if (conn->active || conn->tmfs)
         return;
     if (conn->nexus_known) {
         if (conn->removing)

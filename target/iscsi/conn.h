@@ -181,7 +181,6 @@ struct conn {
     enum conn_socket socket;
     bool in_login;      /* counted by the server */
     bool nexus_known;   /* nexus_add() succeeded, nexus_remove() was not called */
-    bool nexus_ready;   /* nexus_add() has called back */
     bool removing;      /* nexus_remove() works */
     bool discovery;
     bool digest_header, digest_data; /* received PDUs */

@@ -1,4 +1,5 @@
 /* The login phase of a connection, and how it becomes a session (RFC 7143 6.3). */
+#include <errno.h>
 #include <openssl/rand.h>
 #include <qb/qblog.h>
 #include <stdio.h>
@@ -70,8 +71,6 @@ static void joined(struct nexus *nexus)
 {
     struct conn *conn = container_of(nexus, struct conn, nexus);
 
-    conn->nexus_ready = true;
-    conn_kick(conn);
     if (conn->state == CONN_JOINING)
         send_last(conn);
 }
@@ -96,10 +95,9 @@ static int join(struct conn *conn)
     nexus->tsih =
         server_tsih_take(conn->home->server, login->initiator, login->isid, login->cid);
     if (!nexus->tsih)
-        return -1;
+        return -ENOSPC;
     conn->state = CONN_JOINING;
     conn->nexus_known = true;
-    conn->nexus_ready = false;
     rc = nexus_add(nexus, joined);
     if (rc) {
         conn->nexus_known = false;
@@ -113,6 +111,7 @@ static void finish(struct conn *conn, struct login_reply *reply)
 {
     struct login *login = conn->login;
     struct config_target *target = &login->target;
+    uint16_t status = LOGIN_OUT_OF_RESOURCES;
 
     login_parameters(login, &conn->session.parameters);
     session_start(&conn->session, login->cmd_sn, login->stat_sn - 1);
@@ -133,10 +132,14 @@ static void finish(struct conn *conn, struct login_reply *reply)
             send_last(conn);
             return;
         }
-    } else if (!join(conn)) {
-        return;
+    } else {
+        int rc = join(conn);
+        if (!rc)
+            return;
+        if (rc == -EACCES)
+            status = LOGIN_AUTHORIZATION_FAILURE;
     }
-    login_refuse(login, LOGIN_OUT_OF_RESOURCES, "no session can be added", reply);
+    login_refuse(login, status, "no session can be added", reply);
     refuse(conn, "no session can be added", reply);
 }
 

@@ -178,16 +178,14 @@ static void tmf_done(struct tmf *tmf, enum tmf_response response)
 }
 
 /* ABORT TASK of something the command layer does not have (11.5.1). Returns a response, or -1 when the
- * command layer has it. */
+ * command layer decides. */
 static int abort_elsewhere(struct conn *conn, const uint8_t *bhs)
 {
     uint32_t ref = get_be32(bhs + TMF_REF_CMD_SN), own = get_be32(bhs + BHS_CMD_SN);
     struct slot *slot = slot_find(conn, get_be32(bhs + TMF_REFERENCED_TASK_TAG));
 
-    if (slot && slot->phase == SLOT_ACTIVE)
-        return -1;
     if (slot)
-        return slot_cancel(slot) ? TMF_RESPONSE_COMPLETE : TMF_RESPONSE_NO_TASK;
+        return slot_cancel(slot) ? TMF_RESPONSE_COMPLETE : -1;
     /* Not here yet, but it may come: its CmdSN counts as received from now on. */
     if (session_order(&conn->session, ref) != ORDER_DROP && sn_before(ref, own) &&
         !slot_is_queued(conn, ref) && !qb_list_empty(&conn->free_slots)) {
@@ -196,7 +194,7 @@ static int abort_elsewhere(struct conn *conn, const uint8_t *bhs)
         slot_cancel(slot_queue(conn, missing));
         return TMF_RESPONSE_COMPLETE;
     }
-    return TMF_RESPONSE_NO_TASK;
+    return -1;
 }
 
 /* Commands that came before the function, but wait for others, are affected by it like those that run. */

@@ -182,14 +182,12 @@ static void respond(struct slot *slot)
         task->sense_length = slot->sense_length;
         memcpy(task->sense, slot->sense, slot->sense_length);
         task->data_in_length = 0;
-        if (!task->data_wanted)
-            task->data_wanted = task->expected_out;
+        task->data_wanted = slot->received;
     }
     slot->send_total = task->data_in_length < task->expected_in ? task->data_in_length
                                                                 : task->expected_in;
     slot->residual = residual_of(task->expected_in, task->expected_out, task->data_wanted,
                                  slot->send_total);
-    conn->nexus.bytes_in += slot->send_total;
     slot->phase = SLOT_SEND;
     tx_queue(conn, &slot->response);
 }
@@ -262,7 +260,6 @@ static void run(struct slot *slot)
 {
     slot->phase = SLOT_ACTIVE;
     slot->conn->active++;
-    slot->conn->nexus.commands++;
     task_execute(&slot->task);
 }
 
@@ -433,7 +430,6 @@ void scsi_data_done(struct slot *slot, bool intact)
     uint32_t room = slot->burst_end - slot->received, length = pdu_data_length(bhs);
 
     slot->received += length < room ? length : room;
-    slot->conn->nexus.bytes_out += length;
     if (!intact) /* PROTOCOL SERVICE CRC ERROR, when all data has come (7.8) */
         slot_fail(slot, STATUS_CHECK_CONDITION, KEY_ABORTED_COMMAND, 0x47, 0x05);
     if (pdu_opcode(bhs) == ISCSI_SCSI_DATA_OUT) {
