@@ -10,7 +10,8 @@ halun_test(test_lun_map LINK command_rig)
 halun_test(test_alua LINK command_rig)
 # All real tables at once.
 if(TARGET halun_device)
-  halun_test(test_command_rows
-             LINK "$<LINK_GROUP:RESCAN,halun_command,halun_alua,halun_device,halun_nexus,halun_store>"
-                  halun_shared halun_config halun_base)
+  set(engine_group "$<LINK_GROUP:RESCAN,halun_command,halun_alua,halun_device,halun_nexus,halun_store>"
+                   halun_shared halun_config halun_base)
+  halun_test(test_command_rows LINK ${engine_group})
+  halun_test(test_execute_lane LINK ${engine_group})
 endif()

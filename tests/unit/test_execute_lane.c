@@ -1,0 +1,241 @@
+/* The command layer on real lanes, the real disk rows and a memory store: what test_execute.c
+ * leaves to doubles.
+ *
+ * Not covered: several reactors, exclusive ranges and drains in depth (tests of the lanes). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "target/base/threads.h"
+#include "target/command/command.h"
+#include "target/command/control_calls.h"
+#include "target/device/device.h"
+#include "target/nexus/lane_change.h"
+#include "target/nexus/lun_map.h"
+#include "target/nexus/nexus.h"
+#include "target/nexus/nexus_table.h"
+#include "target/nexus/tmf.h"
+#include "target/transport/peer.h"
+
+enum { SIZE = 1 << 20, HOLD_MS = 50, TURN_NS = 100000000 };
+
+static struct reactor reactor;
+static struct nexus nexus;
+static struct lu lu;
+static struct task task;
+static struct task *committing;
+static bool completed, changed, wants_data;
+static uint8_t in[8192];
+
+void task_commit(struct task *owner, const struct shared_op *op, const void *bytes, uint32_t length)
+{
+    committing = owner;
+}
+
+void task_read_state(struct task *owner,
+                     void (*fill)(struct task *task, const struct shared_state *state,
+                                  const struct config *config))
+{
+    fail();
+}
+
+void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
+{
+    fail();
+}
+
+bool alua_wish(unsigned group_index, unsigned node)
+{
+    return false;
+}
+
+void peer_forward(struct task *owner, unsigned node)
+{
+    fail();
+}
+
+void peer_abort(struct task *owner)
+{
+    fail();
+}
+
+static void receive_data(struct task *owner, uint32_t length)
+{
+    wants_data = true;
+}
+
+static void complete(struct task *owner)
+{
+    completed = true;
+    if (owner->data_in_length)
+        payload_read(&owner->data_in, 0, in, owner->data_in_length);
+    payload_free(reactor.payloads, &owner->data_in);
+    payload_free(reactor.payloads, &owner->data_out);
+}
+
+static const struct task_transport transport = {"test", receive_data, complete};
+
+static void on_changed(void *context)
+{
+    changed = true;
+}
+
+/* Turns until `*flag`, which an event sets. */
+static void turn_until(const bool *flag)
+{
+    for (unsigned i = 0; i < 1000 && !*flag; i++) {
+        reactor_turn(&reactor, TURN_NS / 100);
+        mailbox_run(&threads.control);
+    }
+    assert_true(*flag);
+}
+
+static void gate(enum gate to, uint8_t state)
+{
+    struct lane_change *change = lane_change_new(on_changed, NULL);
+
+    changed = false;
+    lane_change_group(change, 0, to, 1, state, to == GATE_HOLD);
+    lane_change_run(change);
+}
+
+static int setup(void **state)
+{
+    static struct config_lun lun = {.lun = 0, .lu_index = 0};
+    struct config_host host = {.luns = &lun, .lun_count = 1};
+    struct store_options options = {.size = SIZE, .block_size = 512};
+    char why[256];
+
+    command_index_build();
+    assert_int_equal(reactor_init(&reactor, 0, 32), 0);
+    reactor.payloads = payload_pool_new(16 << 20);
+    assert_int_equal(mailbox_init(&threads.control), 0);
+    threads.reactor_count = 1;
+    threads.reactors[0] = &reactor;
+    reactor_turn(&reactor, 0);
+    nexus_table_init();
+    lanes_init(1, HOLD_MS);
+    assert_int_equal(memory_store_open(&options, &lu.store, why), 0);
+    lu.block_size = 512;
+    lu.blocks = SIZE / 512;
+    lanes_init_lu(&lu, 0);
+    device_lus[0] = &lu;
+    device_lu_count = 1;
+    nexus.reactor = &reactor;
+    identity_from_iscsi(&nexus.identity, "iqn.2026-11.example:a", (const uint8_t[6]){0x40}, 1);
+    nexus.tpgt = 1;
+    nexus.lun_map = lun_map_new(&host);
+    assert_int_equal(nexus_add_proxy(&nexus), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    assert_int_equal(payload_pool_free_permille(reactor.payloads), 1000);
+    nexus_remove_proxy(&nexus);
+    lun_map_free(nexus.lun_map);
+    store_close(lu.store);
+    payload_pool_free(reactor.payloads);
+    mailbox_done(&threads.control);
+    reactor_done(&reactor);
+    return 0;
+}
+
+static void start(const void *cdb, unsigned length, uint32_t room, uint32_t out)
+{
+    memset(&task, 0, sizeof task);
+    completed = wants_data = false;
+    task.transport = &transport;
+    task.nexus = &nexus;
+    task.reactor = &reactor;
+    task.attribute = TASK_SIMPLE;
+    memcpy(task.cdb, cdb, length);
+    task.cdb_length = 16;
+    task.expected_in = room;
+    task.expected_out = out;
+    task_execute(&task);
+}
+
+static const uint8_t read_one[10] = {0x28, 0, 0, 0, 0, 5, 0, 0, 1};
+static const uint8_t write_one[10] = {0x2a, 0, 0, 0, 0, 5, 0, 0, 1};
+
+static void block_when_written_then_read_back(void **state)
+{
+    uint8_t block[512];
+
+    memset(block, 0x5a, sizeof block);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    start(write_one, 10, 0, 512);
+    assert_true(wants_data);
+    payload_write(&task.data_out, 0, block, 512);
+    task_data_ready(&task);
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+    start(read_one, 10, 512, 0);
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+    assert_memory_equal(in, block, 512);
+}
+
+static void gate_when_it_opens_then_held_commands_run(void **state)
+{
+    gate(GATE_HOLD, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    start(read_one, 10, 512, 0);
+    assert_int_equal(task.state, TASK_HELD);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+}
+
+static void gate_when_it_stays_shut_then_transition_is_told(void **state)
+{
+    gate(GATE_HOLD, ALUA_TRANSITIONING);
+    turn_until(&changed);
+    start(read_one, 10, 512, 0);
+    turn_until(&completed);
+    assert_int_equal(task.status, 2);
+    assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
+    start(read_one, 10, 512, 0);
+    task_abort(&task, true);
+    assert_true(completed && task.silent);
+}
+
+static void commit_when_its_drain_runs_then_does_not_wait_for_itself(void **state)
+{
+    struct shared_lu shared = {.pr_holder = -1, .legacy_reserved = true, .epoch = 1};
+    struct lane_change *change;
+
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    start("\x16\0\0\0\0\0", 6, 0, 0);
+    assert_ptr_equal(committing, &task);
+    shared.legacy_holder = nexus.identity;
+    change = lane_change_new(on_changed, NULL);
+    lane_change_lu(change, 0, &shared, true);
+    changed = false;
+    lane_change_run(change);
+    turn_until(&changed);
+    assert_false(completed);
+    task_complete(&task, REASON_GOOD);
+    assert_int_equal(task.status, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(block_when_written_then_read_back),
+        cmocka_unit_test(gate_when_it_opens_then_held_commands_run),
+        cmocka_unit_test(gate_when_it_stays_shut_then_transition_is_told),
+        cmocka_unit_test(commit_when_its_drain_runs_then_does_not_wait_for_itself),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
