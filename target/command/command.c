@@ -27,7 +27,7 @@ static int compare_rows(const void *a, const void *b)
     return (int)x->service_action - (int)y->service_action;
 }
 
-static bool field_fits(const struct scsi_command *row, struct cdb_field field)
+static inline bool field_fits(const struct scsi_command *row, struct cdb_field field)
 {
     return !field.size || (field.size <= 8 && field.offset + field.size <= row->length);
 }

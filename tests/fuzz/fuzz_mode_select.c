@@ -1,5 +1,6 @@
 /* Parameter lists of MODE SELECT: bit 0 of the first byte chooses (6) or (10), the rest the
  * parameters before. What is taken must be what MODE SENSE shows afterwards. */
+#undef NDEBUG /* a fuzz target without its asserts finds nothing */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
