@@ -291,21 +291,24 @@ static int32_t accept_client(qb_ipcs_connection_t *connection, uid_t uid, gid_t 
 static int32_t process(qb_ipcs_connection_t *connection, void *data, size_t size)
 {
     struct control_client *client = qb_ipcs_context_get(connection);
-    const struct qb_ipc_request_header *header = data;
+    struct qb_ipc_request_header header = {0};
     json_t *request;
 
-    /* the ring is shared with the client: length and text are taken once, and not trusted */
-    if (header->id == CONTROL_MORE && client->reply) {
+    /* The ring is shared with the client, and aligned to 4 bytes only: the header is copied, the text is
+     * read once. `size` is what the client says; libqb maps its ring twice, so that reading as far as
+     * CONTROL_MESSAGE is inside of it. */
+    if (size >= sizeof header)
+        memcpy(&header, data, sizeof header);
+    if (header.id == CONTROL_MORE && client->reply) {
         send_part(client);
         return 0;
     }
-    if (size < sizeof *header || size > CONTROL_MESSAGE || header->id != CONTROL_CALL ||
-        client->call) {
+    if (size > CONTROL_MESSAGE || header.id != CONTROL_CALL || client->call) {
         static const char broken[] = "{\"error\":{\"code\":2,\"text\":\"broken frame\"}}";
         send_frame(client, CONTROL_LAST, broken, sizeof broken - 1);
         return 0;
     }
-    request = json_loadb((const char *)data + sizeof *header, size - sizeof *header,
+    request = json_loadb((const char *)data + sizeof header, size - sizeof header,
                          JSON_REJECT_DUPLICATES, NULL);
     if (json_is_object(request))
         call_method(client, request);

@@ -133,7 +133,11 @@ static void list_names(cfg_t *cfg, char *out, size_t size)
 
 static unsigned start_line(cfg_t *section)
 {
-    return (unsigned)cfg_getsec(section, START_MARK)->line;
+    /* END_MARK's own block has none; asked for as an option, a missing one would be complained about */
+    for (cfg_opt_t *opt = section->opts; opt && opt->name; opt++)
+        if (!strcmp(opt->name, START_MARK))
+            return (unsigned)cfg_opt_getnsec(opt, 0)->line;
+    return (unsigned)section->line;
 }
 
 /* libConfuse names only the title: find the block that had it first. NULL: two kinds of blocks have it. */

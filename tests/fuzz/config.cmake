@@ -1,0 +1,1 @@
+halun_fuzz(fuzz_config LINK halun_config)
