@@ -7,3 +7,10 @@ halun_test(test_control LINK halun_ctl)
 # What the agents are tested with, see tests/conform/agents.
 add_executable(fake_halund ${CMAKE_SOURCE_DIR}/tests/conform/agents/fake_halund.c)
 target_link_libraries(fake_halund halun_config halun_control)
+
+add_test(NAME conform/help_equals_man
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/conform/config/help_equals_man $<TARGET_FILE:halunctl>)
+add_test(NAME conform/agents
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/conform/agents/run ${CMAKE_BINARY_DIR})
+set_tests_properties(conform/help_equals_man conform/agents PROPERTIES LABELS conform TIMEOUT 300
+                     SKIP_RETURN_CODE 77)
