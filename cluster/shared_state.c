@@ -48,7 +48,8 @@ static void lu_reset(struct shared_state *state, const struct shared_op *op,
 {
     shared_legacy_drop(state, &state->lus[op->lu], effects);
     shared_effect_add(effects, SHARED_EFFECT_ABORT, op->lu);
-    shared_effect_ua(effects, UA_LU_RESET, op->lu, &op->nexus);
+    /* Every nexus, the one that asked too (SAM-5 6.3.3: a condition for every I_T nexus). */
+    shared_effect_ua(effects, UA_LU_RESET, op->lu, NULL);
 }
 
 static void target_reset(struct shared_state *state, const struct shared_op *op,
@@ -57,7 +58,7 @@ static void target_reset(struct shared_state *state, const struct shared_op *op,
     for (uint32_t i = 0; i < state->lu_count; i++)
         shared_legacy_drop(state, &state->lus[i], effects);
     shared_effect_add(effects, SHARED_EFFECT_ABORT, SHARED_NO_LU);
-    shared_effect_ua(effects, UA_LU_RESET, SHARED_NO_LU, &op->nexus);
+    shared_effect_ua(effects, UA_LU_RESET, SHARED_NO_LU, NULL);
 }
 
 static void clear_task_set(struct shared_state *state, const struct shared_op *op,

@@ -66,6 +66,8 @@ static void at_reactor_task(struct post *post)
 
     if (reason == REASON_INVALID_FIELD_IN_PARAMETERS && commit->field_pointer != 0xff)
         reason = field_in_parameters(commit->task, commit->field_pointer, -1);
+    else if (reason == REASON_INVALID_FIELD_IN_CDB && commit->field_pointer != 0xff)
+        reason = field_in_cdb(commit->task, commit->field_pointer, -1);
     task_complete(commit->task, reason);
     free(commit);
 }
@@ -209,6 +211,13 @@ void task_read_state(struct task *task,
     reading->fill = fill;
     reading->post.run = at_control_read;
     control_post(&reading->post);
+}
+
+/* Access states are implicit (TPGS 01b): Pacemaker alone decides who owns a group, and wishes of initiators
+ * are refused, so that SET TARGET PORT GROUPS ends with SET TARGET PORT GROUPS COMMAND FAILED. */
+bool alua_wish(unsigned group_index, unsigned node)
+{
+    return false;
 }
 
 static int by_number(const void *a, const void *b)

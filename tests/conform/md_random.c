@@ -171,7 +171,7 @@ int main(int argc, char **argv)
                         file.layout.al_stripe_blocks, first);
     steps = (unsigned)rnd(rnd(3) ? 200 : 3000);
     play(&player, steps, extents, 50 + (uint32_t)rnd(2 * slots));
-    torn = rnd(2) == 0;
+    torn = player.transactions && rnd(2) == 0; /* drbdmeta wants one whole transaction */
 
     file.superblock.flags = MD_CONSISTENT | (rnd(4) ? MD_WAS_UP_TO_DATE : 0) |
                             (rnd(6) ? MD_PRIMARY : 0) | (rnd(2) ? MD_PEER_OUTDATED : 0) |

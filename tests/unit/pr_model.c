@@ -274,8 +274,7 @@ void model_apply(struct model *m, const struct model_op *op, struct model_result
         m->legacy = MODEL_NOBODY;
         for (int n = 0; n < MODEL_NEXUSES; n++) {
             r->aborted[n] = true;
-            if (n != op->nexus)
-                r->ua[n] = UA_LU_RESET;
+            r->ua[n] = UA_LU_RESET;
         }
         r->reason = REASON_GOOD;
     }

@@ -65,7 +65,7 @@ static bool selects(uint32_t i, unsigned number)
     return shared_effect_selects(&effects, &effects.effects[i], &identity);
 }
 
-static void lu_reset_when_reserved_then_dropped_and_others_told(void **context)
+static void lu_reset_when_reserved_then_dropped_and_all_told(void **context)
 {
     struct shared_state *state = *context;
 
@@ -76,9 +76,9 @@ static void lu_reset_when_reserved_then_dropped_and_others_told(void **context)
     assert_int_equal(effects.count, 3);
     effect_is(0, SHARED_EFFECT_RESERVATION, 2, SHARED_ALL, UA_COUNT);
     effect_is(1, SHARED_EFFECT_ABORT, 2, SHARED_ALL, UA_COUNT);
-    effect_is(2, SHARED_EFFECT_UA, 2, SHARED_ALL_BUT, UA_LU_RESET);
+    effect_is(2, SHARED_EFFECT_UA, 2, SHARED_ALL, UA_LU_RESET);
     assert_true(selects(2, 0));
-    assert_false(selects(2, 1));
+    assert_true(selects(2, 1));
     assert_false(state->lus[2].legacy_reserved);
     assert_int_equal(state->lus[2].epoch, epoch + 1);
     apply(state, op_of(SHARED_OP_LU_RESET, 2, 1));
@@ -121,7 +121,7 @@ static void target_reset_when_many_reserved_then_one_effect(void **context)
     assert_int_equal(effects.count, 3);
     effect_is(0, SHARED_EFFECT_RESERVATION, SHARED_NO_LU, SHARED_ALL, UA_COUNT);
     effect_is(1, SHARED_EFFECT_ABORT, SHARED_NO_LU, SHARED_ALL, UA_COUNT);
-    effect_is(2, SHARED_EFFECT_UA, SHARED_NO_LU, SHARED_ALL_BUT, UA_LU_RESET);
+    effect_is(2, SHARED_EFFECT_UA, SHARED_NO_LU, SHARED_ALL, UA_LU_RESET);
     for (uint32_t i = 0; i < LUS; i++)
         assert_false(state->lus[i].legacy_reserved);
     assert_int_equal(state->lus[3].epoch, 0);
@@ -335,7 +335,7 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(lu_reset_when_reserved_then_dropped_and_others_told),
+        CASE(lu_reset_when_reserved_then_dropped_and_all_told),
         CASE(lu_reset_when_persistent_then_kept),
         CASE(lu_reset_when_by_nobody_then_all_are_told),
         CASE(target_reset_when_many_reserved_then_one_effect),

@@ -44,7 +44,7 @@ static void on_status(struct control_call *call, json_t *arguments)
     control_reply(call, json_pack("{s:s,s:s,s:i,s:b,s:{s:s,s:s,s:b,s:b,s:[s],s:s},s:o,s:[],s:i}", "node",
                                   config->nodes[config->self].name, "version", HALUN_VERSION, "pid",
                                   (int)getpid(), "ready", 1, "cluster", "name", config->cluster_name,
-                                  "mode", "single", "serving", 1, "quorate", 1, "members",
+                                  "mode", config->corosync ? "corosync" : "single", "serving", 1, "quorate", 1, "members",
                                   config->nodes[config->self].name, "waiting", "", "groups", groups,
                                   "portals", "sessions", 0));
 }
