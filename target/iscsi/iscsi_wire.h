@@ -105,7 +105,7 @@ enum iscsi_task_management { /* 11.5, 11.6 */
     TMF_RESPONSE_REJECTED = 255,
 };
 
-enum iscsi_data { /* 11.7 */
+enum iscsi_data_pdu { /* 11.7 */
     DATA_ACKNOWLEDGE = 0x40,
     DATA_OVERFLOW = 0x04,
     DATA_UNDERFLOW = 0x02,
