@@ -349,6 +349,8 @@ static void advance(struct cluster *c, struct cluster_updates *u)
         join_advance(c, u);
         lease_advance(c, u);
         c->serving = may_serve(c);
+        tell_lease(c, u);
+        tell_view(c, u);
         commit_advance(c, u);
     }
     c->serving = may_serve(c);

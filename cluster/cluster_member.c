@@ -7,13 +7,16 @@
 
 enum { REPEAT_NS = 1000000000, FENCING_CLOCK_NS = 1000000000 };
 
-/* A change of the agreed members, at the same place on all nodes that moved together. `lost` leave. */
+/* A change of the agreed members, at the same place on all nodes that moved together. `lost` leave. The
+ * epoch tells sides of a partition apart: it grows only where a whole view begins, so the side that went
+ * on has the larger one, whatever happened on the side that had to wait. */
 void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost)
 {
     c->order++;
-    c->epoch++;
     c->digest_order = UINT64_MAX;
     c->unproven &= members;
+    if (!c->unproven)
+        c->epoch++;
     shared_members(c->state, members, lost, &c->effects);
     cluster_persist(c);
     if (lost || !c->view_persist)
@@ -68,17 +71,25 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
     }
     c->group = event->group.members;
     join_reset(c);
-    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+    c->hello_mask = 0;
+    for (unsigned node = 1; node <= LIMIT_NODES; node++) {
+        if (c->nodes[node].hello_seen)
+            c->hello_mask |= node_bit(node);
         if (event->group.joined || (gone & node_bit(node)))
             c->nodes[node].hello_seen = false;
+    }
     if (c->phase == PHASE_MEMBER) {
-        /* The process is known to have ended (or said good-bye), whatever was unproven before. */
-        uint32_t harmless = event->group.left & c->state->members & ~self;
+        /* The process is known to have ended, or said good-bye. One that came back after it was lost
+         * must have said what it had: perhaps it went on without us. */
+        uint32_t harmless = event->group.left & c->state->members & ~self &
+                            ~(c->unproven & ~c->hello_mask);
         uint32_t lost = event->group.down & c->state->members & ~harmless & ~self;
 
         /* Who reappears was away from here; what it missed is settled by its HELLO. A member that comes
          * back without ever having left is a new process or one that we lost. */
         lost |= event->group.joined & live_members(c) & ~harmless & ~self;
+        if (lost && c->lease <= c->now)
+            c->suspect = true;
         if (lost)
             lease_drop(c);
         for (unsigned node = 1; node <= LIMIT_NODES; node++)
@@ -167,7 +178,7 @@ void member_settle(struct cluster *c, struct cluster_updates *u)
             best_node = node;
         }
     }
-    if (same && c->epoch == c->stamp.epoch) {
+    if (same && c->order == c->stamp.order) {
         cluster_log(c, u, LOG_NOTICE, "the members are together again and nothing was missed");
         c->unproven &= ~c->group;
         c->beat_now = true;
@@ -202,13 +213,17 @@ void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
     }
     if (!follows(c))
         return;
-    if (member) {
+    if (c->phase == PHASE_MEMBER && hello->stamp.epoch > c->epoch &&
+        (hello->flags & HELLO_JOURNAL)) {
+        cluster_fatal(c, u, "the cluster went on without this node: %s has newer state",
+                      c->setup.names[node]);
+    } else if (member) {
         if (!is_live(c, node) && c->phase == PHASE_MEMBER && hello->stamp.epoch > c->stamp.epoch)
             cluster_fatal(c, u, "the cluster went on without this node; %s is of the newer view",
                           c->setup.names[node]);
         else
             member_settle(c, u);
-    } else if (node != c->setup.self) {
+    } else {
         /* One node runs one daemon: a new process proves that the lost one has ended. */
         if ((c->unproven & node_bit(node)) && n->incarnation != message->incarnation)
             drop(c, u, node_bit(node), "it was started anew");
@@ -251,10 +266,27 @@ static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned
     cluster_send(c, u, &m);
 }
 
+/* Where a lease is a proof the other side may have gone on while this one could not, and have died
+ * later: then the absence of the lost nodes is not enough. A majority of all nodes must have been heard
+ * not to have newer state; any view that went on shares a node with it. */
+static bool may_go_on(const struct cluster *c)
+{
+    uint32_t heard = live_members(c);
+
+    if (!c->quorate)
+        return false;
+    if (!c->setup.lease_proves || !c->suspect)
+        return true;
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        if (c->nodes[node].hello_seen && c->nodes[node].compatible)
+            heard |= node_bit(node) & c->group;
+    return __builtin_popcount(heard) * 2 > __builtin_popcount(c->setup.configured);
+}
+
 /* Whether a proof about `node` is still wanted: who is back in the group speaks for itself. */
 static bool wants_proof(const struct cluster *c, unsigned node)
 {
-    return c->phase == PHASE_MEMBER && (c->unproven & ~c->group & node_bit(node));
+    return c->phase == PHASE_MEMBER && (c->unproven & ~c->group & node_bit(node)) && may_go_on(c);
 }
 
 void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time)
@@ -269,7 +301,11 @@ void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, 
 
 void member_advance(struct cluster *c, struct cluster_updates *u)
 {
-    if (!c->setup.lease_proves || !c->quorate)
+    if (!c->unproven)
+        c->suspect = false;
+    else if (!c->quorate)
+        c->suspect = true;
+    if (!c->setup.lease_proves)
         return;
     for (unsigned node = 1; node <= LIMIT_NODES; node++)
         if (wants_proof(c, node) &&

@@ -72,6 +72,8 @@ struct cluster {
     enum cluster_phase phase;
     uint64_t now, wall;
     bool quorate, forced;
+    bool suspect; /* members are lost, and the others may have gone on without us meanwhile */
+    uint32_t hello_mask; /* bits: had said HELLO before the last change of the group */
     uint32_t group;
 
     /* agreed */

@@ -1,0 +1,348 @@
+/* The cluster machine on a simulated bus: stories, and random histories from seeds.
+ *
+ * HALUN_SEED=N replays one random history with a trace, HALUN_SEEDS=N runs that many.
+ *
+ * Not covered here: Corosync itself, the driver and the journal's file; clocks that run at different
+ * speeds; a fencer that says a node was fenced when it was not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/cluster_sim.h"
+
+static uint64_t seconds(unsigned n)
+{
+    return (uint64_t)n * 1000 * SIM_MS;
+}
+
+static struct sim *started(unsigned nodes, uint64_t seed)
+{
+    struct sim *sim = sim_new(nodes, seed);
+
+    sim->trace = getenv("HALUN_TRACE");
+    for (unsigned i = 1; i <= nodes; i++)
+        sim_boot(sim, i);
+    assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+    return sim;
+}
+
+static bool serves(struct sim *sim, unsigned node)
+{
+    return sim->node[node].machine && sim->node[node].lease > sim->now;
+}
+
+static bool node1_serves(struct sim *sim)
+{
+    return serves(sim, 1);
+}
+
+static bool last_answered(struct sim *sim)
+{
+    return sim->ops[sim->op_count - 1].answered;
+}
+
+static void commit_when_all_acknowledged_then_good(void **state)
+{
+    struct sim *sim = started(2, 1);
+
+    sim_submit(sim, 1);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    assert_int_equal(sim->ops[0].reason, REASON_GOOD);
+    assert_true(sim_has(sim, 1, &sim->ops[0]) && sim_has(sim, 2, &sim->ops[0]));
+    sim_free(sim);
+}
+
+static void new_array_when_one_node_is_alone_then_waits(void **state)
+{
+    struct sim *sim = sim_new(2, 2);
+
+    sim_boot(sim, 1);
+    sim->node[1].seen_all = true; /* even with quorum */
+    sim_run(sim, seconds(20));
+    assert_false(serves(sim, 1));
+    sim_boot(sim, 2);
+    assert_true(sim_until(sim, sim_all_serve, seconds(20)));
+    sim_free(sim);
+}
+
+static void power_cut_when_not_fenced_then_nothing_is_served(void **state)
+{
+    struct sim *sim = started(2, 3);
+
+    sim_power_cut(sim, 2);
+    sim_run(sim, seconds(15));
+    assert_false(serves(sim, 1));
+    sim_submit(sim, 1);
+    sim_run(sim, seconds(25));
+    assert_int_equal(sim->ops[0].reason, REASON_NOT_READY_TRANSITION);
+    sim_fence(sim, 2);
+    assert_true(sim_until(sim, node1_serves, seconds(5)));
+    sim_submit(sim, 1);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    assert_int_equal(sim->ops[1].reason, REASON_GOOD);
+    sim_free(sim);
+}
+
+static void fencing_when_older_than_the_life_of_the_node_then_proves_nothing(void **state)
+{
+    struct sim *sim = started(2, 4);
+
+    sim_fence(sim, 2);
+    assert_true(sim_until(sim, node1_serves, seconds(10)));
+    sim_boot(sim, 2);
+    assert_true(sim_until(sim, sim_all_serve, seconds(20)));
+    sim_run(sim, seconds(5));
+    sim_power_cut(sim, 2); /* the old fencing is still in the history */
+    sim_run(sim, seconds(20));
+    assert_false(serves(sim, 1));
+    sim_boot(sim, 2); /* a new life proves the end of the old one */
+    assert_true(sim_until(sim, sim_all_serve, seconds(20)));
+    sim_free(sim);
+}
+
+static void daemon_when_it_ends_then_the_other_goes_on_at_once(void **state)
+{
+    struct sim *sim = started(2, 5);
+
+    sim_kill(sim, 2);
+    sim_run(sim, 300 * SIM_MS);
+    assert_true(serves(sim, 1));
+    sim_submit(sim, 1);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    sim_boot(sim, 2);
+    assert_true(sim_until(sim, sim_all_serve, seconds(20)));
+    assert_true(sim_has(sim, 2, &sim->ops[0]));
+    sim_free(sim);
+}
+
+static void freeze_when_thawed_then_serves_only_after_both_agree(void **state)
+{
+    struct sim *sim = started(2, 6);
+
+    sim_freeze(sim, 2);
+    sim_run(sim, seconds(10));
+    assert_false(serves(sim, 1));
+    sim_thaw(sim, 2);
+    assert_false(serves(sim, 2)); /* its lease has run out meanwhile */
+    assert_true(sim_until(sim, sim_all_serve, seconds(20)));
+    assert_int_equal(sim->fatals, 0);
+    sim_free(sim);
+}
+
+static void partition_when_one_side_was_fenced_then_it_rejoins(void **state)
+{
+    struct sim *sim = started(2, 7);
+
+    sim_partition(sim, 1u << 2);
+    sim_run(sim, seconds(3));
+    assert_false(serves(sim, 1) || serves(sim, 2));
+    sim_fence(sim, 2);
+    assert_true(sim_until(sim, node1_serves, seconds(5)));
+    sim_submit(sim, 1);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    sim_heal(sim);
+    sim_boot(sim, 2);
+    assert_true(sim_until(sim, sim_all_serve, seconds(20)));
+    assert_true(sim_has(sim, 2, &sim->ops[0]));
+    sim_free(sim);
+}
+
+static void cold_start_when_only_the_older_copy_is_there_then_waits(void **state)
+{
+    struct sim *sim = started(2, 8);
+
+    sim_fence(sim, 2);
+    assert_true(sim_until(sim, node1_serves, seconds(10)));
+    for (unsigned i = 0; i < 4; i++)
+        sim_submit(sim, 1);
+    sim_run(sim, seconds(3));
+    assert_int_equal(sim->committed, 4);
+    sim_power_cut(sim, 1);
+    sim_boot(sim, 2);
+    sim->node[2].seen_all = true;
+    sim_run(sim, seconds(30));
+    assert_false(serves(sim, 2));
+    sim_boot(sim, 1);
+    assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+    assert_true(sim_has(sim, 2, &sim->ops[0])); /* lu 1: APTPL */
+    assert_false(sim_has(sim, 2, &sim->ops[1]));
+    sim_free(sim);
+}
+
+static void cold_start_when_the_last_survivor_is_alone_then_serves(void **state)
+{
+    struct sim *sim = started(2, 9);
+
+    sim_fence(sim, 2);
+    assert_true(sim_until(sim, node1_serves, seconds(10)));
+    sim_run(sim, seconds(1));
+    sim_power_cut(sim, 1);
+    sim_boot(sim, 1);
+    sim->node[1].seen_all = true;
+    sim_run(sim, 100 * SIM_MS);
+    sim->node[1].quorate = true;
+    struct cluster_event quorum = {.kind = CLUSTER_QUORUM, .now = sim->now, .quorate = true};
+    cluster_step(sim->node[1].machine, &quorum, sim->updates);
+    assert_true(sim->updates->count > 0); /* START */
+    sim_free(sim);
+}
+
+static void lease_when_three_votes_then_makes_the_lost_node_harmless(void **state)
+{
+    struct sim *sim = started(3, 10);
+
+    sim->lease_proves = true;
+    sim_free(sim);
+    sim = sim_new(3, 10);
+    sim->lease_proves = true;
+    for (unsigned i = 1; i <= 3; i++)
+        sim_boot(sim, i);
+    assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+    sim_partition(sim, 1u << 3);
+    sim_run(sim, seconds(3));
+    assert_false(serves(sim, 1));
+    assert_true(sim_until(sim, node1_serves, seconds(10)));
+    assert_false(serves(sim, 3));
+    sim_submit(sim, 1);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    sim_heal(sim);
+    sim_run(sim, seconds(5));
+    assert_false(serves(sim, 3)); /* evicted: its daemon ended */
+    sim_boot(sim, 3);
+    assert_true(sim_until(sim, sim_all_serve, seconds(20)));
+    sim_free(sim);
+}
+
+/* --- random histories ------------------------------------------------------------------------ */
+
+static void random_fault(struct sim *sim)
+{
+    unsigned node = 1 + sim_random(sim, sim->nodes);
+    struct sim_node *n = &sim->node[node];
+
+    switch (sim_random(sim, 12)) {
+    case 0:
+        sim_power_cut(sim, node);
+        break;
+    case 1:
+        sim_fence(sim, node);
+        break;
+    case 2:
+        if (!n->frozen && n->up)
+            sim_kill(sim, node);
+        break;
+    case 3:
+        if (n->up)
+            sim_freeze(sim, node);
+        break;
+    case 4:
+    case 5:
+        if (n->frozen)
+            sim_thaw(sim, node);
+        break;
+    case 6:
+        sim_partition(sim, 1u << node);
+        break;
+    case 7:
+    case 8:
+        sim_heal(sim);
+        break;
+    default:
+        sim_boot(sim, node);
+    }
+}
+
+/* What Pacemaker does some time: it fences a member that is lost. */
+static void random_fencing(struct sim *sim)
+{
+    for (unsigned i = 1; i <= sim->nodes; i++) {
+        struct cluster_view view;
+        if (!sim->node[i].machine || sim->node[i].frozen || sim_random(sim, 6))
+            continue;
+        cluster_describe(sim->node[i].machine, &view);
+        for (unsigned k = 1; k <= sim->nodes; k++)
+            if ((view.unproven & 1u << k) && view.quorate)
+                sim_fence(sim, k);
+    }
+}
+
+static void history(uint64_t seed, bool trace)
+{
+    struct sim *sim = sim_new(2 + seed % 2, seed * 2654435761u + 1);
+
+    sim->trace = trace;
+    sim->first_seed = seed;
+    sim->lease_proves = sim->nodes == 3 && seed % 4 == 1;
+    for (unsigned i = 1; i <= sim->nodes; i++)
+        sim_boot(sim, i);
+    sim_run(sim, seconds(3));
+    for (unsigned k = 0; k < 40; k++) {
+        for (unsigned i = sim_random(sim, 6); i; i--)
+            sim_submit(sim, 1 + sim_random(sim, sim->nodes));
+        sim_run(sim, sim_random(sim, 2) ? (1 + sim_random(sim, 60)) * (uint64_t)SIM_MS
+                                        : (1 + sim_random(sim, 3000)) * (uint64_t)SIM_MS);
+        if (!sim_random(sim, 3))
+            random_fault(sim);
+        random_fencing(sim);
+    }
+    /* Everything is repaired: all must serve again, with one state. */
+    sim_heal(sim);
+    for (unsigned i = 1; i <= sim->nodes; i++)
+        if (sim->node[i].frozen)
+            sim_thaw(sim, i);
+    for (unsigned k = 0; k < 60 && !sim_all_serve(sim); k++) {
+        for (unsigned i = 1; i <= sim->nodes; i++)
+            sim_boot(sim, i);
+        sim_run(sim, seconds(2));
+    }
+    if (!sim_all_serve(sim))
+        sim_fail(sim, "not all nodes serve in the end");
+    sim_run(sim, seconds(3));
+    if (!sim_all_serve(sim))
+        sim_fail(sim, "service does not last");
+    for (unsigned i = 2; i <= sim->nodes; i++)
+        if (shared_state_digest(cluster_shared(sim->node[i].machine)) !=
+            shared_state_digest(cluster_shared(sim->node[1].machine)))
+            sim_fail(sim, "states differ in the end");
+    if (trace)
+        printf("seed %llu: %u operations, %u committed, %u refused, %u cold starts, %u evictions\n",
+               (unsigned long long)seed, sim->op_count, sim->committed, sim->refused,
+               sim->cold_starts, sim->fatals);
+    sim_free(sim);
+}
+
+static void random_histories_when_anything_fails_then_nothing_answered_is_lost(void **state)
+{
+    const char *one = getenv("HALUN_SEED"), *many = getenv("HALUN_SEEDS");
+    uint64_t seeds = many ? strtoull(many, NULL, 0) : 300;
+
+    if (one) {
+        history(strtoull(one, NULL, 0), true);
+        return;
+    }
+    for (uint64_t seed = 1; seed <= seeds; seed++)
+        history(seed, false);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commit_when_all_acknowledged_then_good),
+        cmocka_unit_test(new_array_when_one_node_is_alone_then_waits),
+        cmocka_unit_test(power_cut_when_not_fenced_then_nothing_is_served),
+        cmocka_unit_test(fencing_when_older_than_the_life_of_the_node_then_proves_nothing),
+        cmocka_unit_test(daemon_when_it_ends_then_the_other_goes_on_at_once),
+        cmocka_unit_test(freeze_when_thawed_then_serves_only_after_both_agree),
+        cmocka_unit_test(partition_when_one_side_was_fenced_then_it_rejoins),
+        cmocka_unit_test(cold_start_when_only_the_older_copy_is_there_then_waits),
+        cmocka_unit_test(cold_start_when_the_last_survivor_is_alone_then_serves),
+        cmocka_unit_test(lease_when_three_votes_then_makes_the_lost_node_harmless),
+        cmocka_unit_test(random_histories_when_anything_fails_then_nothing_answered_is_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
