@@ -86,7 +86,8 @@ struct al_transaction {
 };
 
 /* Builds the next transaction from the oldest waiting updates (up to 64). None may be in flight. Without
- * waiting updates it builds a context-only one (allowed, not needed). */
+ * waiting updates it builds a context-only one: worth writing once after attach, as drbdmeta cannot replay
+ * a ring whose only transaction is torn (al_replay() can). */
 void al_transaction_build(struct activity_log *al, uint8_t block[AL_BLOCK], struct al_transaction *t);
 
 /* The transaction built last is durable. */

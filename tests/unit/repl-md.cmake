@@ -9,3 +9,6 @@ set_tests_properties(conform/drbdmeta PROPERTIES LABELS conform TIMEOUT 600 SKIP
 halun_test(test_generation LINK halun_drbd)
 halun_test(test_dirty_map LINK halun_drbd)
 halun_test(test_activity_log LINK halun_drbd)
+halun_test(test_metadata LINK halun_drbd)
+halun_test(test_message LINK halun_drbd)
+halun_test(test_md_file LINK halun_drbd)
