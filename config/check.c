@@ -1,5 +1,5 @@
-/* Checks that need more than one value: unique names and numbers, what one option demands of another.
- * Each check is a function; check_config() is their order. */
+/* Checks that need more than one value: unique names and numbers, what one option demands of
+ * another. Each check is a function; check_config() is their order. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -125,7 +125,8 @@ static int check_builtin(const struct parser *parser, unsigned index)
     snprintf(value, sizeof value, "%u", group->node_count);
     if (group->node_count != 2)
         return parse_complain(parser, place, "nodes", NULL,
-                              "expected 2 names of nodes with replication = builtin, found %s", value);
+                              "expected 2 names of nodes with replication = builtin, found %s",
+                              value);
     if (!group->port)
         return parse_complain(parser, place, "port", NULL,
                               "missing: expected 1..65535 with replication = builtin");
@@ -180,8 +181,8 @@ static int check_lu(const struct parser *parser, unsigned index)
         return parse_complain(parser, place, "size", size,
                               "expected a size unless store = file tells it");
     if (lu->size % lu->block_size)
-        return parse_complain(parser, place, "size", size,
-                              "expected a multiple of block_size (%u)", lu->block_size);
+        return parse_complain(parser, place, "size", size, "expected a multiple of block_size (%u)",
+                              lu->block_size);
     if (lu->physical_block < lu->block_size)
         return parse_complain(parser, place, "physical_block", NULL,
                               "expected at least block_size (%u)", lu->block_size);
@@ -240,9 +241,9 @@ static int check_lus(const struct parser *parser)
     for (unsigned i = 1; !error && i < config->lu_count; i++) {
         const struct config_lu *first = &config->lus[uuids[i - 1].index];
         if (!memcmp(uuids[i].key, uuids[i - 1].key, 16))
-            error = parse_complain(parser, (struct place){BLOCK_LU, uuids[i].index, 0}, "uuid", NULL,
-                                   "expected another one than lu \"%s\" in line %u", first->name,
-                                   first->line);
+            error = parse_complain(parser, (struct place){BLOCK_LU, uuids[i].index, 0}, "uuid",
+                                   NULL, "expected another one than lu \"%s\" in line %u",
+                                   first->name, first->line);
     }
     for (unsigned i = 1; !error && i < path_count; i++) {
         const struct config_lu *first = &config->lus[paths[i - 1].index];
@@ -294,10 +295,9 @@ static int check_hosts(const struct parser *parser)
     for (size_t i = 1; !error && i < used; i++) {
         const struct config_host *first = &config->hosts[names[i - 1].index];
         if (!strcasecmp(names[i].key, names[i - 1].key))
-            error = parse_complain(parser, (struct place){BLOCK_HOST, names[i].index, 0},
-                                   "initiators", names[i].key,
-                                   "expected once, but host \"%s\" in line %u has it too",
-                                   first->name, first->line);
+            error = parse_complain(
+                parser, (struct place){BLOCK_HOST, names[i].index, 0}, "initiators", names[i].key,
+                "expected once, but host \"%s\" in line %u has it too", first->name, first->line);
     }
     free(names);
     return error;

@@ -84,7 +84,8 @@ static bool is_administrator(const struct control *control, uid_t uid, gid_t gid
     return false;
 }
 
-/* At start and never again: user databases may be far away, and the control thread must not wait. */
+/* At start and never again: user databases may be far away, and the control thread must not wait.
+ */
 static void find_administrators(struct control *control)
 {
     static const char *const names[] = {"haclient", "halun"};
@@ -110,8 +111,9 @@ static void send_frame(struct control_client *client, int id, const char *text, 
         .id = id, .size = (int32_t)(sizeof header + length), .error = 0};
     struct iovec parts[] = {{&header, sizeof header}, {(void *)text, length}};
 
-    /* There is room: one reply for one request, and none is longer than the ring. A client that asks
-     * without reading gets nothing. (Not disconnected: libqb goes on with the connection after us.) */
+    /* There is room: one reply for one request, and none is longer than the ring. A client that
+     * asks without reading gets nothing. (Not disconnected: libqb goes on with the connection after
+     * us.) */
     (void)qb_ipcs_response_sendv(client->connection, parts, length ? 2 : 1);
 }
 
@@ -138,7 +140,8 @@ static void answer(struct control_client *client, json_t *reply)
     client->reply = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
     json_decref(reply);
     if (!client->reply) { /* out of memory, or a handler's text was not UTF-8 */
-        static const char failed[] = "{\"error\":{\"code\":1,\"text\":\"reply cannot be written\"}}";
+        static const char failed[] =
+            "{\"error\":{\"code\":1,\"text\":\"reply cannot be written\"}}";
         send_frame(client, CONTROL_LAST, failed, sizeof failed - 1);
         return;
     }
@@ -294,9 +297,9 @@ static int32_t process(qb_ipcs_connection_t *connection, void *data, size_t size
     struct qb_ipc_request_header header = {0};
     json_t *request;
 
-    /* The ring is shared with the client, and aligned to 4 bytes only: the header is copied, the text is
-     * read once. `size` is what the client says; libqb maps its ring twice, so that reading as far as
-     * CONTROL_MESSAGE is inside of it. */
+    /* The ring is shared with the client, and aligned to 4 bytes only: the header is copied, the
+     * text is read once. `size` is what the client says; libqb maps its ring twice, so that reading
+     * as far as CONTROL_MESSAGE is inside of it. */
     if (size >= sizeof header)
         memcpy(&header, data, sizeof header);
     if (header.id == CONTROL_MORE && client->reply) {
@@ -390,7 +393,8 @@ void control_stop(struct control *control)
 
     if (!control)
         return;
-    qb_list_for_each_entry_safe(call, next, &control->calls, link) {
+    qb_list_for_each_entry_safe(call, next, &control->calls, link)
+    {
         qb_list_del(&call->link);
         call->control = NULL;
     }

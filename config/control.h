@@ -1,9 +1,10 @@
-/* The control socket: JSON requests of halunctl (and others) over libqb IPC, one row of methods.def each.
- * The daemon fills in the handlers. Everything runs on the control thread, inside its qb_loop.
+/* The control socket: JSON requests of halunctl (and others) over libqb IPC, one row of methods.def
+ * each. The daemon fills in the handlers. Everything runs on the control thread, inside its
+ * qb_loop.
  *
- * The service is an abstract socket, so it is seen inside the network namespace of the daemon only; its
- * rings are in /dev/shm. Several daemons of one host have different run directories, and so different
- * names. Frames are described at enum control_frame; replies in docs/control.md. */
+ * The service is an abstract socket, so it is seen inside the network namespace of the daemon only;
+ * its rings are in /dev/shm. Several daemons of one host have different run directories, and so
+ * different names. Frames are described at enum control_frame; replies in docs/control.md. */
 #ifndef HALUN_CONFIG_CONTROL_H
 #define HALUN_CONFIG_CONTROL_H
 
@@ -13,13 +14,13 @@
 #include <sys/types.h>
 
 enum {
-    CONTROL_NAME = 64,            /* bytes of a service name, NUL included */
-    CONTROL_MESSAGE = 256 << 10,  /* bytes of one libqb message, header included */
-    CONTROL_CLIENTS = 32,         /* connections at a time */
+    CONTROL_NAME = 64,           /* bytes of a service name, NUL included */
+    CONTROL_MESSAGE = 256 << 10, /* bytes of one libqb message, header included */
+    CONTROL_CLIENTS = 32,        /* connections at a time */
 };
 
-/* id of a libqb message. A request is answered by one reply; what does not fit in one message is fetched
- * by the client, part by part, so nobody ever waits for room in a ring. */
+/* id of a libqb message. A request is answered by one reply; what does not fit in one message is
+ * fetched by the client, part by part, so nobody ever waits for room in a ring. */
 enum control_frame {
     CONTROL_CALL = 1, /* request: header + JSON text {"method": ..., "arguments": {...}} */
     CONTROL_MORE = 2, /* request: the next part, please */
@@ -33,15 +34,15 @@ enum control_code {
     CONTROL_USAGE = 2,   /* unknown method, wrong arguments */
     CONTROL_REFUSED = 4, /* not permitted, or it would not be safe */
     CONTROL_TIMEOUT = 5,
-    CONTROL_AGAIN = 6,   /* not possible at this moment; asking again later may succeed */
+    CONTROL_AGAIN = 6, /* not possible at this moment; asking again later may succeed */
 };
 
 struct control;
 struct control_call;
 
-/* Carries one request out. `arguments` is an object whose members were checked against the row; it is
- * borrowed for the duration of the call (json_incref() keeps it). Must end, now or later, in exactly one
- * control_reply() or control_fail(). */
+/* Carries one request out. `arguments` is an object whose members were checked against the row; it
+ * is borrowed for the duration of the call (json_incref() keeps it). Must end, now or later, in
+ * exactly one control_reply() or control_fail(). */
 typedef void control_handler(struct control_call *call, json_t *arguments);
 
 /* One member per row of methods.def. NULL: the daemon refuses the method. */
@@ -63,8 +64,8 @@ struct control_options {
  * members of the groups "haclient" and "halun" (looked up here, once). Returns 0 or -errno
  * (-EADDRINUSE: a daemon with this run directory runs). */
 int control_start(const struct control_options *options, struct control **control);
-/* Closes it. Clients are disconnected; calls that are still open stay valid and are to be replied, which
- * only frees them. Accepts NULL. */
+/* Closes it. Clients are disconnected; calls that are still open stay valid and are to be replied,
+ * which only frees them. Accepts NULL. */
 void control_stop(struct control *control);
 /* Live change of the right. */
 void control_set_readers(struct control *control, bool readers);

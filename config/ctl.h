@@ -7,13 +7,13 @@
 #include <stddef.h>
 
 enum { /* exit codes, halunctl(8) */
-    EXIT_OK = 0,
-    EXIT_FAILED = 1,
-    EXIT_USAGE = 2,
-    EXIT_NOT_RUNNING = 3,
-    EXIT_REFUSED = 4,
-    EXIT_TIMEOUT = 5,
-    CTL_AGAIN = 6, /* inside only: the daemon says "not at this moment" */
+       EXIT_OK = 0,
+       EXIT_FAILED = 1,
+       EXIT_USAGE = 2,
+       EXIT_NOT_RUNNING = 3,
+       EXIT_REFUSED = 4,
+       EXIT_TIMEOUT = 5,
+       CTL_AGAIN = 6, /* inside only: the daemon says "not at this moment" */
 };
 
 struct ctl_client;
@@ -35,8 +35,9 @@ struct ctl_command {
 extern const struct ctl_command ctl_commands[];
 extern const unsigned ctl_command_count;
 
-/* client.c. Carries a method out; `arguments` is taken over (NULL = none). Returns 0 and the result (an
- * object of the caller) in *result, or an exit code (or CTL_AGAIN), with a line on stderr unless `quiet`. */
+/* client.c. Carries a method out; `arguments` is taken over (NULL = none). Returns 0 and the result
+ * (an object of the caller) in *result, or an exit code (or CTL_AGAIN), with a line on stderr
+ * unless `quiet`. */
 int ctl_call(struct ctl *ctl, const char *method, json_t *arguments, json_t **result, bool quiet);
 void ctl_disconnect(struct ctl *ctl);
 /* One line "halunctl: ..." on stderr; returns `code`. */
@@ -46,8 +47,8 @@ int ctl_print_json(json_t *json);
 /* Milliseconds of CLOCK_MONOTONIC. */
 long ctl_now_ms(void);
 
-/* run.c. Runs a program (searched in PATH) with stdin from /dev/null; up to size - 1 bytes of its stdout
- * go to `out`. Returns its exit status, or -1 when it could not be run. */
+/* run.c. Runs a program (searched in PATH) with stdin from /dev/null; up to size - 1 bytes of its
+ * stdout go to `out`. Returns its exit status, or -1 when it could not be run. */
 int ctl_run(const char *const *argv, char *out, size_t size);
 
 /* state.c: questions about a reply of `status`. Pure. */
@@ -56,7 +57,8 @@ bool ctl_promoted(json_t *status, json_t *group); /* this node is the owner */
 bool ctl_current(json_t *status, json_t *group);  /* this node's copy is current */
 /* Promotion score of this node for Pacemaker: a number, or -1 = must not be promoted. */
 int ctl_score(json_t *status, json_t *group);
-/* Is `condition` true? `status` NULL: the daemon does not run. 1 yes, 0 no, -1 unknown condition. */
+/* Is `condition` true? `status` NULL: the daemon does not run. 1 yes, 0 no, -1 unknown condition.
+ */
 int ctl_condition(json_t *status, const char *condition, const char *group);
 
 /* The commands, by file: show.c, group.c, wait.c, local.c */

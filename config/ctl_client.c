@@ -66,7 +66,8 @@ static int connect_daemon(struct ctl *ctl, bool quiet)
         return quiet ? EXIT_REFUSED : ctl_error(EXIT_REFUSED, "not permitted");
     if (quiet)
         return EXIT_NOT_RUNNING;
-    return ctl_error(EXIT_NOT_RUNNING, "halund does not run (%s: %s)", ctl->run_dir, strerror(code));
+    return ctl_error(EXIT_NOT_RUNNING, "halund does not run (%s: %s)", ctl->run_dir,
+                     strerror(code));
 }
 
 void ctl_disconnect(struct ctl *ctl)

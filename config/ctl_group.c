@@ -1,4 +1,5 @@
-/* halunctl group ...: roles of groups. Planned moves go through Pacemaker where it manages the group. */
+/* halunctl group ...: roles of groups. Planned moves go through Pacemaker where it manages the
+ * group. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +7,8 @@
 
 #include "config/ctl.h"
 
-/* Calls; with --wait again and again while the daemon says "not at this moment". Takes `arguments`. */
+/* Calls; with --wait again and again while the daemon says "not at this moment". Takes `arguments`.
+ */
 static int call_patiently(struct ctl *ctl, const char *method, json_t *arguments)
 {
     const struct timespec pause = {.tv_nsec = 200000000};
@@ -21,7 +23,8 @@ static int call_patiently(struct ctl *ctl, const char *method, json_t *arguments
             break;
         nanosleep(&pause, NULL);
     }
-    if (code && code != CTL_AGAIN && ctl->wait) /* the first call was quiet: once more, to say why */
+    if (code && code != CTL_AGAIN &&
+        ctl->wait) /* the first call was quiet: once more, to say why */
         code = ctl_call(ctl, method, json_incref(arguments), &result, false);
     json_decref(arguments);
     if (!code && ctl->json)
@@ -100,8 +103,9 @@ int ctl_group_score(struct ctl *ctl, int count, char **arguments)
     return EXIT_OK;
 }
 
-/* The name of Pacemaker's resource for the group: --resource, or the primitive of type ocf:halun:group
- * whose parameter says so. Returns false when Pacemaker is not there or has none. */
+/* The name of Pacemaker's resource for the group: --resource, or the primitive of type
+ * ocf:halun:group whose parameter says so. Returns false when Pacemaker is not there or has none.
+ */
 static bool find_resource(struct ctl *ctl, const char *group, char out[128])
 {
     const char *const list[] = {"crm_resource", "--list-raw", NULL};
@@ -114,7 +118,8 @@ static bool find_resource(struct ctl *ctl, const char *group, char out[128])
     if (ctl_run(list, names, sizeof names) != 0)
         return false;
     for (name = strtok_r(names, "\n", &save); name; name = strtok_r(NULL, "\n", &save)) {
-        const char *const get[] = {"crm_resource", "--resource", out, "--get-parameter", "group", NULL};
+        const char *const get[] = {"crm_resource",    "--resource", out,
+                                   "--get-parameter", "group",      NULL};
         const char *const xml[] = {"crm_resource", "--resource", out, "--query-xml-raw", NULL};
         char value[128], text[16384];
 
@@ -205,7 +210,8 @@ int ctl_group_switch(struct ctl *ctl, int count, char **arguments)
         if (!node)
             node = other_node(group);
         if (!node)
-            code = ctl_error(EXIT_USAGE, "name a node: there is not exactly one other with current data");
+            code = ctl_error(EXIT_USAGE,
+                             "name a node: there is not exactly one other with current data");
         else if (strcmp(text_of(group, "owner"), node))
             code = move_by_pacemaker(ctl, resource, name, node);
         json_decref(status);

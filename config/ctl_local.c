@@ -47,11 +47,11 @@ int ctl_check_config(struct ctl *ctl, int count, char **arguments)
     if (ctl->get) {
         code = get_option(config, ctl->get);
     } else if (ctl->json) {
-        json_t *json = json_pack("{s:b,s:s,s:s,s:i,s:i,s:i,s:i,s:i}", "ok", 1, "cluster",
-                                 config->cluster_name, "digest", digest, "nodes",
-                                 (int)config->node_count, "targets", (int)config->target_count,
-                                 "groups", (int)config->group_count, "lus", (int)config->lu_count,
-                                 "hosts", (int)config->host_count);
+        json_t *json =
+            json_pack("{s:b,s:s,s:s,s:i,s:i,s:i,s:i,s:i}", "ok", 1, "cluster", config->cluster_name,
+                      "digest", digest, "nodes", (int)config->node_count, "targets",
+                      (int)config->target_count, "groups", (int)config->group_count, "lus",
+                      (int)config->lu_count, "hosts", (int)config->host_count);
         code = ctl_print_json(json);
         json_decref(json);
     } else {

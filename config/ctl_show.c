@@ -116,8 +116,8 @@ static void describe_replication(json_t *replication, char *out, size_t size)
         snprintf(done, sizeof done, " %d%%",
                  (int)(100.0 * (double)json_integer_value(json_object_get(resync, "done")) /
                        (double)total));
-    snprintf(out, size, "%s/%s %s%s%s", string(replication, "disk"), string(replication, "peer_disk"),
-             string(replication, "connection"), done,
+    snprintf(out, size, "%s/%s %s%s%s", string(replication, "disk"),
+             string(replication, "peer_disk"), string(replication, "connection"), done,
              json_is_true(json_object_get(replication, "suspended")) ? " suspended" : "");
 }
 
@@ -151,8 +151,8 @@ static void show_group(struct view *view, json_t *group)
     json_object_foreach(json_object_get(group, "states"), node, state)
     {
         if (used < sizeof states && json_is_string(state))
-            used += (size_t)snprintf(states + used, sizeof states - used, "%s%s=%s", used ? " " : "",
-                                     node, json_string_value(state));
+            used += (size_t)snprintf(states + used, sizeof states - used, "%s%s=%s",
+                                     used ? " " : "", node, json_string_value(state));
     }
     parent = view_line(view, NULL);
     view_cell(view, string(group, "name"));
@@ -188,8 +188,7 @@ int ctl_status(struct ctl *ctl, int count, char **arguments)
     if (!view_open(&view, columns, true))
         return ctl_error(EXIT_FAILED, "out of memory");
     show_cluster(&view, status);
-    json_array_foreach(json_object_get(status, "groups"), i, entry)
-        show_group(&view, entry);
+    json_array_foreach(json_object_get(status, "groups"), i, entry) show_group(&view, entry);
     json_array_foreach(json_object_get(status, "portals"), i, entry)
     {
         view_line(&view, NULL);
@@ -237,8 +236,8 @@ int ctl_group_list(struct ctl *ctl, int count, char **arguments)
 
 int ctl_sessions(struct ctl *ctl, int count, char **arguments)
 {
-    static const char *const columns[] = {"INITIATOR", "ISID", "HOST", "ADDRESS", "PORTAL",
-                                          "LUNS",      "COMMANDS", NULL};
+    static const char *const columns[] = {"INITIATOR", "ISID", "HOST",     "ADDRESS",
+                                          "PORTAL",    "LUNS", "COMMANDS", NULL};
     json_t *result, *entry;
     struct view view;
     size_t i;
@@ -309,8 +308,8 @@ int ctl_pr(struct ctl *ctl, int count, char **arguments)
 
 int ctl_replica(struct ctl *ctl, int count, char **arguments)
 {
-    static const char *const columns[] = {"GROUP", "ROLE", "REPLICATION", "OUT-OF-SYNC", "WRITTEN",
-                                          "SENT",  "RECEIVED", "WHY", NULL};
+    static const char *const columns[] = {
+        "GROUP", "ROLE", "REPLICATION", "OUT-OF-SYNC", "WRITTEN", "SENT", "RECEIVED", "WHY", NULL};
     static const char *const sizes[] = {"out_of_sync", "written", "sent", "received"};
     json_t *result, *entry;
     struct view view;

@@ -15,9 +15,8 @@ static bool contains(json_t *array, const char *name)
     size_t i;
     json_t *entry;
 
-    json_array_foreach(array, i, entry)
-        if (json_is_string(entry) && !strcmp(json_string_value(entry), name))
-            return true;
+    json_array_foreach(array, i, entry) if (json_is_string(entry) &&
+                                            !strcmp(json_string_value(entry), name)) return true;
     return false;
 }
 
@@ -26,9 +25,8 @@ json_t *ctl_find_group(json_t *status, const char *group)
     size_t i;
     json_t *entry;
 
-    json_array_foreach(json_object_get(status, "groups"), i, entry)
-        if (!strcmp(text(entry, "name"), group))
-            return entry;
+    json_array_foreach(json_object_get(status, "groups"), i,
+                       entry) if (!strcmp(text(entry, "name"), group)) return entry;
     return NULL;
 }
 
@@ -65,10 +63,10 @@ static bool up_to_date(json_t *group)
 {
     json_t *replication = json_object_get(group, "replication");
 
-    return !json_is_object(replication) || (!strcmp(text(replication, "disk"), "UpToDate") &&
-                                            !strcmp(text(replication, "peer_disk"), "UpToDate") &&
-                                            !json_integer_value(json_object_get(replication,
-                                                                                "out_of_sync")));
+    return !json_is_object(replication) ||
+           (!strcmp(text(replication, "disk"), "UpToDate") &&
+            !strcmp(text(replication, "peer_disk"), "UpToDate") &&
+            !json_integer_value(json_object_get(replication, "out_of_sync")));
 }
 
 static bool connected(json_t *group)
@@ -84,8 +82,8 @@ static bool connected(json_t *group)
 int ctl_condition(json_t *status, const char *condition, const char *group_name)
 {
     static const char *const plain[] = {"ready", "serving", "stopped"};
-    static const char *const of_group[] = {"promoted", "demoted", "owned", "uptodate", "connected",
-                                           "current"};
+    static const char *const of_group[] = {"promoted", "demoted",   "owned",
+                                           "uptodate", "connected", "current"};
     json_t *group = status && group_name ? ctl_find_group(status, group_name) : NULL;
     int which = -1;
 

@@ -9,9 +9,10 @@ int ctl_wait(struct ctl *ctl, int count, char **arguments)
     long end = ctl_now_ms() + ctl->timeout_s * 1000L, pause_ms = 20;
 
     if (ctl_condition(NULL, arguments[0], group) < 0)
-        return ctl_error(EXIT_USAGE,
-                         "expected ready, serving or stopped, or with a group promoted, demoted, owned, "
-                         "current, connected or uptodate");
+        return ctl_error(
+            EXIT_USAGE,
+            "expected ready, serving or stopped, or with a group promoted, demoted, owned, "
+            "current, connected or uptodate");
     for (;;) {
         struct timespec pause;
         json_t *status;

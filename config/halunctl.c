@@ -22,29 +22,44 @@ const struct ctl_command ctl_commands[] = {
     {"group switch", "GROUP [NODE]", "--resource --wait --timeout",
      "planned move to another node, through Pacemaker where it manages the group", 1, 2,
      ctl_group_switch},
-    {"group promote", "GROUP", "--force " WAITING, "make this node the owner (the agent's way)", 1, 1,
-     ctl_group_promote},
-    {"group demote", "GROUP", WAITING, "give the group up (the agent's way)", 1, 1, ctl_group_demote},
+    {"group promote", "GROUP", "--force " WAITING, "make this node the owner (the agent's way)", 1,
+     1, ctl_group_promote},
+    {"group demote", "GROUP", WAITING, "give the group up (the agent's way)", 1, 1,
+     ctl_group_demote},
     {"group init", "GROUP", "--skip-sync --force " WAITING,
      "first start: this node's copy is the good one, or both are equal", 1, 1, ctl_group_init},
-    {"group role", "GROUP", "", "print promoted or unpromoted, for this node", 1, 1, ctl_group_role},
+    {"group role", "GROUP", "", "print promoted or unpromoted, for this node", 1, 1,
+     ctl_group_role},
     {"group score", "GROUP", "", "print this node's promotion score", 1, 1, ctl_group_score},
     {"check-config", "FILE", "--node --get", "check a configuration file; needs no daemon", 1, 1,
      ctl_check_config},
     {"reload", "", "", "apply the changed configuration file", 0, 0, ctl_reload},
     {"shutdown", "", "", "end the daemon", 0, 0, ctl_shutdown},
-    {"log level", "LEVEL", "", "emerg alert crit err warning notice info debug", 1, 1, ctl_log_level},
+    {"log level", "LEVEL", "", "emerg alert crit err warning notice info debug", 1, 1,
+     ctl_log_level},
     {"wait", "CONDITION [GROUP]", "--timeout",
-     "until ready, serving, stopped; promoted, demoted, owned, current, connected, uptodate GROUP", 1, 2,
-     ctl_wait},
+     "until ready, serving, stopped; promoted, demoted, owned, current, connected, uptodate GROUP",
+     1, 2, ctl_wait},
     {"version", "", "", "versions of halunctl and of the running daemon", 0, 0, ctl_version},
-    {"help", "[config]", "--roff", "this text; config: every option of the configuration file", 0, 1,
-     ctl_help},
+    {"help", "[config]", "--roff", "this text; config: every option of the configuration file", 0,
+     1, ctl_help},
 };
 const unsigned ctl_command_count = sizeof ctl_commands / sizeof ctl_commands[0];
 
-enum { OPT_FIRST = 1000, OPT_RUN_DIR, OPT_NODE, OPT_RESOURCE, OPT_GET, OPT_TIMEOUT, OPT_JSON,
-       OPT_FORCE, OPT_SKIP_SYNC, OPT_WAIT, OPT_ROFF, OPT_HELP };
+enum {
+    OPT_FIRST = 1000,
+    OPT_RUN_DIR,
+    OPT_NODE,
+    OPT_RESOURCE,
+    OPT_GET,
+    OPT_TIMEOUT,
+    OPT_JSON,
+    OPT_FORCE,
+    OPT_SKIP_SYNC,
+    OPT_WAIT,
+    OPT_ROFF,
+    OPT_HELP
+};
 
 static const struct {
     const char *name, *argument, *help;
@@ -93,7 +108,8 @@ int ctl_help(struct ctl *ctl, int count, char **arguments)
     return EXIT_OK;
 }
 
-/* --json and what says where the daemon is go with every command; the rest is in the command's row. */
+/* --json and what says where the daemon is go with every command; the rest is in the command's row.
+ */
 static bool takes_switch(const struct ctl_command *command, const char *name)
 {
     static const char *const everywhere[] = {"json", "run-dir", "socket", "timeout"};

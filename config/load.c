@@ -33,9 +33,8 @@ static int check_owner(const char *path, const struct stat *status, struct confi
         return -EPERM;
     }
     if (status->st_mode & 077) {
-        snprintf(error->text, sizeof error->text,
-                 "%s: mode is %04o: expected 0600 (chmod 0600 %s)", path,
-                 (unsigned)status->st_mode & 07777, path);
+        snprintf(error->text, sizeof error->text, "%s: mode is %04o: expected 0600 (chmod 0600 %s)",
+                 path, (unsigned)status->st_mode & 07777, path);
         return -EPERM;
     }
     return 0;

@@ -6,8 +6,8 @@
 
 #include "config/control.h"
 
-#define READER false
-#define ADMINISTRATOR true
+#define READER                                        false
+#define ADMINISTRATOR                                 true
 #define METHOD(id_, name_, right_, arguments_, help_) {name_, right_, arguments_, help_},
 const struct control_method control_methods[] = {
 #include "config/methods.def"
@@ -44,7 +44,8 @@ bool control_check_arguments(const char *row, json_t *arguments, char why[160])
         snprintf(why, 160, "arguments: expected an object");
         return false;
     }
-    json_object_foreach(arguments, name, value) {
+    json_object_foreach(arguments, name, value)
+    {
         if (!row_of(row, name)) {
             snprintf(why, 160, "argument %.60s: unknown", name);
             return false;

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-#define REQUIRED OPTION_REQUIRED
-#define SAME OPTION_SAME
+#define REQUIRED                OPTION_REQUIRED
+#define SAME                    OPTION_SAME
 #define FIELD_SIZE(type, field) sizeof(((struct type *)0)->field)
-#define OPTION(block_, name_, struct_, field_, type_, flags_, change_, default_, min_, max_, words_,  \
-               help_)                                                                              \
+#define OPTION(block_, name_, struct_, field_, type_, flags_, change_, default_, min_, max_,       \
+               words_, help_)                                                                      \
     {.block = BLOCK_##block_,                                                                      \
      .name = #name_,                                                                               \
      .type = OPTION_##type_,                                                                       \
@@ -273,8 +273,8 @@ static uint64_t load_number(const struct config_option *option, const void *fiel
 static int read_number(const struct config_option *option, const char *text, void *field)
 {
     uint64_t value;
-    int error = option->type == OPTION_SIZE ? option_read_size(text, &value)
-                                            : read_decimal(text, &value);
+    int error =
+        option->type == OPTION_SIZE ? option_read_size(text, &value) : read_decimal(text, &value);
 
     if (error || value < option->min || value > option->max)
         return -EINVAL;
@@ -452,8 +452,8 @@ static size_t print_initiators(const struct config_host *host, char *out, size_t
     return used;
 }
 
-size_t option_print(const struct config_option *option, const struct config *config, const void *block,
-                    char *out, size_t size)
+size_t option_print(const struct config_option *option, const struct config *config,
+                    const void *block, char *out, size_t size)
 {
     const void *field = (const char *)block + option->offset;
     char text[40];

@@ -23,16 +23,16 @@ enum option_block {
 };
 
 enum option_type {
-    OPTION_NUMBER,     /* unsigned integer, decimal */
-    OPTION_SIZE,       /* bytes, with suffix K M G T (powers of 1024) */
-    OPTION_BOOL,       /* true yes on, false no off */
-    OPTION_WORD,       /* one of `words`; value = its place */
-    OPTION_TEXT,       /* printable ASCII */
-    OPTION_NAME,       /* A-Z a-z 0-9 . _ - */
-    OPTION_PATH,       /* absolute path, or (secrets) relative to the file */
-    OPTION_SECRET,     /* as TEXT, never printed */
-    OPTION_ADDRESS,    /* IP:PORT, [IP6]:PORT */
-    OPTION_IP,         /* IP address without port */
+    OPTION_NUMBER,  /* unsigned integer, decimal */
+    OPTION_SIZE,    /* bytes, with suffix K M G T (powers of 1024) */
+    OPTION_BOOL,    /* true yes on, false no off */
+    OPTION_WORD,    /* one of `words`; value = its place */
+    OPTION_TEXT,    /* printable ASCII */
+    OPTION_NAME,    /* A-Z a-z 0-9 . _ - */
+    OPTION_PATH,    /* absolute path, or (secrets) relative to the file */
+    OPTION_SECRET,  /* as TEXT, never printed */
+    OPTION_ADDRESS, /* IP:PORT, [IP6]:PORT */
+    OPTION_IP,      /* IP address without port */
     OPTION_UUID,
     OPTION_LU,         /* name of an lu; the field is its index, filled in by the parser */
     OPTION_NODES,      /* list of node names; the fields are filled in by the parser */
@@ -69,21 +69,22 @@ const struct config_option *option_find(enum option_block block, const char *nam
 /* True for types that hold several values (a libConfuse list). */
 bool option_is_list(const struct config_option *option);
 
-/* Reads `text` into the field of `block` (the structure the row belongs to; already zeroed). Returns 0
- * or -EINVAL. Not for lists and OPTION_LU. */
+/* Reads `text` into the field of `block` (the structure the row belongs to; already zeroed).
+ * Returns 0 or -EINVAL. Not for lists and OPTION_LU. */
 int option_read(const struct config_option *option, const char *text, void *block);
 /* What the row would take: "1..65535", "a size in bytes (K, M, G, T) of 4M..64G". */
 void option_expected(const struct config_option *option, char *out, size_t size);
 /* The value in canonical form, equal for equal meaning however it was written. Secrets become
  * "(set)" or "". Nodes as "1,2", an LU reference as the LU's uuid. Returns the length it needs. */
-size_t option_print(const struct config_option *option, const struct config *config, const void *block,
-                    char *out, size_t size);
+size_t option_print(const struct config_option *option, const struct config *config,
+                    const void *block, char *out, size_t size);
 
 /* 12 K/M/G/T suffixes of 1024; exact, no sign, no fraction. 0 or -EINVAL. */
 int option_read_size(const char *text, uint64_t *bytes);
 /* IP[:PORT]; default_port 0 = a port must be given. 0 or -EINVAL. */
 int option_read_address(const char *text, uint16_t default_port, struct config_address *address);
-/* A name of 1..LIMIT_NAME characters out of A-Z a-z 0-9 . _ - that does not begin with '-' or '.'. */
+/* A name of 1..LIMIT_NAME characters out of A-Z a-z 0-9 . _ - that does not begin with '-' or '.'.
+ */
 bool option_name_valid(const char *text);
 /* An iSCSI name (RFC 7143 4.2.7): iqn., eui. or naa. form in lower case. */
 bool option_iscsi_name_valid(const char *text);

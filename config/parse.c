@@ -86,7 +86,8 @@ static int parse_cluster(const struct parser *parser)
         EVP_Digest(config->cluster_name, strlen(config->cluster_name), hash, NULL, EVP_sha256(),
                    NULL);
         memcpy(config->cluster_uuid, hash, 16);
-        config->cluster_uuid[6] = (uint8_t)((config->cluster_uuid[6] & 0x0f) | 0x80); /* version 8 */
+        config->cluster_uuid[6] =
+            (uint8_t)((config->cluster_uuid[6] & 0x0f) | 0x80); /* version 8 */
         config->cluster_uuid[8] = (uint8_t)((config->cluster_uuid[8] & 0x3f) | 0x80);
     }
     if (!config->transition_s) {
@@ -108,15 +109,16 @@ static int parse_node(const struct parser *parser, unsigned index)
     strcpy(node->name, cfg_title(section));
     node->line = parse_line(parser, place, NULL);
     if (count > LIMIT_PORTALS)
-        return parse_complain(parser, (struct place){BLOCK_PORTAL, index, LIMIT_PORTALS}, NULL, NULL,
-                              "too many: expected at most %u", LIMIT_PORTALS);
+        return parse_complain(parser, (struct place){BLOCK_PORTAL, index, LIMIT_PORTALS}, NULL,
+                              NULL, "too many: expected at most %u", LIMIT_PORTALS);
     for (unsigned i = 0; i < count; i++) {
         struct place inner = {BLOCK_PORTAL, index, i};
         const char *title = cfg_title(parse_section(parser, inner));
 
         if (!option_name_valid(title))
             return parse_complain(parser, inner, NULL, NULL,
-                                  "expected 1..%d characters A-Z a-z 0-9 . _ - as name", LIMIT_NAME);
+                                  "expected 1..%d characters A-Z a-z 0-9 . _ - as name",
+                                  LIMIT_NAME);
         error = parse_block(parser, inner, &node->portals[i]);
         if (error)
             return error;
@@ -159,7 +161,8 @@ static int parse_group(const struct parser *parser, unsigned index)
             if (!strcmp(config->nodes[n].name, name))
                 group->nodes[i] = config->nodes[n].id;
         if (!group->nodes[i])
-            return parse_complain(parser, place, "nodes", name, "expected the name of a node block");
+            return parse_complain(parser, place, "nodes", name,
+                                  "expected the name of a node block");
     }
     group->node_count = count;
     return 0;
@@ -256,8 +259,8 @@ static int parse_luns(const struct parser *parser, unsigned index, const struct 
             return error;
         name = parse_value(inner, "lu", 0);
         if (config->lu_count)
-            found = bsearch(&(struct name_index){name, 0}, lus, config->lu_count, sizeof *lus,
-                            by_name);
+            found =
+                bsearch(&(struct name_index){name, 0}, lus, config->lu_count, sizeof *lus, by_name);
         if (!found)
             return parse_complain(parser, place, "lu", name, "expected the name of an lu block");
         host->luns[i].lun = (unsigned)number;
@@ -305,8 +308,8 @@ static struct name_index *index_blocks(const struct parser *parser, enum option_
     if (!names)
         return NULL;
     for (unsigned i = 0; i < count; i++)
-        names[i] = (struct name_index){
-            cfg_title(parse_section(parser, (struct place){block, i, 0})), i};
+        names[i] =
+            (struct name_index){cfg_title(parse_section(parser, (struct place){block, i, 0})), i};
     qsort(names, count, sizeof *names, by_name);
     return names;
 }
@@ -337,8 +340,8 @@ static int count_all(const struct parser *parser)
     };
 
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        int count = count_blocks(parser, rows[i].block, rows[i].limit, rows[i].valid,
-                                 rows[i].expected);
+        int count =
+            count_blocks(parser, rows[i].block, rows[i].limit, rows[i].valid, rows[i].expected);
         if (count < 0)
             return count;
         *rows[i].array = calloc(count ? (size_t)count : 1, rows[i].size);
@@ -412,7 +415,8 @@ static int by_uuid(const void *a, const void *b)
     return memcmp(((const struct uuid_index *)a)->uuid, ((const struct uuid_index *)b)->uuid, 16);
 }
 
-/* Volumes count in order of the file; references in LUN maps follow the LUs to their sorted places. */
+/* Volumes count in order of the file; references in LUN maps follow the LUs to their sorted places.
+ */
 static int sort_all(struct config *config)
 {
     unsigned count = config->lu_count, volumes[LIMIT_GROUPS] = {0};

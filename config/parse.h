@@ -1,5 +1,5 @@
-/* Inside config/: text of halun.conf and halun.secrets -> struct config, and the complaints with file
- * and line. Everybody else uses config.h. */
+/* Inside config/: text of halun.conf and halun.secrets -> struct config, and the complaints with
+ * file and line. Everybody else uses config.h. */
 #ifndef HALUN_CONFIG_PARSE_H
 #define HALUN_CONFIG_PARSE_H
 
@@ -27,10 +27,11 @@ int config_parse(const struct config_text *text, const char *node_name, struct c
 int config_parse_secrets_path(const struct config_text *text, char path[256],
                               struct config_error *error);
 
-/* What a parse knows besides the result: where everything stood. Lives until the checks are done. */
+/* What a parse knows besides the result: where everything stood. Lives until the checks are done.
+ */
 struct parser {
-    const char *name;         /* file in complaints: halun.conf or halun.secrets */
-    bool secret;              /* nothing of the text may be shown */
+    const char *name; /* file in complaints: halun.conf or halun.secrets */
+    bool secret;      /* nothing of the text may be shown */
     cfg_t *root;
     struct config *config;
     struct config_error *error;
@@ -43,18 +44,20 @@ struct place {
     unsigned index, sub;
 };
 
-/* Writes "FILE:LINE: block "name": option value: expected ..." and returns -EINVAL. `option` NULL: the
- * complaint is about the block, in its first line. `value` NULL: none is shown. */
+/* Writes "FILE:LINE: block "name": option value: expected ..." and returns -EINVAL. `option` NULL:
+ * the complaint is about the block, in its first line. `value` NULL: none is shown. */
 int parse_complain(const struct parser *parser, struct place place, const char *option,
                    const char *value, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 /* Line where an option stands, or where its block begins. */
 unsigned parse_line(const struct parser *parser, struct place place, const char *option);
 
-/* check.c: everything that needs more than one value. The configuration is complete but not sorted. */
+/* check.c: everything that needs more than one value. The configuration is complete but not sorted.
+ */
 int check_config(const struct parser *parser);
 /* secrets.c: reads the secrets into the configuration. */
-int parse_secrets(const struct config_text *text, struct config *config, struct config_error *error);
+int parse_secrets(const struct config_text *text, struct config *config,
+                  struct config_error *error);
 /* digest.c: SHA-256 over the SAME options in canonical form (LUs sorted by uuid). */
 void config_make_digest(struct config *config);
 

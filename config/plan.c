@@ -6,7 +6,8 @@
 struct planner {
     const struct config *old, *new;
     const char *file;
-    void (*emit)(void *context, const struct plan_action *action); /* NULL: first pass, checks only */
+    void (*emit)(void *context,
+                 const struct plan_action *action); /* NULL: first pass, checks only */
     void *context;
     struct config_error *error;
     int result;
@@ -112,8 +113,8 @@ static unsigned block_line(const struct config *config, enum option_block block,
     }
 }
 
-/* Place of the block with the same title, or -1. The same place is looked at first: that makes the common
- * case, little changed, cheap. */
+/* Place of the block with the same title, or -1. The same place is looked at first: that makes the
+ * common case, little changed, cheap. */
 static int find_same(const struct config *config, enum option_block block, unsigned index,
                      const char *title, unsigned guess)
 {
@@ -123,16 +124,17 @@ static int find_same(const struct config *config, enum option_block block, unsig
 
     for (unsigned i = 0; i <= count; i++) {
         unsigned at = i ? i - 1 : guess;
-        if (at < count && !strcmp(title, block_title(config, block, inner ? index : at,
-                                                     inner ? at : 0, number)))
+        if (at < count &&
+            !strcmp(title, block_title(config, block, inner ? index : at, inner ? at : 0, number)))
             return (int)at;
     }
     return -1;
 }
 
-/* A number that shows another LU now is another LUN: it goes before its old LU does, and comes back when
- * its new one is there. */
-static bool same_lun(const struct planner *plan, unsigned old_host, int old, unsigned new_host, int new)
+/* A number that shows another LU now is another LUN: it goes before its old LU does, and comes back
+ * when its new one is there. */
+static bool same_lun(const struct planner *plan, unsigned old_host, int old, unsigned new_host,
+                     int new)
 {
     const struct config_lun *a = &plan->old->hosts[old_host].luns[old];
     const struct config_lun *b = &plan->new->hosts[new_host].luns[new];
@@ -140,8 +142,8 @@ static bool same_lun(const struct planner *plan, unsigned old_host, int old, uns
     return !memcmp(plan->old->lus[a->lu_index].uuid, plan->new->lus[b->lu_index].uuid, 16);
 }
 
-static bool same_value(const struct config_option *option, const struct planner *plan, const void *old,
-                       const void *new)
+static bool same_value(const struct config_option *option, const struct planner *plan,
+                       const void *old, const void *new)
 {
     const char *a = (const char *)old + option->offset, *b = (const char *)new + option->offset;
     char x[512], y[512];
@@ -293,8 +295,8 @@ static void merge_inner(struct planner *plan, enum option_block outer, enum opti
                      kind);
 }
 
-/* A uuid that goes to another name, and an LU that keeps its name but not its place in its group, would
- * both look like harmless removals and creations. */
+/* A uuid that goes to another name, and an LU that keeps its name but not its place in its group,
+ * would both look like harmless removals and creations. */
 static void check_lus(struct planner *plan)
 {
     unsigned o = 0;
@@ -311,14 +313,16 @@ static void check_lus(struct planner *plan)
              plan->new->groups[new->group_index].replication == REPLICATION_NONE))
             continue;
         if (strcmp(old->name, new->name))
-            snprintf(plan->error->text, sizeof plan->error->text,
-                     "%s:%u: lu \"%s\": uuid: cannot change while the cluster runs: it is lu \"%s\"",
-                     plan->file, new->line, new->name, old->name);
+            snprintf(
+                plan->error->text, sizeof plan->error->text,
+                "%s:%u: lu \"%s\": uuid: cannot change while the cluster runs: it is lu \"%s\"",
+                plan->file, new->line, new->name, old->name);
         else
-            snprintf(plan->error->text, sizeof plan->error->text,
-                     "%s:%u: lu \"%s\": volume number cannot change: was %u, is %u: expected the LUs "
-                     "of a group in the old order, new ones last",
-                     plan->file, new->line, new->name, old->volume, new->volume);
+            snprintf(
+                plan->error->text, sizeof plan->error->text,
+                "%s:%u: lu \"%s\": volume number cannot change: was %u, is %u: expected the LUs "
+                "of a group in the old order, new ones last",
+                plan->file, new->line, new->name, old->volume, new->volume);
         plan->result = -EINVAL;
         return;
     }
@@ -398,5 +402,6 @@ size_t plan_describe(const struct plan_action *action, const struct config *old,
                  block_at(old, action->block, action->old_index, action->old_sub), was, sizeof was);
     option_print(action->option, new,
                  block_at(new, action->block, action->new_index, action->new_sub), is, sizeof is);
-    return (size_t)snprintf(out, size, "change %s %s %s -> %s", block, action->option->name, was, is);
+    return (size_t)snprintf(out, size, "change %s %s %s -> %s", block, action->option->name, was,
+                            is);
 }

@@ -1,6 +1,6 @@
-/* The difference of two configurations as an ordered list of actions: what goes, innermost first (LUNs
- * before LUs); then what comes, outermost first (LUs before the LUNs that show them), so nothing is
- * enabled before all of it exists; nothing that did not change is touched. Pure. */
+/* The difference of two configurations as an ordered list of actions: what goes, innermost first
+ * (LUNs before LUs); then what comes, outermost first (LUs before the LUNs that show them), so
+ * nothing is enabled before all of it exists; nothing that did not change is touched. Pure. */
 #ifndef HALUN_CONFIG_PLAN_H
 #define HALUN_CONFIG_PLAN_H
 
@@ -18,15 +18,15 @@ struct plan_action {
     const struct config_option *option; /* CHANGE: which option */
 };
 
-/* Calls `emit` for every action, in order. Before anything is emitted, what cannot change live is looked
- * for: then `error` names it ("halun.conf:12: lu "d": block_size: cannot change live: was 512, is 4096";
- * `file` is the name to use) and -EINVAL is returned. */
+/* Calls `emit` for every action, in order. Before anything is emitted, what cannot change live is
+ * looked for: then `error` names it ("halun.conf:12: lu "d": block_size: cannot change live: was
+ * 512, is 4096"; `file` is the name to use) and -EINVAL is returned. */
 int config_plan(const struct config *old, const struct config *new, const char *file,
                 void (*emit)(void *context, const struct plan_action *action), void *context,
                 struct config_error *error);
 
-/* One line about an action, for logs: "create lu "d"", "change host "h" lun 3 read_only false -> true".
- * Returns the length it needs. */
+/* One line about an action, for logs: "create lu "d"", "change host "h" lun 3 read_only false ->
+ * true". Returns the length it needs. */
 size_t plan_describe(const struct plan_action *action, const struct config *old,
                      const struct config *new, char *out, size_t size);
 

@@ -1,9 +1,9 @@
-/* libConfuse side of the parser: the schema made from the rows, values kept as text with their lines,
- * its complaints in our form.
+/* libConfuse side of the parser: the schema made from the rows, values kept as text with their
+ * lines, its complaints in our form.
  *
- * libConfuse counts lines while it reads but keeps none. So every value is a pointer option that holds
- * text and line together, and every block has a hidden inner block, which libConfuse makes at the
- * block's opening brace and stamps with the line of that moment. */
+ * libConfuse counts lines while it reads but keeps none. So every value is a pointer option that
+ * holds text and line together, and every block has a hidden inner block, which libConfuse makes at
+ * the block's opening brace and stamps with the line of that moment. */
 #include "config/parse.h"
 
 #include <errno.h>
@@ -13,8 +13,9 @@
 
 #define START_MARK "{" /* cannot be an option's name */
 
-/* libConfuse takes the end of the file for any number of closing braces, so a file cut off in the middle
- * would be taken for a whole one. This block is put behind the text; it must arrive, and in the root. */
+/* libConfuse takes the end of the file for any number of closing braces, so a file cut off in the
+ * middle would be taken for a whole one. This block is put behind the text; it must arrive, and in
+ * the root. */
 #define END_MARK "}"
 static const char end_text[] = "\n\"}\" { }\n";
 
@@ -37,8 +38,8 @@ static int keep_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
     size_t n = strlen(value);
     struct raw_value *raw;
 
-    /* The comment of an option is otherwise unused (no CFGF_COMMENTS): it remembers where the option
-     * was given first. A list comes here once per entry. */
+    /* The comment of an option is otherwise unused (no CFGF_COMMENTS): it remembers where the
+     * option was given first. A list comes here once per entry. */
     if (opt->comment && (!(opt->flags & CFGF_LIST) || opt->nvalues == 1)) {
         cfg_error(cfg, "option '%s' is given twice, first in line %s", opt->name, opt->comment);
         return -1;
@@ -90,8 +91,8 @@ static void add_block(cfg_opt_t *out, unsigned *n, enum option_block block, cfg_
 
 static void add_mark(cfg_opt_t *out, unsigned *n, cfg_opt_t *empty)
 {
-    out[(*n)++] = (cfg_opt_t){
-        .name = START_MARK, .type = CFGT_SEC, .subopts = empty, .validcb = refuse_mark};
+    out[(*n)++] =
+        (cfg_opt_t){.name = START_MARK, .type = CFGT_SEC, .subopts = empty, .validcb = refuse_mark};
 }
 
 static cfg_t *make_schema(bool secrets)
@@ -113,8 +114,8 @@ static cfg_t *make_schema(bool secrets)
     for (int b = first; b <= last; b++)
         if (b != BLOCK_PORTAL && b != BLOCK_LUN)
             add_block(root, &n, (enum option_block)b, block[b]);
-    root[n++] = (cfg_opt_t){
-        .name = END_MARK, .type = CFGT_SEC, .flags = CFGF_MULTI, .subopts = empty};
+    root[n++] =
+        (cfg_opt_t){.name = END_MARK, .type = CFGT_SEC, .flags = CFGF_MULTI, .subopts = empty};
     return cfg_init(root, CFGF_NONE);
 }
 
@@ -133,14 +134,16 @@ static void list_names(cfg_t *cfg, char *out, size_t size)
 
 static unsigned start_line(cfg_t *section)
 {
-    /* END_MARK's own block has none; asked for as an option, a missing one would be complained about */
+    /* END_MARK's own block has none; asked for as an option, a missing one would be complained
+     * about */
     for (cfg_opt_t *opt = section->opts; opt && opt->name; opt++)
         if (!strcmp(opt->name, START_MARK))
             return (unsigned)cfg_opt_getnsec(opt, 0)->line;
     return (unsigned)section->line;
 }
 
-/* libConfuse names only the title: find the block that had it first. NULL: two kinds of blocks have it. */
+/* libConfuse names only the title: find the block that had it first. NULL: two kinds of blocks have
+ * it. */
 static cfg_t *find_titled(cfg_t *cfg, const char *text)
 {
     const char *from = strchr(text, '\''), *to = strrchr(text, '\'');
@@ -188,8 +191,8 @@ static void take_error(cfg_t *cfg, const char *format, va_list arguments)
                  start_line(find_titled(cfg, text)));
     else if (parser->secret) /* a misplaced quote would show a secret */
         snprintf(parser->error->text, sizeof parser->error->text,
-                 "%s:%d: not understood: expected \"name = value\" with one of %.200s", parser->name,
-                 cfg->line, names);
+                 "%s:%d: not understood: expected \"name = value\" with one of %.200s",
+                 parser->name, cfg->line, names);
     else if (!strncmp(text, "no such option", 14))
         snprintf(parser->error->text, sizeof parser->error->text,
                  "%s:%d: %.100s%.100s: expected one of %.230s", parser->name, cfg->line, where,
@@ -303,7 +306,8 @@ int parse_complain(const struct parser *parser, struct place place, const char *
     used = (size_t)snprintf(error->text, size, "%s:%u: ", parser->name,
                             parse_line(parser, place, option));
     if ((place.block == BLOCK_PORTAL || place.block == BLOCK_LUN) && used < size) {
-        struct place outer = {place.block == BLOCK_PORTAL ? BLOCK_NODE : BLOCK_HOST, place.index, 0};
+        struct place outer = {place.block == BLOCK_PORTAL ? BLOCK_NODE : BLOCK_HOST, place.index,
+                              0};
         used += (size_t)snprintf(error->text + used, size - used, "%s \"%.63s\" ",
                                  option_block_name(outer.block),
                                  cfg_title(parse_section(parser, outer)));
@@ -312,8 +316,8 @@ int parse_complain(const struct parser *parser, struct place place, const char *
         used += (size_t)snprintf(error->text + used, size - used, "%s \"%.80s\": ", section->name,
                                  section->title);
     else if (used < size)
-        used += (size_t)snprintf(error->text + used, size - used, "%s: ",
-                                 option_block_name(place.block));
+        used += (size_t)snprintf(error->text + used, size - used,
+                                 "%s: ", option_block_name(place.block));
     if (option && used < size)
         used += (size_t)snprintf(error->text + used, size - used, "%s%s%.80s: ", option,
                                  value ? " " : "", value ? value : "");

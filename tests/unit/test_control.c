@@ -1,11 +1,11 @@
-/* The control socket end to end, in one process: server on a thread with its own loop, halunctl's client
- * on the other. Does not cover: rights of other users (needs other users), libqb itself. */
+/* The control socket end to end, in one process: server on a thread with its own loop, halunctl's
+ * client on the other. Does not cover: rights of other users (needs other users), libqb itself. */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -98,8 +98,8 @@ static void *serve(void *context)
         .shutdown = on_shutdown,
     };
     struct server *server = context;
-    struct control_options options = {.run_dir = server->run_dir, .handlers = &handlers,
-                                      .context = server};
+    struct control_options options = {
+        .run_dir = server->run_dir, .handlers = &handlers, .context = server};
 
     server->loop = options.loop = qb_loop_create();
     if (control_start(&options, &server->control))
@@ -293,9 +293,11 @@ static void service_name_when_run_dir_differs_then_differs(void **state)
 
 static const char conditions[] =
     "{\"node\":\"n1\",\"ready\":true,\"cluster\":{\"serving\":false},\"groups\":["
-    "{\"name\":\"up\",\"owner\":\"n1\",\"current\":[\"n1\",\"n2\"],\"replication\":{\"disk\":\"UpToDate\","
+    "{\"name\":\"up\",\"owner\":\"n1\",\"current\":[\"n1\",\"n2\"],\"replication\":{\"disk\":"
+    "\"UpToDate\","
     "\"peer_disk\":\"UpToDate\",\"connection\":\"Connected\",\"out_of_sync\":0}},"
-    "{\"name\":\"sync\",\"owner\":\"n2\",\"current\":[\"n1\"],\"replication\":{\"disk\":\"Inconsistent\","
+    "{\"name\":\"sync\",\"owner\":\"n2\",\"current\":[\"n1\"],\"replication\":{\"disk\":"
+    "\"Inconsistent\","
     "\"peer_disk\":\"UpToDate\",\"connection\":\"SyncTarget\",\"out_of_sync\":9}},"
     "{\"name\":\"old\",\"owner\":null,\"current\":[\"n2\"],\"replication\":{\"disk\":\"Outdated\","
     "\"peer_disk\":\"DUnknown\",\"connection\":\"WFConnection\",\"out_of_sync\":9}},"
@@ -321,12 +323,12 @@ static void condition_when_asked_then_follows_the_status(void **state)
         const char *condition, *group;
         int met, stopped;
     } rows[] = {
-        {"ready", NULL, 1, 0},       {"serving", NULL, 0, 0},    {"stopped", NULL, 0, 1},
-        {"ready", "up", -1, -1},     {"nonsense", NULL, -1, -1}, {"promoted", NULL, -1, -1},
-        {"promoted", "up", 1, 0},    {"promoted", "sync", 0, 0}, {"demoted", "sync", 1, 0},
-        {"owned", "old", 0, 0},      {"owned", "sync", 1, 0},    {"uptodate", "up", 1, 0},
-        {"uptodate", "sync", 0, 0},  {"uptodate", "none", 1, 0}, {"connected", "up", 1, 0},
-        {"connected", "sync", 1, 0}, {"connected", "old", 0, 0}, {"current", "old", 0, 0},
+        {"ready", NULL, 1, 0},       {"serving", NULL, 0, 0},       {"stopped", NULL, 0, 1},
+        {"ready", "up", -1, -1},     {"nonsense", NULL, -1, -1},    {"promoted", NULL, -1, -1},
+        {"promoted", "up", 1, 0},    {"promoted", "sync", 0, 0},    {"demoted", "sync", 1, 0},
+        {"owned", "old", 0, 0},      {"owned", "sync", 1, 0},       {"uptodate", "up", 1, 0},
+        {"uptodate", "sync", 0, 0},  {"uptodate", "none", 1, 0},    {"connected", "up", 1, 0},
+        {"connected", "sync", 1, 0}, {"connected", "old", 0, 0},    {"current", "old", 0, 0},
         {"current", "up", 1, 0},     {"promoted", "nowhere", 0, 0},
     };
 

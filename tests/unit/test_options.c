@@ -1,5 +1,5 @@
-/* Rows of options.def: each is readable, printable and says what it expects. Does not cover: references
- * between blocks (test_parse). */
+/* Rows of options.def: each is readable, printable and says what it expects. Does not cover:
+ * references between blocks (test_parse). */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,12 +69,22 @@ static void size_when_given_suffix_then_power_of_1024(void **state)
         int result;
         uint64_t bytes;
     } rows[] = {
-        {"0", 0, 0},          {"512", 0, 512},           {"4K", 0, 4096},
-        {"4k", 0, 4096},      {"3M", 0, 3 << 20},        {"1G", 0, 1 << 30},
-        {"2T", 0, 2ULL << 40}, {"16777215T", 0, 16777215ULL << 40},
-        {"16777216T", -EINVAL, 0}, {"1KK", -EINVAL, 0},  {"1.5G", -EINVAL, 0},
-        {"1P", -EINVAL, 0},   {"K", -EINVAL, 0},         {"", -EINVAL, 0},
-        {"+1", -EINVAL, 0},   {"0x10", -EINVAL, 0},
+        {"0", 0, 0},
+        {"512", 0, 512},
+        {"4K", 0, 4096},
+        {"4k", 0, 4096},
+        {"3M", 0, 3 << 20},
+        {"1G", 0, 1 << 30},
+        {"2T", 0, 2ULL << 40},
+        {"16777215T", 0, 16777215ULL << 40},
+        {"16777216T", -EINVAL, 0},
+        {"1KK", -EINVAL, 0},
+        {"1.5G", -EINVAL, 0},
+        {"1P", -EINVAL, 0},
+        {"K", -EINVAL, 0},
+        {"", -EINVAL, 0},
+        {"+1", -EINVAL, 0},
+        {"0x10", -EINVAL, 0},
     };
 
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -88,10 +98,10 @@ static void size_when_given_suffix_then_power_of_1024(void **state)
 static void address_when_malformed_then_refused(void **state)
 {
     static const char *const good[] = {"10.0.0.1:3260", "[fd00::1]:1", "0.0.0.0:65535", "1.2.3.4"};
-    static const char *const bad[] = {"",          ":1",          "10.0.0.1:",  "10.0.0.1:0",
-                                      "10.0.0.1:65536", "fd00::1", "fd00::1:3260", "[fd00::1",
-                                      "[fd00::1]x", "[10.0.0.1]:1", "host:1",     "10.0.0.1:1x",
-                                      "10.0.0.256:1", "10.0.0.1 :1", "[]:1"};
+    static const char *const bad[] = {
+        "",        ":1",           "10.0.0.1:",    "10.0.0.1:0",  "10.0.0.1:65536",
+        "fd00::1", "fd00::1:3260", "[fd00::1",     "[fd00::1]x",  "[10.0.0.1]:1",
+        "host:1",  "10.0.0.1:1x",  "10.0.0.256:1", "10.0.0.1 :1", "[]:1"};
     struct config_address address;
 
     for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++)
@@ -106,9 +116,17 @@ static void iscsi_name_when_malformed_then_refused(void **state)
     static const char *const good[] = {"iqn.1998-01.com.vmware:esx1", "iqn.2026-12.a",
                                        "eui.02004567a425678d", "naa.52004567ba64678d",
                                        "naa.62004567ba64678d0123456789abcdef"};
-    static const char *const bad[] = {"",       "iqn.",          "iqn.98-01.com", "iqn.1998-01:x",
-                                      "iqn.1998-01.:x", "IQN.1998-01.com:x", "iqn.1998-01.com:X",
-                                      "iqn.1998-01.com:a b", "eui.0200", "naa.5200", "disk"};
+    static const char *const bad[] = {"",
+                                      "iqn.",
+                                      "iqn.98-01.com",
+                                      "iqn.1998-01:x",
+                                      "iqn.1998-01.:x",
+                                      "IQN.1998-01.com:x",
+                                      "iqn.1998-01.com:X",
+                                      "iqn.1998-01.com:a b",
+                                      "eui.0200",
+                                      "naa.5200",
+                                      "disk"};
 
     for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++)
         assert_true(option_iscsi_name_valid(good[i]));

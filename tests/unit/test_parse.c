@@ -1,6 +1,6 @@
-/* config_parse() and config_load(): every kind of mistake gives one complaint with file, line, block,
- * option and what was expected; a good file gives the values and defaults. Does not cover: single rows
- * (test_options), other users than root as owner of the secrets. */
+/* config_parse() and config_load(): every kind of mistake gives one complaint with file, line,
+ * block, option and what was expected; a good file gives the values and defaults. Does not cover:
+ * single rows (test_options), other users than root as owner of the secrets. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,14 +16,14 @@
 
 #include "config/parse.h"
 
-#define HEAD "cluster { name = \"c\" }\n"
+#define HEAD  "cluster { name = \"c\" }\n"
 #define NODE1 "node \"n1\" { id = 1 replication_address = 10.0.0.1 }\n"
 #define NODE2 "node \"n2\" { id = 2 replication_address = 10.0.0.2 }\n"
 #define NODES NODE1 NODE2
 #define UUID1 "11111111-1111-1111-1111-111111111111"
 #define UUID2 "22222222-2222-2222-2222-222222222222"
 #define GROUP "group \"g\" { }\n"
-#define LU1 "lu \"a\" { uuid = " UUID1 " group = g path = \"/a\" }\n"
+#define LU1   "lu \"a\" { uuid = " UUID1 " group = g path = \"/a\" }\n"
 
 static const struct {
     const char *text, *expected;
@@ -31,24 +31,29 @@ static const struct {
     {"", "f:1: cluster: missing: expected one block cluster { ... }"},
     {HEAD, "f:1: cluster: expected at least one node block"},
     {HEAD HEAD NODE1, "f:2: cluster: given twice: expected one block"},
-    {"cluster { }\n" NODE1, "f:1: cluster: name: missing: expected a name of 1..63 characters A-Z a-z "
-                            "0-9 . _ -"},
+    {"cluster { }\n" NODE1,
+     "f:1: cluster: name: missing: expected a name of 1..63 characters A-Z a-z "
+     "0-9 . _ -"},
     {HEAD "\nnode \"n1\" {\n  id = 1\n  colour = red\n}\n",
-     "f:5: node \"n1\": no such option 'colour': expected one of id, peer, replication_address, portal"},
-    {HEAD "gruop \"g\" { }\n", "f:2: no such option 'gruop': expected one of cluster, node, target, "
-                               "group, lu, host"},
+     "f:5: node \"n1\": no such option 'colour': expected one of id, peer, replication_address, "
+     "portal"},
+    {HEAD "gruop \"g\" { }\n",
+     "f:2: no such option 'gruop': expected one of cluster, node, target, "
+     "group, lu, host"},
     {HEAD "node \"n1\" {\n  id = 1\n  id = 2\n}\n",
      "f:4: node \"n1\": option 'id' is given twice, first in line 3"},
     {HEAD "node \"n1\" {\n\n  id = 9\n}\n", "f:4: node \"n1\": id 9: expected 1..8"},
     {HEAD "node \"n1\" { }\n", "f:2: node \"n1\": id: missing: expected 1..8"},
     {HEAD "node \"-\" { id = 1 }\n",
      "f:2: node \"-\": expected 1..63 characters A-Z a-z 0-9 . _ - as name"},
-    {HEAD NODE1 "node \"n1\" { id = 2 }\n", "f:3: node \"n1\": expected another name than in line 2"},
+    {HEAD NODE1 "node \"n1\" { id = 2 }\n",
+     "f:3: node \"n1\": expected another name than in line 2"},
     {HEAD NODE1 "node \"n2\" {\n id = 1\n}\n",
      "f:4: node \"n2\": id 1: expected another id than node \"n1\" in line 2"},
-    {HEAD NODE1 "group \"g\" {\n", "f:3: group \"g\": not closed: expected } before the end of the file"},
+    {HEAD NODE1 "group \"g\" {\n",
+     "f:3: group \"g\": not closed: expected } before the end of the file"},
     {HEAD NODE1 "group \"g\" { port = \"", "f:5: cannot be understood: expected strings and "
-                                             "comments that end"},
+                                           "comments that end"},
     {HEAD NODE1 "/* x", "f:5: cannot be understood: expected strings and comments that end"},
     {HEAD NODE1 "}\n", "f:3: unexpected closing brace"},
     {"cluster { name = c corosync = false }\n" NODES,
@@ -67,12 +72,14 @@ static const struct {
      "f:3: node \"n1\" portal \"p\": address 10.0.0.1:99999: expected IP, IP:PORT or [IPv6]:PORT"},
     {HEAD "node n1 { id = 1\n portal p { rtpi = 1 } }\n",
      "f:3: node \"n1\" portal \"p\": address: missing: expected IP, IP:PORT or [IPv6]:PORT"},
-    {HEAD "node n1 { id = 1\n portal p { address = 10.0.0.1 rtpi = 1 }\n portal q { address = 10.0.0.2\n"
-          "rtpi = 1 } }\n",
+    {HEAD
+     "node n1 { id = 1\n portal p { address = 10.0.0.1 rtpi = 1 }\n portal q { address = 10.0.0.2\n"
+     "rtpi = 1 } }\n",
      "f:5: node \"n1\" portal \"q\": rtpi 1: expected another one than portal \"p\" in line 3"},
     {HEAD "node n1 { id = 1\n portal p { address = 10.0.0.1 rtpi = 1 }\n portal q { address = "
           "\"10.0.0.1:3260\"\n rtpi = 2 } }\n",
-     "f:4: node \"n1\" portal \"q\": address 10.0.0.1:3260: expected another one than portal \"p\" in "
+     "f:4: node \"n1\" portal \"q\": address 10.0.0.1:3260: expected another one than portal \"p\" "
+     "in "
      "line 3"},
     {HEAD NODES "target \"iqn.2026-01.a:x\" {\n first_burst = 65536\n max_burst = 4096\n}\n",
      "f:5: target \"iqn.2026-01.a:x\": first_burst 65536: expected at most max_burst (4096)"},
@@ -90,7 +97,8 @@ static const struct {
      "f:5: group \"g\": nodes n3: expected the name of a node block"},
     {HEAD NODES "group \"g\" {\n replication = builtin\n nodes = { n1, n2 }\n}\n",
      "f:4: group \"g\": port: missing: expected 1..65535 with replication = builtin"},
-    {HEAD NODES "group \"g\" {\n port = 99999\n}\n", "f:5: group \"g\": port 99999: expected 1..65535"},
+    {HEAD NODES "group \"g\" {\n port = 99999\n}\n",
+     "f:5: group \"g\": port 99999: expected 1..65535"},
     {HEAD NODES "group \"g\" { replication = builtin nodes = { n1, n2 } port = 7 }\n"
                 "group \"h\" { replication = builtin nodes = { n2, n1 }\n port = 7 }\n",
      "f:6: group \"h\": port 7: expected another one than group \"g\" in line 4"},
@@ -122,7 +130,8 @@ static const struct {
     {HEAD NODE1 GROUP LU1 "lu \"b\" {\n uuid = " UUID2 "\n group = g\n path = \"/a\" }\n",
      "f:8: lu \"b\": path /a: expected another one than lu \"a\" in line 4"},
     {HEAD NODE1 GROUP LU1 "host \"h\" {\n initiators = { \"iqn.[\" }\n}\n",
-     "f:6: host \"h\": initiators iqn.[: expected an iSCSI name (iqn., eui., naa. in lower case) or a "
+     "f:6: host \"h\": initiators iqn.[: expected an iSCSI name (iqn., eui., naa. in lower case) "
+     "or a "
      "pattern with * ? [...]"},
     {HEAD NODE1 GROUP LU1 "host \"h\" { }\n",
      "f:5: host \"h\": initiators: missing: expected 1..1024 initiator names or patterns"},
@@ -133,7 +142,8 @@ static const struct {
     {HEAD NODE1 GROUP LU1 "host \"h\" {\n initiators = { \"*\" }\n lun 0 { lu = a }\n\n"
                           "lun 00 { lu = a }\n}\n",
      "f:9: host \"h\" lun \"00\": expected another number than in line 7"},
-    {HEAD NODE1 GROUP LU1 "host \"h\" { initiators = { \"*\" } }\nhost \"i\" {\n initiators = { \"*\" } }\n",
+    {HEAD NODE1 GROUP LU1
+     "host \"h\" { initiators = { \"*\" } }\nhost \"i\" {\n initiators = { \"*\" } }\n",
      "f:7: host \"i\": initiators *: expected once, but host \"h\" in line 5 has it too"},
 };
 
@@ -167,8 +177,7 @@ static void node_when_not_in_the_file_then_refused(void **state)
     struct config *config;
 
     assert_int_equal(parse_with(HEAD NODE1, NULL, "n9", &config, &error), -EINVAL);
-    assert_string_equal(error.text,
-                        "f:1: node \"n9\": missing: expected a block for this node");
+    assert_string_equal(error.text, "f:1: node \"n9\": missing: expected a block for this node");
 }
 
 static void blocks_when_more_than_the_limit_then_refused(void **state)
@@ -229,11 +238,12 @@ static void file_when_good_then_values_defaults_and_order_are_right(void **state
 static void digest_when_only_spelling_or_live_values_differ_then_equal(void **state)
 {
     static const char plain[] = HEAD NODES GROUP LU1;
-    static const char other[] = "# comment\ncluster { name = c hold_ms = 30000 corosync = yes }\n" NODES
-                                "group g { timeout_ms = 900 }\n"
-                                "lu a { block_size = 512 uuid = " UUID1 " group = g path = \"/z\" }\n";
-    static const char changed[] = HEAD NODES GROUP
-        "lu a { uuid = " UUID1 " group = g path = \"/a\" block_size = 4096 }\n";
+    static const char other[] =
+        "# comment\ncluster { name = c hold_ms = 30000 corosync = yes }\n" NODES
+        "group g { timeout_ms = 900 }\n"
+        "lu a { block_size = 512 uuid = " UUID1 " group = g path = \"/z\" }\n";
+    static const char changed[] =
+        HEAD NODES GROUP "lu a { uuid = " UUID1 " group = g path = \"/a\" block_size = 4096 }\n";
     struct config *a, *b, *c;
     struct config_error error;
 
@@ -258,13 +268,15 @@ static void secrets_when_wrong_then_refused_without_showing_them(void **state)
         {"host h {\n user = u\n}\n", "s:2: host \"h\": user: expected user and secret together"},
         {"host x { user = u secret = hushhushhush }\n",
          "s:1: host \"x\": expected the name of a host block of the configuration"},
-        {"host h { user = u secret = hushhushhush\n mutual_user = t\n mutual_secret = hushhushhush }\n",
+        {"host h { user = u secret = hushhushhush\n mutual_user = t\n mutual_secret = hushhushhush "
+         "}\n",
          "s:3: host \"h\": mutual_secret: expected another secret than for the initiator"},
         {"host h { user = u\n secret = hushhushhush hush }\n",
          "s:2: not understood: expected \"name = value\" with one of user, secret, mutual_user, "
          "mutual_secret"},
-        {"host h { user = u\n secret = hushhushhush\n", "s:1: block not closed: expected } before the "
-                                                        "end of the file"},
+        {"host h { user = u\n secret = hushhushhush\n",
+         "s:1: block not closed: expected } before the "
+         "end of the file"},
         {"group g { secret = short }\n",
          "s:1: group \"g\": secret : expected 12..64 printable characters"},
     };
@@ -276,11 +288,12 @@ static void secrets_when_wrong_then_refused_without_showing_them(void **state)
         assert_string_equal(error.text, rows[i].expected);
         assert_null(strstr(error.text, "hush"));
     }
-    assert_int_equal(parse_with(text,
-                                "host h { user = u secret = hushhushhush mutual_user = t "
-                                "mutual_secret = 'other secret' }\ngroup g { secret = 0123456789ab }\n",
-                                "n1", &config, &error),
-                     0);
+    assert_int_equal(
+        parse_with(text,
+                   "host h { user = u secret = hushhushhush mutual_user = t "
+                   "mutual_secret = 'other secret' }\ngroup g { secret = 0123456789ab }\n",
+                   "n1", &config, &error),
+        0);
     assert_string_equal(config->hosts[0].chap.secret, "hushhushhush");
     assert_string_equal(config->hosts[0].chap_mutual.secret, "other secret");
     assert_string_equal(config->groups[0].secret, "0123456789ab");
@@ -290,8 +303,8 @@ static void secrets_when_wrong_then_refused_without_showing_them(void **state)
 static void host_when_exact_and_pattern_match_then_exact_wins(void **state)
 {
     static const char text[] = HEAD NODE1 "host any { initiators = { \"iqn.2026-01.*\" } }\n"
-                               "host later { initiators = { \"iqn.2026-01.a*\" } }\n"
-                               "host one { initiators = { \"iqn.2026-01.a:one\" } }\n";
+                                          "host later { initiators = { \"iqn.2026-01.a*\" } }\n"
+                                          "host one { initiators = { \"iqn.2026-01.a:one\" } }\n";
     struct config_error error;
     struct config *config;
 
@@ -305,7 +318,8 @@ static void host_when_exact_and_pattern_match_then_exact_wins(void **state)
 
 static void file_when_the_one_before_broke_off_then_is_read_afresh(void **state)
 {
-    static const char *const broken[] = {"cluster { name = \"", "cluster { name = '", "/* ", "cluster {"};
+    static const char *const broken[] = {"cluster { name = \"", "cluster { name = '", "/* ",
+                                         "cluster {"};
     struct config_error error;
     struct config *config;
 
@@ -365,7 +379,8 @@ static void sample_when_checked_then_good(void **state)
     struct config_error error = {""};
     struct config *config;
 
-    assert_int_equal(config_load(SOURCE_DIR "/config/halun.conf.example", "node1", &config, &error), 0);
+    assert_int_equal(config_load(SOURCE_DIR "/config/halun.conf.example", "node1", &config, &error),
+                     0);
     config_free(config);
 }
 

@@ -1,5 +1,5 @@
-/* config_plan(): golden lists of actions for pairs of configurations, and what is refused. Does not cover:
- * carrying the actions out (the daemon). */
+/* config_plan(): golden lists of actions for pairs of configurations, and what is refused. Does not
+ * cover: carrying the actions out (the daemon). */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,12 +14,12 @@
 #include "config/parse.h"
 #include "config/plan.h"
 
-#define A "lu a { uuid = 11111111-1111-1111-1111-111111111111 group = g path = \"/a\" }\n"
-#define B "lu b { uuid = 22222222-2222-2222-2222-222222222222 group = g path = \"/b\" }\n"
+#define A       "lu a { uuid = 11111111-1111-1111-1111-111111111111 group = g path = \"/a\" }\n"
+#define B       "lu b { uuid = 22222222-2222-2222-2222-222222222222 group = g path = \"/b\" }\n"
 #define CLUSTER "cluster { name = c }\n"
-#define NODE "node n1 { id = 1 }\n"
-#define GROUP "group g { }\n"
-#define BASE CLUSTER NODE GROUP
+#define NODE    "node n1 { id = 1 }\n"
+#define GROUP   "group g { }\n"
+#define BASE    CLUSTER NODE GROUP
 
 static const struct {
     const char *old, *new, *plan; /* plan: actions, one per line; or the complaint */
@@ -35,14 +35,17 @@ static const struct {
      BASE B "host h { initiators = { \"*\" } lun 3 { lu = b } }\n",
      "remove host \"h\" lun 3\nremove lu \"a\"\ncreate lu \"b\"\ncreate host \"h\" lun 3\n", 0},
     {BASE A "host h { initiators = { \"*\" } lun 3 { lu = a } lun 4 { lu = a } }\n",
-     BASE A "host h { initiators = { \"iqn.*\" } lun 3 { lu = a read_only = true } lun 4 { lu = a } }\n",
-     "change host \"h\" initiators * -> iqn.*\nchange host \"h\" lun 3 read_only false -> true\n", 0},
+     BASE A
+     "host h { initiators = { \"iqn.*\" } lun 3 { lu = a read_only = true } lun 4 { lu = a } }\n",
+     "change host \"h\" initiators * -> iqn.*\nchange host \"h\" lun 3 read_only false -> true\n",
+     0},
     {BASE, "cluster { name = c hold_ms = 10000 }\n" NODE GROUP,
      "change cluster hold_ms 20000 -> 10000\nchange cluster transition_s 20 -> 10\n", 0},
     {BASE, CLUSTER NODE "group g { timeout_ms = 5000 }\ngroup h { }\n",
      "change group \"g\" timeout_ms 2000 -> 5000\ncreate group \"h\"\n", 0},
-    {BASE, CLUSTER "node n1 { id = 1 portal p { address = 10.0.0.1 rtpi = 1 } }\n" GROUP
-                   "target \"iqn.2026-01.a:x\" { }\n",
+    {BASE,
+     CLUSTER "node n1 { id = 1 portal p { address = 10.0.0.1 rtpi = 1 } }\n" GROUP
+             "target \"iqn.2026-01.a:x\" { }\n",
      "create target \"iqn.2026-01.a:x\"\ncreate node \"n1\" portal \"p\"\n", 0},
     {CLUSTER "node n1 { id = 1 portal p { address = 10.0.0.1 rtpi = 1 } }\n" GROUP,
      CLUSTER "node n1 { id = 1 portal q { address = 10.0.0.1 rtpi = 1 } }\n" GROUP,
@@ -52,7 +55,8 @@ static const struct {
     {BASE, "cluster { name = d uuid = 33333333-3333-3333-3333-333333333333 }\n" NODE GROUP,
      "f:1: cluster \"\": name: cannot change while the cluster runs: was c, is d", -EINVAL},
     {BASE, "cluster { name = c corosync = false }\n" NODE GROUP,
-     "f:1: cluster \"\": corosync: cannot change while the cluster runs: was true, is false", -EINVAL},
+     "f:1: cluster \"\": corosync: cannot change while the cluster runs: was true, is false",
+     -EINVAL},
     {BASE A, BASE "lu a { uuid = 44444444-1111-1111-1111-111111111111 group = g path = \"/a\" }\n",
      "f:4: lu \"a\": uuid: cannot change while the cluster runs: was "
      "11111111-1111-1111-1111-111111111111, is 44444444-1111-1111-1111-111111111111",
@@ -60,11 +64,14 @@ static const struct {
     {BASE A, BASE "lu z { uuid = 11111111-1111-1111-1111-111111111111 group = g path = \"/a\" }\n",
      "f:4: lu \"z\": uuid: cannot change while the cluster runs: it is lu \"a\"", -EINVAL},
     {BASE A,
-     BASE "lu a { uuid = 11111111-1111-1111-1111-111111111111 group = g path = \"/a\" block_size = 4096 }\n",
+     BASE "lu a { uuid = 11111111-1111-1111-1111-111111111111 group = g path = \"/a\" block_size = "
+          "4096 }\n",
      "f:4: lu \"a\": block_size: cannot change while the cluster runs: was 512, is 4096", -EINVAL},
     {BASE A,
-     BASE "lu a { uuid = 11111111-1111-1111-1111-111111111111 group = g path = \"/a\" direct = no }\n",
-     "f:4: lu \"a\": direct: cannot change without a restart of the daemon: was true, is false", -EINVAL},
+     BASE
+     "lu a { uuid = 11111111-1111-1111-1111-111111111111 group = g path = \"/a\" direct = no }\n",
+     "f:4: lu \"a\": direct: cannot change without a restart of the daemon: was true, is false",
+     -EINVAL},
 };
 
 static struct config *parse(const char *text)
@@ -110,10 +117,10 @@ static void pair_when_planned_then_actions_are_the_golden_ones(void **state)
 
 static void volume_when_order_in_a_replicated_group_changes_then_refused(void **state)
 {
-    static const char head[] =
-        CLUSTER "node n1 { id = 1 replication_address = 10.0.0.1 }\nnode n2 { id = 2 "
-                "replication_address = 10.0.0.2 }\ngroup g { replication = builtin nodes = { n1, n2 } "
-                "port = 1 }\n%s%s";
+    static const char head[] = CLUSTER
+        "node n1 { id = 1 replication_address = 10.0.0.1 }\nnode n2 { id = 2 "
+        "replication_address = 10.0.0.2 }\ngroup g { replication = builtin nodes = { n1, n2 } "
+        "port = 1 }\n%s%s";
     char first[2048], second[2048];
     struct config_error error = {""};
     struct listing listing = {0};

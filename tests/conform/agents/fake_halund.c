@@ -1,5 +1,5 @@
-/* A daemon for tests of agents and halunctl: the real configuration parser and control socket, and behind
- * them one node whose groups do what they are told. Takes the options of halund.
+/* A daemon for tests of agents and halunctl: the real configuration parser and control socket, and
+ * behind them one node whose groups do what they are told. Takes the options of halund.
  * Environment: FAKE_HALUND_HANG=1: does not end on a request or SIGTERM. */
 #include <errno.h>
 #include <getopt.h>
@@ -26,11 +26,10 @@ static json_t *make_group(const struct fake *fake, unsigned index)
 {
     const char *self = fake->config->nodes[fake->config->self].name;
 
-    return json_pack("{s:s,s:s?,s:[s],s:[s],s:{s:s},s:b,s:n,s:[]}", "name",
-                     fake->config->groups[index].name, "owner", fake->owned[index] ? self : NULL,
-                     "nodes", self, "current", self, "states", self,
-                     fake->owned[index] ? "optimized" : "transitioning", "explicit", 0, "replication",
-                     "lus");
+    return json_pack(
+        "{s:s,s:s?,s:[s],s:[s],s:{s:s},s:b,s:n,s:[]}", "name", fake->config->groups[index].name,
+        "owner", fake->owned[index] ? self : NULL, "nodes", self, "current", self, "states", self,
+        fake->owned[index] ? "optimized" : "transitioning", "explicit", 0, "replication", "lus");
 }
 
 static void on_status(struct control_call *call, json_t *arguments)
@@ -41,12 +40,13 @@ static void on_status(struct control_call *call, json_t *arguments)
 
     for (unsigned i = 0; i < config->group_count; i++)
         json_array_append_new(groups, make_group(fake, i));
-    control_reply(call, json_pack("{s:s,s:s,s:i,s:b,s:{s:s,s:s,s:b,s:b,s:[s],s:s},s:o,s:[],s:i}", "node",
-                                  config->nodes[config->self].name, "version", HALUN_VERSION, "pid",
-                                  (int)getpid(), "ready", 1, "cluster", "name", config->cluster_name,
-                                  "mode", config->corosync ? "corosync" : "single", "serving", 1, "quorate", 1, "members",
-                                  config->nodes[config->self].name, "waiting", "", "groups", groups,
-                                  "portals", "sessions", 0));
+    control_reply(call,
+                  json_pack("{s:s,s:s,s:i,s:b,s:{s:s,s:s,s:b,s:b,s:[s],s:s},s:o,s:[],s:i}", "node",
+                            config->nodes[config->self].name, "version", HALUN_VERSION, "pid",
+                            (int)getpid(), "ready", 1, "cluster", "name", config->cluster_name,
+                            "mode", config->corosync ? "corosync" : "single", "serving", 1,
+                            "quorate", 1, "members", config->nodes[config->self].name, "waiting",
+                            "", "groups", groups, "portals", "sessions", 0));
 }
 
 static void on_version(struct control_call *call, json_t *arguments)
@@ -121,9 +121,8 @@ static int serve(struct fake *fake)
         .group_init = on_promote,
         .shutdown = on_shutdown,
     };
-    struct control_options options = {.run_dir = fake->config->run_dir,
-                                      .handlers = &handlers,
-                                      .context = fake};
+    struct control_options options = {
+        .run_dir = fake->config->run_dir, .handlers = &handlers, .context = fake};
     struct control *control;
     char pid_file[300];
     int error;
