@@ -8,22 +8,22 @@
 
 #define NONE UINT32_MAX
 
-/* A slot is on the idle list when nothing refers to it and no update of it waits or is in flight; then it
- * may be given to another extent. Free slots are idle ones without an extent. */
+/* A slot is on the idle list when nothing refers to it and no update of it waits or is in flight;
+ * then it may be given to another extent. Free slots are idle ones without an extent. */
 struct slot {
-    uint32_t extent;     /* what it holds now */
-    uint32_t durable;    /* what the disk says it holds */
+    uint32_t extent;  /* what it holds now */
+    uint32_t durable; /* what the disk says it holds */
     uint32_t references;
-    uint32_t chain;      /* next slot of the hash bucket */
+    uint32_t chain;        /* next slot of the hash bucket */
     uint32_t older, newer; /* idle list; `newer` also links the waiting updates */
-    uint64_t ticket;     /* batch that makes `extent` durable */
+    uint64_t ticket;       /* batch that makes `extent` durable */
 };
 
 struct activity_log {
     unsigned slots, buckets; /* buckets: a power of two */
     uint32_t stripes, stripe_blocks;
-    uint32_t number;         /* of the next transaction */
-    uint32_t context;        /* first slot of its context window */
+    uint32_t number;  /* of the next transaction */
+    uint32_t context; /* first slot of its context window */
     unsigned used;
     uint32_t oldest, newest; /* idle list */
     unsigned idle;
@@ -140,7 +140,7 @@ struct activity_log *al_init(void *memory, unsigned slots, uint32_t stripes, uin
     for (unsigned i = 0; i < al->buckets; i++)
         al->bucket[i] = NONE;
     for (uint32_t i = 0; i < slots; i++) {
-        al->slot[i] = (struct slot){ .extent = AL_NO_EXTENT, .durable = AL_NO_EXTENT };
+        al->slot[i] = (struct slot){.extent = AL_NO_EXTENT, .durable = AL_NO_EXTENT};
         idle_push(al, i);
     }
     return al;
@@ -253,7 +253,8 @@ static void add_page(struct al_transaction *t, uint32_t page)
     t->pages[t->page_count++] = page;
 }
 
-void al_transaction_build(struct activity_log *al, uint8_t block[AL_BLOCK], struct al_transaction *t)
+void al_transaction_build(struct activity_log *al, uint8_t block[AL_BLOCK],
+                          struct al_transaction *t)
 {
     unsigned window = al->slots - al->context;
 
@@ -275,8 +276,8 @@ void al_transaction_build(struct activity_log *al, uint8_t block[AL_BLOCK], stru
     put_be16(block + AL_TYPE_AT, AL_TYPE_UPDATE);
     put_be16(block + AL_CONTEXT_SIZE_AT, (uint16_t)al->slots);
     put_be16(block + AL_CONTEXT_START_AT, (uint16_t)al->context);
-    /* The context is what the disk holds *before* these updates: an eviction of a later batch must not
-     * slip in, its pages of the map are not written yet. */
+    /* The context is what the disk holds *before* these updates: an eviction of a later batch must
+     * not slip in, its pages of the map are not written yet. */
     for (unsigned i = 0; i < AL_CONTEXT; i++)
         put_be32(block + AL_CONTEXT_AT + 4 * i,
                  i < window ? al->slot[al->context + i].durable : AL_NO_EXTENT);

@@ -1,5 +1,5 @@
-/* Offsets of an activity log block (8.4 format, 4 KiB, big-endian). Only for the two files that write
- * and read it, and for tests. */
+/* Offsets of an activity log block (8.4 format, 4 KiB, big-endian). Only for the two files that
+ * write and read it, and for tests. */
 #ifndef HALUN_REPLICATION_ACTIVITY_LOG_FORMAT_H
 #define HALUN_REPLICATION_ACTIVITY_LOG_FORMAT_H
 

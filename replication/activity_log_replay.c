@@ -1,4 +1,5 @@
-/* The ring of the activity log: where a transaction goes, whether a block is whole, and what was hot. */
+/* The ring of the activity log: where a transaction goes, whether a block is whole, and what was
+ * hot. */
 #include <errno.h>
 #include <isa-l.h>
 #include <string.h>
@@ -25,7 +26,8 @@ uint32_t al_checksum(const uint8_t block[AL_BLOCK])
      * read, its prototype lacks the const. */
     crc = crc32_iscsi((unsigned char *)block, AL_CHECKSUM_AT, 0);
     crc = crc32_iscsi((unsigned char *)zero, sizeof zero, crc);
-    return crc32_iscsi((unsigned char *)block + AL_CHECKSUM_AT + 4, AL_BLOCK - AL_CHECKSUM_AT - 4, crc);
+    return crc32_iscsi((unsigned char *)block + AL_CHECKSUM_AT + 4, AL_BLOCK - AL_CHECKSUM_AT - 4,
+                       crc);
 }
 
 void al_block_initial(uint8_t block[AL_BLOCK])

@@ -179,8 +179,8 @@ uint64_t dirty_map_count(const struct dirty_map *map, uint64_t first, uint64_t c
         return 0;
     end = count < map->bits - first ? first + count : map->bits;
     for (uint64_t bit = first; bit < end; bit = next_word_start(bit))
-        sum += (uint64_t)__builtin_popcountll(word_get(map, bit / WORD_BITS) &
-                                              range_mask(bit, end));
+        sum +=
+            (uint64_t)__builtin_popcountll(word_get(map, bit / WORD_BITS) & range_mask(bit, end));
     return sum;
 }
 

@@ -15,13 +15,13 @@ enum {
     ENCODING_FIRST_SET = 0x80,
 };
 
-/* One level of the code: prefix in the low bits, then data bits. A value is its data bits plus the sum of
- * what all earlier levels can express plus 1. */
+/* One level of the code: prefix in the low bits, then data bits. A value is its data bits plus the
+ * sum of what all earlier levels can express plus 1. */
 static const struct vli_level {
     uint8_t total, prefix_bits, prefix;
 } vli_levels[] = {
-    { 2, 1, 0x00 },  { 3, 2, 0x01 },  { 5, 3, 0x03 },  { 7, 4, 0x07 },  { 10, 5, 0x0F },
-    { 14, 6, 0x1F }, { 21, 8, 0x3F }, { 29, 8, 0x7F }, { 42, 8, 0xBF }, { 64, 8, 0xFF },
+    {2, 1, 0x00},  {3, 2, 0x01},  {5, 3, 0x03},  {7, 4, 0x07},  {10, 5, 0x0F},
+    {14, 6, 0x1F}, {21, 8, 0x3F}, {29, 8, 0x7F}, {42, 8, 0xBF}, {64, 8, 0xFF},
 };
 enum { VLI_LEVELS = sizeof vli_levels / sizeof *vli_levels };
 
@@ -93,7 +93,8 @@ bool vli_encode(uint8_t *code, uint64_t *position, uint64_t end, uint64_t run)
     return false;
 }
 
-size_t dirty_map_encode(const struct dirty_map *map, uint64_t *word, uint8_t *out, size_t room_words)
+size_t dirty_map_encode(const struct dirty_map *map, uint64_t *word, uint8_t *out,
+                        size_t room_words)
 {
     uint64_t count = map->words - *word;
 

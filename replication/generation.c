@@ -34,7 +34,7 @@ static void undo(struct generations *g)
 
 void generation_create(struct generations *g)
 {
-    *g = (struct generations){ .current = GENERATION_JUST_CREATED };
+    *g = (struct generations){.current = GENERATION_JUST_CREATED};
 }
 
 void generation_set_role(struct generations *g, bool primary)
@@ -82,8 +82,8 @@ void generation_finish_source(struct generations *g)
     rotate(g);
 }
 
-void generation_finish_target(struct generations *g, const struct generations *peer, uint64_t number,
-                              bool primary)
+void generation_finish_target(struct generations *g, const struct generations *peer,
+                              uint64_t number, bool primary)
 {
     g->current = with_role(peer->current, primary);
     g->history[0] = number;

@@ -1,5 +1,5 @@
-/* Who has the newer data: the comparison table and what overrides it. Each node computes this alone, so
- * every line has its mirror image; tests walk all small histories to prove it. */
+/* Who has the newer data: the comparison table and what overrides it. Each node computes this
+ * alone, so every line has its mirror image; tests walk all small histories to prove it. */
 #include <stdlib.h>
 
 #include "replication/generation.h"
@@ -11,8 +11,8 @@ struct masked {
 
 static struct masked mask(const struct generations *g)
 {
-    return (struct masked){ g->current & ~UINT64_C(1), g->bitmap & ~UINT64_C(1),
-                            g->history[0] & ~UINT64_C(1), g->history[1] & ~UINT64_C(1) };
+    return (struct masked){g->current & ~UINT64_C(1), g->bitmap & ~UINT64_C(1),
+                           g->history[0] & ~UINT64_C(1), g->history[1] & ~UINT64_C(1)};
 }
 
 static bool fresh(uint64_t current)
@@ -66,10 +66,11 @@ void generation_compare(const struct generation_side *self, const struct generat
 {
     struct masked m = mask(&self->generations), p = mask(&peer->generations);
 
-    *v = (struct generation_verdict){ .why = "" };
+    *v = (struct generation_verdict){.why = ""};
     if (m.c == GENERATION_JUST_CREATED && p.c == GENERATION_JUST_CREATED)
         found(v, 10, GENERATION_NO_SYNC, GENERATION_FIX_NONE);
-    else if (!m.c && !p.c) /* cannot be: metadata is created with 4; both being "older" would hang */
+    else if (!m.c &&
+             !p.c) /* cannot be: metadata is created with 4; both being "older" would hang */
         found(v, 0, GENERATION_UNRELATED, GENERATION_FIX_NONE);
     else if (fresh(m.c) && p.c != GENERATION_JUST_CREATED)
         found(v, 20, -GENERATION_FULL, GENERATION_FIX_NONE);
@@ -189,8 +190,8 @@ static void decide_split(const struct generation_side *self, const struct genera
         return;
     }
     /* Without a common base the two maps do not name all differences. This also holds for
-     * discard-my-data, where the other implementation copies by bitmap: as both maps are merged, one
-     * side that sets all bits is enough. */
+     * discard-my-data, where the other implementation copies by bitmap: as both maps are merged,
+     * one side that sets all bits is enough. */
     if (no_base)
         v->sync *= GENERATION_FULL;
 }
@@ -249,8 +250,9 @@ void generation_decide(const struct generation_side *self, const struct generati
     v->action = v->sync > 0   ? GENERATION_SYNC_SOURCE
                 : v->sync < 0 ? GENERATION_SYNC_TARGET
                               : GENERATION_CONNECT;
-    v->why = v->sync > 0 ? "the peer gets our changes" : v->sync < 0 ? "the peer's data is newer"
-                                                                     : "the copies are equal";
+    v->why = v->sync > 0   ? "the peer gets our changes"
+             : v->sync < 0 ? "the peer's data is newer"
+                           : "the copies are equal";
     if (rules->dry_run) {
         v->action = GENERATION_DRY_RUN;
         v->fix = GENERATION_FIX_NONE;

@@ -167,7 +167,7 @@ int md_file_create(int fd, const struct md_create *create, char *why)
         return -EINVAL;
     }
     superblock_create(&superblock, &layout);
-    superblock.al_extents = create->al_extents ? create->al_extents
+    superblock.al_extents = create->al_extents         ? create->al_extents
                             : slots < AL_SLOTS_DEFAULT ? slots
                                                        : AL_SLOTS_DEFAULT;
     error = write_zeros(fd, layout.bitmap_bytes, layout.bitmap);

@@ -36,7 +36,8 @@ static const char usage[] =
     "  wipe        destroy the superblock (needs --force)\n"
     "\n"
     "Options:\n"
-    "  -x, --external[=DATA]         DEVICE holds the metadata only (flex-external); DATA is the device\n"
+    "  -x, --external[=DATA]         DEVICE holds the metadata only (flex-external); DATA is the "
+    "device\n"
     "                                with the data (only its size is looked at)\n"
     "      --al-stripes=N            create: stripes of the activity log (1)\n"
     "      --al-stripe-size-kB=N     create: size of a stripe (32)\n"
@@ -91,7 +92,8 @@ static int do_create(struct tool *tool, const char *path)
 static int load(struct tool *tool, const char *path, struct md_file *file)
 {
     char why[MD_WHY];
-    int error = md_file_load(file, tool->fd, placement(tool), tool->device_bytes, tool->data_bytes, why);
+    int error =
+        md_file_load(file, tool->fd, placement(tool), tool->device_bytes, tool->data_bytes, why);
 
     if (!error)
         return EXIT_OK;
@@ -105,11 +107,15 @@ static void print_flags(uint32_t flags)
         uint32_t flag;
         const char *name;
     } names[] = {
-        { MD_CONSISTENT, "consistent" },     { MD_WAS_UP_TO_DATE, "was-up-to-date" },
-        { MD_PRIMARY, "primary" },           { MD_CONNECTED, "connected" },
-        { MD_PEER_OUTDATED, "peer-outdated" }, { MD_CRASHED_PRIMARY, "crashed-primary" },
-        { MD_FULL_SYNC, "full-sync" },       { MD_AL_CLEAN, "al-clean" },
-        { MD_AL_DISABLED, "al-disabled" },
+        {MD_CONSISTENT, "consistent"},
+        {MD_WAS_UP_TO_DATE, "was-up-to-date"},
+        {MD_PRIMARY, "primary"},
+        {MD_CONNECTED, "connected"},
+        {MD_PEER_OUTDATED, "peer-outdated"},
+        {MD_CRASHED_PRIMARY, "crashed-primary"},
+        {MD_FULL_SYNC, "full-sync"},
+        {MD_AL_CLEAN, "al-clean"},
+        {MD_AL_DISABLED, "al-disabled"},
     };
 
     printf("flags: 0x%08" PRIx32, flags);
@@ -148,11 +154,12 @@ static int do_dump(struct tool *tool, const char *path)
 
     if (status)
         return status;
-    printf("version: v08\nplacement: %s\nclean: %s\n", tool->external ? "flex-external" : "internal",
-           sb->clean ? "yes" : "no");
+    printf("version: v08\nplacement: %s\nclean: %s\n",
+           tool->external ? "flex-external" : "internal", sb->clean ? "yes" : "no");
     printf("effective-sectors: %" PRIu64 "\ndata-sectors: %" PRIu64 "\n", sb->effective_sectors,
            file.layout.data_sectors);
-    printf("current: %016" PRIX64 "\nbitmap: %016" PRIX64 "\nhistory: %016" PRIX64 " %016" PRIX64 "\n",
+    printf("current: %016" PRIX64 "\nbitmap: %016" PRIX64 "\nhistory: %016" PRIX64 " %016" PRIX64
+           "\n",
            sb->generations.current, sb->generations.bitmap, sb->generations.history[0],
            sb->generations.history[1]);
     printf("device-uuid: %016" PRIX64 "\n", sb->device_uuid);
@@ -168,7 +175,8 @@ static int do_dump(struct tool *tool, const char *path)
     printf("activity-log: %s\n", file.log_damaged   ? "damaged, all blocks count as out of sync"
                                  : file.log_applied ? "applied"
                                                     : "not needed");
-    printf("activity-log-extents: %u\nout-of-sync-bits: %" PRIu64 "\n", file.log_extents, file.map.set);
+    printf("activity-log-extents: %u\nout-of-sync-bits: %" PRIu64 "\n", file.log_extents,
+           file.map.set);
     if (tool->log && file.log_applied)
         for (unsigned slot = 0; slot < AL_SLOTS_MAX; slot++)
             if (file.log_table[slot] != AL_NO_EXTENT)
@@ -200,8 +208,8 @@ static int do_apply(struct tool *tool, const char *path)
         return EXIT_OK;
     }
     if (file.log_damaged)
-        fprintf(stderr, "halun-md: %s: the activity log is damaged: all blocks marked out of sync\n",
-                path);
+        fprintf(stderr,
+                "halun-md: %s: the activity log is damaged: all blocks marked out of sync\n", path);
     return settled(tool, path, &file);
 }
 
@@ -251,8 +259,8 @@ static const struct command {
     int (*run)(struct tool *tool, const char *path);
     bool writes;
 } commands[] = {
-    { "create", do_create, true },   { "dump", do_dump, false }, { "apply-al", do_apply, true },
-    { "outdate", do_outdate, true }, { "wipe", do_wipe, true },
+    {"create", do_create, true},   {"dump", do_dump, false}, {"apply-al", do_apply, true},
+    {"outdate", do_outdate, true}, {"wipe", do_wipe, true},
 };
 
 /* Exclusive, so that a device in use by the daemon or a mounted one is refused. */
@@ -270,7 +278,8 @@ static int open_device(struct tool *tool, const char *path, bool writes)
     if (tool->fd < 0)
         return fail(path, errno == EBUSY ? "the device is in use" : strerror(errno));
     if (flock(tool->fd, LOCK_EX | LOCK_NB))
-        return fail(path, errno == EWOULDBLOCK ? "it is locked by another program" : strerror(errno));
+        return fail(path,
+                    errno == EWOULDBLOCK ? "it is locked by another program" : strerror(errno));
     bytes = md_device_bytes(tool->fd);
     if (bytes < 0)
         return fail(path, bytes == -ENOTBLK ? "neither a file nor a block device"
@@ -312,18 +321,18 @@ int main(int argc, char **argv)
 {
     enum { OPT_STRIPES = 256, OPT_STRIPE_KB, OPT_EXTENTS };
     static const struct option options[] = {
-        { "external", optional_argument, NULL, 'x' },
-        { "al-stripes", required_argument, NULL, OPT_STRIPES },
-        { "al-stripe-size-kB", required_argument, NULL, OPT_STRIPE_KB },
-        { "al-extents", required_argument, NULL, OPT_EXTENTS },
-        { "bitmap", no_argument, NULL, 'b' },
-        { "log", no_argument, NULL, 'l' },
-        { "force", no_argument, NULL, 'f' },
-        { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' },
-        { NULL, 0, NULL, 0 },
+        {"external", optional_argument, NULL, 'x'},
+        {"al-stripes", required_argument, NULL, OPT_STRIPES},
+        {"al-stripe-size-kB", required_argument, NULL, OPT_STRIPE_KB},
+        {"al-extents", required_argument, NULL, OPT_EXTENTS},
+        {"bitmap", no_argument, NULL, 'b'},
+        {"log", no_argument, NULL, 'l'},
+        {"force", no_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
     };
-    struct tool tool = { .fd = -1 };
+    struct tool tool = {.fd = -1};
     int option, status;
 
     while ((option = getopt_long(argc, argv, "x::blfhV", options, NULL)) != -1) {

@@ -13,55 +13,55 @@
 
 static const struct packet_row rows[] = {
     /* number, sockets, connection, length, more, name */
-    { P_DATA, D, false, 24, MESSAGE_MAX_BIO, "P_DATA" },
-    { P_DATA_REPLY, D, false, 24, MESSAGE_MAX_BIO, "P_DATA_REPLY" },
-    { P_RS_DATA_REPLY, D, false, 24, MESSAGE_MAX_BIO, "P_RS_DATA_REPLY" },
-    { P_BARRIER, D, true, 8, 0, "P_BARRIER" },
-    { P_BITMAP, D, false, 0, MESSAGE_BITMAP_MAX, "P_BITMAP" },
-    { P_UNPLUG_REMOTE, D, false, 0, 0, "P_UNPLUG_REMOTE" },
-    { P_DATA_REQUEST, D, false, 24, 0, "P_DATA_REQUEST" },
-    { P_RS_DATA_REQUEST, D, false, 24, 0, "P_RS_DATA_REQUEST" },
-    { P_PROTOCOL, D, true, 24, MESSAGE_ALGORITHM, "P_PROTOCOL" },
-    { P_UUIDS, D, false, 48, 0, "P_UUIDS" },
-    { P_SIZES, D, false, 32, 24, "P_SIZES" },
-    { P_STATE, D, false, 4, 0, "P_STATE" },
-    { P_SYNC_UUID, D, false, 8, 0, "P_SYNC_UUID" },
-    { P_AUTH_CHALLENGE, D, true, MESSAGE_CHALLENGE, 0, "P_AUTH_CHALLENGE" },
-    { P_AUTH_RESPONSE, D, true, 0, MESSAGE_DIGEST_MAX, "P_AUTH_RESPONSE" },
-    { P_STATE_CHG_REQ, D, false, 8, 0, "P_STATE_CHG_REQ" },
-    { P_PING, M, true, 0, 0, "P_PING" },
-    { P_PING_ACK, M, true, 0, 0, "P_PING_ACK" },
-    { P_RECV_ACK, M, false, 24, 0, "P_RECV_ACK" },
-    { P_WRITE_ACK, M, false, 24, 0, "P_WRITE_ACK" },
-    { P_RS_WRITE_ACK, M, false, 24, 0, "P_RS_WRITE_ACK" },
-    { P_SUPERSEDED, M, false, 24, 0, "P_SUPERSEDED" },
-    { P_NEG_ACK, M, false, 24, 0, "P_NEG_ACK" },
-    { P_NEG_DREPLY, M, false, 24, 0, "P_NEG_DREPLY" },
-    { P_NEG_RS_DREPLY, M, false, 24, 0, "P_NEG_RS_DREPLY" },
-    { P_BARRIER_ACK, M, true, 8, 0, "P_BARRIER_ACK" },
-    { P_STATE_CHG_REPLY, M, false, 4, 0, "P_STATE_CHG_REPLY" },
-    { P_OV_REQUEST, D, false, 24, 0, "P_OV_REQUEST" },
-    { P_OV_REPLY, D, false, 24, MESSAGE_DIGEST_MAX, "P_OV_REPLY" },
-    { P_OV_RESULT, M, false, 24, 0, "P_OV_RESULT" },
-    { P_CSUM_RS_REQUEST, D, false, 24, MESSAGE_DIGEST_MAX, "P_CSUM_RS_REQUEST" },
-    { P_RS_IS_IN_SYNC, M, false, 24, 0, "P_RS_IS_IN_SYNC" },
-    { P_SYNC_PARAM89, D, false, 148, 0, "P_SYNC_PARAM89" },
-    { P_COMPRESSED_BITMAP, D, false, 1, MESSAGE_BITMAP_MAX - 1, "P_COMPRESSED_BITMAP" },
-    { P_DELAY_PROBE, DM, true, 8, 0, "P_DELAY_PROBE" },
-    { P_OUT_OF_SYNC, D, false, 16, 0, "P_OUT_OF_SYNC" },
-    { P_RS_CANCEL, M, false, 24, 0, "P_RS_CANCEL" },
-    { P_CONN_ST_CHG_REQ, D, true, 8, 0, "P_CONN_ST_CHG_REQ" },
-    { P_CONN_ST_CHG_REPLY, M, true, 4, 0, "P_CONN_ST_CHG_REPLY" },
-    { P_RETRY_WRITE, M, false, 24, 0, "P_RETRY_WRITE" },
-    { P_PROTOCOL_UPDATE, D, true, 24, MESSAGE_ALGORITHM, "P_PROTOCOL_UPDATE" },
-    { P_TRIM, D, false, 28, 0, "P_TRIM" },
-    { P_RS_THIN_REQ, D, false, 24, 0, "P_RS_THIN_REQ" },
-    { P_RS_DEALLOCATED, D, false, 16, 0, "P_RS_DEALLOCATED" },
-    { P_WSAME, D, false, 28, MESSAGE_MAX_BIO, "P_WSAME" },
-    { P_ZEROES, D, false, 28, 0, "P_ZEROES" },
-    { P_INITIAL_META, M, true, 0, 0, "P_INITIAL_META" },
-    { P_INITIAL_DATA, D, true, 0, 0, "P_INITIAL_DATA" },
-    { P_CONNECTION_FEATURES, D, true, 72, 0, "P_CONNECTION_FEATURES" },
+    {P_DATA, D, false, 24, MESSAGE_MAX_BIO, "P_DATA"},
+    {P_DATA_REPLY, D, false, 24, MESSAGE_MAX_BIO, "P_DATA_REPLY"},
+    {P_RS_DATA_REPLY, D, false, 24, MESSAGE_MAX_BIO, "P_RS_DATA_REPLY"},
+    {P_BARRIER, D, true, 8, 0, "P_BARRIER"},
+    {P_BITMAP, D, false, 0, MESSAGE_BITMAP_MAX, "P_BITMAP"},
+    {P_UNPLUG_REMOTE, D, false, 0, 0, "P_UNPLUG_REMOTE"},
+    {P_DATA_REQUEST, D, false, 24, 0, "P_DATA_REQUEST"},
+    {P_RS_DATA_REQUEST, D, false, 24, 0, "P_RS_DATA_REQUEST"},
+    {P_PROTOCOL, D, true, 24, MESSAGE_ALGORITHM, "P_PROTOCOL"},
+    {P_UUIDS, D, false, 48, 0, "P_UUIDS"},
+    {P_SIZES, D, false, 32, 24, "P_SIZES"},
+    {P_STATE, D, false, 4, 0, "P_STATE"},
+    {P_SYNC_UUID, D, false, 8, 0, "P_SYNC_UUID"},
+    {P_AUTH_CHALLENGE, D, true, MESSAGE_CHALLENGE, 0, "P_AUTH_CHALLENGE"},
+    {P_AUTH_RESPONSE, D, true, 0, MESSAGE_DIGEST_MAX, "P_AUTH_RESPONSE"},
+    {P_STATE_CHG_REQ, D, false, 8, 0, "P_STATE_CHG_REQ"},
+    {P_PING, M, true, 0, 0, "P_PING"},
+    {P_PING_ACK, M, true, 0, 0, "P_PING_ACK"},
+    {P_RECV_ACK, M, false, 24, 0, "P_RECV_ACK"},
+    {P_WRITE_ACK, M, false, 24, 0, "P_WRITE_ACK"},
+    {P_RS_WRITE_ACK, M, false, 24, 0, "P_RS_WRITE_ACK"},
+    {P_SUPERSEDED, M, false, 24, 0, "P_SUPERSEDED"},
+    {P_NEG_ACK, M, false, 24, 0, "P_NEG_ACK"},
+    {P_NEG_DREPLY, M, false, 24, 0, "P_NEG_DREPLY"},
+    {P_NEG_RS_DREPLY, M, false, 24, 0, "P_NEG_RS_DREPLY"},
+    {P_BARRIER_ACK, M, true, 8, 0, "P_BARRIER_ACK"},
+    {P_STATE_CHG_REPLY, M, false, 4, 0, "P_STATE_CHG_REPLY"},
+    {P_OV_REQUEST, D, false, 24, 0, "P_OV_REQUEST"},
+    {P_OV_REPLY, D, false, 24, MESSAGE_DIGEST_MAX, "P_OV_REPLY"},
+    {P_OV_RESULT, M, false, 24, 0, "P_OV_RESULT"},
+    {P_CSUM_RS_REQUEST, D, false, 24, MESSAGE_DIGEST_MAX, "P_CSUM_RS_REQUEST"},
+    {P_RS_IS_IN_SYNC, M, false, 24, 0, "P_RS_IS_IN_SYNC"},
+    {P_SYNC_PARAM89, D, false, 148, 0, "P_SYNC_PARAM89"},
+    {P_COMPRESSED_BITMAP, D, false, 1, MESSAGE_BITMAP_MAX - 1, "P_COMPRESSED_BITMAP"},
+    {P_DELAY_PROBE, DM, true, 8, 0, "P_DELAY_PROBE"},
+    {P_OUT_OF_SYNC, D, false, 16, 0, "P_OUT_OF_SYNC"},
+    {P_RS_CANCEL, M, false, 24, 0, "P_RS_CANCEL"},
+    {P_CONN_ST_CHG_REQ, D, true, 8, 0, "P_CONN_ST_CHG_REQ"},
+    {P_CONN_ST_CHG_REPLY, M, true, 4, 0, "P_CONN_ST_CHG_REPLY"},
+    {P_RETRY_WRITE, M, false, 24, 0, "P_RETRY_WRITE"},
+    {P_PROTOCOL_UPDATE, D, true, 24, MESSAGE_ALGORITHM, "P_PROTOCOL_UPDATE"},
+    {P_TRIM, D, false, 28, 0, "P_TRIM"},
+    {P_RS_THIN_REQ, D, false, 24, 0, "P_RS_THIN_REQ"},
+    {P_RS_DEALLOCATED, D, false, 16, 0, "P_RS_DEALLOCATED"},
+    {P_WSAME, D, false, 28, MESSAGE_MAX_BIO, "P_WSAME"},
+    {P_ZEROES, D, false, 28, 0, "P_ZEROES"},
+    {P_INITIAL_META, M, true, 0, 0, "P_INITIAL_META"},
+    {P_INITIAL_DATA, D, true, 0, 0, "P_INITIAL_DATA"},
+    {P_CONNECTION_FEATURES, D, true, 72, 0, "P_CONNECTION_FEATURES"},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -90,15 +90,15 @@ const char *packet_name(unsigned number)
 }
 
 enum { /* header magics and offsets */
-    MAGIC_95 = 0x835A,
-    H80_COMMAND = 4,
-    H80_LENGTH = 6,
-    H95_COMMAND = 2,
-    H95_LENGTH = 4,
-    H100_VOLUME = 4,
-    H100_COMMAND = 6,
-    H100_LENGTH = 8,
-    H100_PAD = 12,
+       MAGIC_95 = 0x835A,
+       H80_COMMAND = 4,
+       H80_LENGTH = 6,
+       H95_COMMAND = 2,
+       H95_LENGTH = 4,
+       H100_VOLUME = 4,
+       H100_COMMAND = 6,
+       H100_LENGTH = 8,
+       H100_PAD = 12,
 };
 #define MAGIC_80  UINT32_C(0x83740267)
 #define MAGIC_100 UINT32_C(0x8620EC20)
@@ -110,7 +110,7 @@ size_t header_length(enum header_form form)
 
 int header_decode(enum header_form form, const uint8_t *bytes, struct packet_header *header)
 {
-    *header = (struct packet_header){ 0 };
+    *header = (struct packet_header){0};
     switch (form) {
     case HEADER_80:
         if (get_be32(bytes) != MAGIC_80)
@@ -223,7 +223,12 @@ int packet_protocol_decode(const uint8_t *payload, size_t length, struct packet_
     return 0;
 }
 
-enum { SYNC_PARAM_LENGTH = 148, SYNC_PARAM_VERIFY = 4, SYNC_PARAM_CSUMS = 68, SYNC_PARAM_PLAN = 132 };
+enum {
+    SYNC_PARAM_LENGTH = 148,
+    SYNC_PARAM_VERIFY = 4,
+    SYNC_PARAM_CSUMS = 68,
+    SYNC_PARAM_PLAN = 132
+};
 
 size_t packet_sync_param_encode(const struct packet_sync_param *p, uint8_t *out)
 {
@@ -326,7 +331,7 @@ int packet_uuids_decode(const uint8_t *payload, size_t length, struct packet_uui
     *p = (struct packet_uuids){
         .current = get_be64(payload),
         .bitmap = get_be64(payload + 8),
-        .history = { get_be64(payload + 16), get_be64(payload + 24) },
+        .history = {get_be64(payload + 16), get_be64(payload + 24)},
         .dirty_bits = get_be64(payload + 32),
         .flags = get_be64(payload + 40),
     };

@@ -1,9 +1,10 @@
 /* Wire messages of the DRBD 8.4 dialect, protocol 101: headers, packets, state words. Pure.
  *
- * Everything is big-endian, but for the fields called opaque: they belong to the peer and are given back
- * byte for byte (here: copied as they are, never swapped). Decoders take a payload as received (after the
- * header) and its length, and check both; they return 0 or -EPROTO, upon which the link is dropped.
- * Encoders write exactly the packet's fixed length into `out` and return that length. */
+ * Everything is big-endian, but for the fields called opaque: they belong to the peer and are given
+ * back byte for byte (here: copied as they are, never swapped). Decoders take a payload as received
+ * (after the header) and its length, and check both; they return 0 or -EPROTO, upon which the link
+ * is dropped. Encoders write exactly the packet's fixed length into `out` and return that length.
+ */
 #ifndef HALUN_REPLICATION_MESSAGE_H
 #define HALUN_REPLICATION_MESSAGE_H
 
@@ -16,12 +17,12 @@
 enum {
     MESSAGE_PROTOCOL_MIN = 101, /* what we offer and accept */
     MESSAGE_PROTOCOL_MAX = 101,
-    MESSAGE_MAX_BIO = 1 << 20,  /* bytes of one data packet */
+    MESSAGE_MAX_BIO = 1 << 20, /* bytes of one data packet */
     MESSAGE_MAX_TRIM = 128 << 20,
-    MESSAGE_ALGORITHM = 64,     /* room of an algorithm's name, with its NUL */
-    MESSAGE_BITMAP_MAX = 4080,  /* payload of one bitmap packet with the h100 header */
+    MESSAGE_ALGORITHM = 64,    /* room of an algorithm's name, with its NUL */
+    MESSAGE_BITMAP_MAX = 4080, /* payload of one bitmap packet with the h100 header */
     MESSAGE_DIGEST_MAX = 64,
-    MESSAGE_CHALLENGE = 64,     /* bytes of P_AUTH_CHALLENGE */
+    MESSAGE_CHALLENGE = 64, /* bytes of P_AUTH_CHALLENGE */
     MESSAGE_VOLUMES = 65536,
 };
 
@@ -82,8 +83,8 @@ enum { SOCKET_DATA = 1, SOCKET_META = 2 }; /* bit set */
 /* One packet. `length` bytes are fixed; up to `more` bytes may follow (data, digest, names). */
 struct packet_row {
     uint16_t number;
-    uint8_t sockets;  /* on which it may arrive: SOCKET_* */
-    bool connection;  /* concerns the connection, not a volume (then volume 0) */
+    uint8_t sockets; /* on which it may arrive: SOCKET_* */
+    bool connection; /* concerns the connection, not a volume (then volume 0) */
     uint32_t length;
     uint32_t more;
     const char *name; /* "P_DATA" */
@@ -104,13 +105,14 @@ enum header_form { HEADER_80, HEADER_95, HEADER_100 };
 enum { HEADER_80_LENGTH = 8, HEADER_95_LENGTH = 8, HEADER_100_LENGTH = 16, HEADER_LENGTH_MAX = 16 };
 
 struct packet_header {
-    uint16_t volume;  /* 0 in the older forms */
+    uint16_t volume; /* 0 in the older forms */
     uint16_t command;
-    uint32_t length;  /* bytes after the header */
+    uint32_t length; /* bytes after the header */
 };
 
 size_t header_length(enum header_form form);
-/* Decodes header_length(form) bytes. -EPROTO: wrong magic or padding. The length is not judged here. */
+/* Decodes header_length(form) bytes. -EPROTO: wrong magic or padding. The length is not judged
+ * here. */
 int header_decode(enum header_form form, const uint8_t *bytes, struct packet_header *header);
 /* Returns header_length(form). A length beyond 65535 needs h95 or h100 (asserted). */
 size_t header_encode(enum header_form form, const struct packet_header *header, uint8_t *out);
@@ -118,10 +120,10 @@ size_t header_encode(enum header_form form, const struct packet_header *header, 
 /* --- connection --- */
 
 enum { /* feature flags */
-    FEATURE_TRIM = 1,
-    FEATURE_THIN_RESYNC = 2,
-    FEATURE_WSAME = 4, /* o_qlim in P_SIZES, 128 MiB discards, rule 41 */
-    FEATURE_WZEROES = 8,
+       FEATURE_TRIM = 1,
+       FEATURE_THIN_RESYNC = 2,
+       FEATURE_WSAME = 4, /* o_qlim in P_SIZES, 128 MiB discards, rule 41 */
+       FEATURE_WZEROES = 8,
 };
 
 struct packet_features { /* P_CONNECTION_FEATURES, 72 bytes, h80 */
@@ -155,7 +157,7 @@ int packet_sync_param_decode(const uint8_t *payload, size_t length, struct packe
 /* --- volume --- */
 
 enum { SIZES_FORCED = 1, SIZES_NO_RESYNC = 2 };
-struct packet_sizes { /* P_SIZES, 32 bytes; 56 when FEATURE_WSAME is agreed */
+struct packet_sizes {      /* P_SIZES, 32 bytes; 56 when FEATURE_WSAME is agreed */
     uint64_t device_size;  /* sectors: largest capacity */
     uint64_t user_size;    /* configured, 0 = none */
     uint64_t current_size; /* exported now; 0 asks for a reply */
@@ -196,10 +198,10 @@ enum { WIRE_CONN_AHEAD = 22, WIRE_CONN_BEHIND = 23, WIRE_CONN_MASK = 31 };
 
 /* A state word unpacked. In a mask every field is all ones or zero. */
 struct wire_state {
-    uint8_t role, peer;  /* enum wire_role */
-    uint8_t conn;        /* enum replica_connection or WIRE_CONN_* */
-    uint8_t disk, pdsk;  /* enum replica_disk */
-    bool susp;           /* frozen by the user */
+    uint8_t role, peer;                /* enum wire_role */
+    uint8_t conn;                      /* enum replica_connection or WIRE_CONN_* */
+    uint8_t disk, pdsk;                /* enum replica_disk */
+    bool susp;                         /* frozen by the user */
     bool aftr_isp, peer_isp, user_isp; /* resync paused: by dependency, by the peer, by the user */
     bool susp_nod, susp_fen;           /* frozen: no data, fencing */
 };
@@ -207,9 +209,9 @@ uint32_t wire_state_pack(const struct wire_state *s);
 struct wire_state wire_state_unpack(uint32_t word);
 /* Are all fields values that exist? (P_STATE; not for masks) */
 bool wire_state_valid(const struct wire_state *s);
-/* A state or mask as the peer sees it -> as I see it: role/peer and disk/pdsk change places, conn maps to
- * its counterpart, peer_isp is the sender's aftr_isp or user_isp. Freezing and pausing bits of the sender
- * itself do not cross. */
+/* A state or mask as the peer sees it -> as I see it: role/peer and disk/pdsk change places, conn
+ * maps to its counterpart, peer_isp is the sender's aftr_isp or user_isp. Freezing and pausing bits
+ * of the sender itself do not cross. */
 struct wire_state wire_state_mirror(const struct wire_state *s);
 /* (state & ~mask) | (value & mask), field by field. */
 struct wire_state wire_state_apply(const struct wire_state *s, const struct wire_state *mask,
@@ -229,18 +231,18 @@ int packet_state_request_decode(const uint8_t *payload, size_t length, bool mirr
                                 struct packet_state_request *p);
 
 enum state_reply { /* P_STATE_CHG_REPLY, P_CONN_ST_CHG_REPLY */
-    STATE_OK = 1,
-    STATE_NOTHING_TO_DO = 2,
-    STATE_TWO_PRIMARIES = -1,
-    STATE_NO_UP_TO_DATE_DISK = -2,
-    STATE_OUTDATE_WHILE_CONNECTED = -6,
-    STATE_PEER_NOT_OUTDATED = -7,
-    STATE_RESYNC_RUNNING = -8,
-    STATE_FAILED_BY_PEER = -10,
-    STATE_DISKLESS = -11,
-    STATE_IN_USE = -12,
-    STATE_TRANSIENT = -18,
-    STATE_CONCURRENT = -19,
+                   STATE_OK = 1,
+                   STATE_NOTHING_TO_DO = 2,
+                   STATE_TWO_PRIMARIES = -1,
+                   STATE_NO_UP_TO_DATE_DISK = -2,
+                   STATE_OUTDATE_WHILE_CONNECTED = -6,
+                   STATE_PEER_NOT_OUTDATED = -7,
+                   STATE_RESYNC_RUNNING = -8,
+                   STATE_FAILED_BY_PEER = -10,
+                   STATE_DISKLESS = -11,
+                   STATE_IN_USE = -12,
+                   STATE_TRANSIENT = -18,
+                   STATE_CONCURRENT = -19,
 };
 size_t packet_state_reply_encode(int32_t code, uint8_t *out);
 int packet_state_reply_decode(const uint8_t *payload, size_t length, int32_t *code);
@@ -250,48 +252,49 @@ const char *state_reply_text(int32_t code);
 /* --- data --- */
 
 enum { /* dp_flags of struct packet_data */
-    DP_SYNC_HINT = 2,
-    DP_MAY_SET_IN_SYNC = 4,
-    DP_UNPLUG = 8,
-    DP_FUA = 16,
-    DP_FLUSH = 32,
-    DP_DISCARD = 64,
-    DP_SEND_RECEIVE_ACK = 128,
-    DP_SEND_WRITE_ACK = 256,
-    DP_WSAME = 512,
-    DP_ZEROES = 1024,
+       DP_SYNC_HINT = 2,
+       DP_MAY_SET_IN_SYNC = 4,
+       DP_UNPLUG = 8,
+       DP_FUA = 16,
+       DP_FLUSH = 32,
+       DP_DISCARD = 64,
+       DP_SEND_RECEIVE_ACK = 128,
+       DP_SEND_WRITE_ACK = 256,
+       DP_WSAME = 512,
+       DP_ZEROES = 1024,
 };
 #define BLOCK_ID_SYNC UINT64_MAX /* block_id of resync packets; the same in every byte order */
 
 struct packet_data { /* P_DATA, P_DATA_REPLY, P_RS_DATA_REPLY: 24 bytes, then `size` bytes of data;
                       * P_TRIM, P_ZEROES: 28 bytes, no data */
     uint64_t sector;
-    uint64_t block_id;  /* opaque */
+    uint64_t block_id; /* opaque */
     uint32_t sequence;
-    uint32_t flags;     /* DP_* */
-    uint32_t size;      /* bytes of data, or bytes to trim / zero; multiple of 512 */
+    uint32_t flags; /* DP_* */
+    uint32_t size;  /* bytes of data, or bytes to trim / zero; multiple of 512 */
 };
 enum { PACKET_DATA_LENGTH = 24, PACKET_TRIM_LENGTH = 28 };
 /* Writes the 24 fixed bytes; the data follow. */
 size_t packet_data_encode(const struct packet_data *p, uint8_t *out);
-/* `head` holds the first 24 bytes, `length` is the header's (data included). Without data integrity.
- * Checks: size a multiple of 512 and at most MESSAGE_MAX_BIO, sector + size does not wrap. A size of 0 is
- * accepted (a flush carried as a write). Does not know the device's size: the caller checks it. */
+/* `head` holds the first 24 bytes, `length` is the header's (data included). Without data
+ * integrity. Checks: size a multiple of 512 and at most MESSAGE_MAX_BIO, sector + size does not
+ * wrap. A size of 0 is accepted (a flush carried as a write). Does not know the device's size: the
+ * caller checks it. */
 int packet_data_decode(const uint8_t *head, size_t length, struct packet_data *p);
 size_t packet_trim_encode(const struct packet_data *p, uint8_t *out);
 /* size is nonzero, a multiple of 512, at most MESSAGE_MAX_TRIM. */
 int packet_trim_decode(const uint8_t *payload, size_t length, struct packet_data *p);
 
-struct packet_block_request { /* P_DATA_REQUEST, P_RS_DATA_REQUEST, P_OV_REQUEST, P_RS_THIN_REQ: 24 bytes;
-                               * P_OV_REPLY, P_CSUM_RS_REQUEST: and a digest */
+struct packet_block_request { /* P_DATA_REQUEST, P_RS_DATA_REQUEST, P_OV_REQUEST, P_RS_THIN_REQ: 24
+                               * bytes; P_OV_REPLY, P_CSUM_RS_REQUEST: and a digest */
     uint64_t sector;
     uint64_t block_id; /* opaque */
     uint32_t size;     /* bytes; nonzero multiple of 512 */
 };
 enum { PACKET_BLOCK_REQUEST_LENGTH = 24 };
 size_t packet_block_request_encode(const struct packet_block_request *p, uint8_t *out);
-/* `max` bounds the size (MESSAGE_MAX_BIO; MESSAGE_MAX_TRIM for P_RS_THIN_REQ). Reads the first 24 bytes;
- * length - 24 is the digest's. */
+/* `max` bounds the size (MESSAGE_MAX_BIO; MESSAGE_MAX_TRIM for P_RS_THIN_REQ). Reads the first 24
+ * bytes; length - 24 is the digest's. */
 int packet_block_request_decode(const uint8_t *payload, size_t length, uint32_t max,
                                 struct packet_block_request *p);
 
@@ -320,8 +323,8 @@ int packet_block_range_decode(const uint8_t *payload, size_t length, struct pack
 size_t packet_barrier_encode(uint32_t number, uint8_t *out);
 int packet_barrier_decode(const uint8_t *payload, size_t length, uint32_t *number);
 struct packet_barrier_ack { /* P_BARRIER_ACK, 8 bytes */
-    uint32_t number;   /* opaque, as in the barrier */
-    uint32_t set_size; /* write packets since the previous barrier, over all volumes */
+    uint32_t number;        /* opaque, as in the barrier */
+    uint32_t set_size;      /* write packets since the previous barrier, over all volumes */
 };
 size_t packet_barrier_ack_encode(const struct packet_barrier_ack *p, uint8_t *out);
 int packet_barrier_ack_decode(const uint8_t *payload, size_t length, struct packet_barrier_ack *p);

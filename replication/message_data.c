@@ -6,19 +6,19 @@
 #include "target/base/bytes.h"
 
 enum { /* p_data, p_block_req, p_block_ack */
-    SECTOR_AT = 0,
-    BLOCK_ID_AT = 8,
-    DATA_SEQUENCE_AT = 16,
-    DATA_FLAGS_AT = 20,
-    TRIM_SIZE_AT = 24,
-    REQUEST_SIZE_AT = 16,
-    REQUEST_PAD_AT = 20,
-    ACK_SIZE_AT = 16,
-    ACK_SEQUENCE_AT = 20,
-    RANGE_SIZE_AT = 8,
-    RANGE_LENGTH = 16,
-    BARRIER_LENGTH = 8,
-    SECTOR_BYTES = 512,
+       SECTOR_AT = 0,
+       BLOCK_ID_AT = 8,
+       DATA_SEQUENCE_AT = 16,
+       DATA_FLAGS_AT = 20,
+       TRIM_SIZE_AT = 24,
+       REQUEST_SIZE_AT = 16,
+       REQUEST_PAD_AT = 20,
+       ACK_SIZE_AT = 16,
+       ACK_SEQUENCE_AT = 20,
+       RANGE_SIZE_AT = 8,
+       RANGE_LENGTH = 16,
+       BARRIER_LENGTH = 8,
+       SECTOR_BYTES = 512,
 };
 /* Far beyond 1 PiB, so that sector + size never wraps for those who check against the device. */
 #define SECTOR_MAX (UINT64_C(1) << 54)

@@ -5,21 +5,21 @@
 #include "target/base/bytes.h"
 
 enum { /* lowest bit of each field */
-    ROLE_AT = 0,
-    PEER_AT = 2,
-    CONN_AT = 4,
-    DISK_AT = 9,
-    PDSK_AT = 13,
-    SUSP_AT = 17,
-    AFTR_ISP_AT = 18,
-    PEER_ISP_AT = 19,
-    USER_ISP_AT = 20,
-    SUSP_NOD_AT = 21,
-    SUSP_FEN_AT = 22,
+       ROLE_AT = 0,
+       PEER_AT = 2,
+       CONN_AT = 4,
+       DISK_AT = 9,
+       PDSK_AT = 13,
+       SUSP_AT = 17,
+       AFTR_ISP_AT = 18,
+       PEER_ISP_AT = 19,
+       USER_ISP_AT = 20,
+       SUSP_NOD_AT = 21,
+       SUSP_FEN_AT = 22,
 
-    ROLE_MASK = 3,
-    CONN_MASK = 31,
-    DISK_MASK = 15,
+       ROLE_MASK = 3,
+       CONN_MASK = 31,
+       DISK_MASK = 15,
 };
 
 uint32_t wire_state_pack(const struct wire_state *s)
@@ -60,10 +60,10 @@ static uint8_t mirrored_conn(uint8_t conn)
     static const struct {
         uint8_t theirs, mine;
     } map[] = {
-        { CONN_DISCONNECTING, CONN_TEAR_DOWN },
-        { CONN_STARTING_SYNC_S, CONN_STARTING_SYNC_T },
-        { CONN_STARTING_SYNC_T, CONN_STARTING_SYNC_S },
-        { CONN_VERIFY_S, CONN_VERIFY_T },
+        {CONN_DISCONNECTING, CONN_TEAR_DOWN},
+        {CONN_STARTING_SYNC_S, CONN_STARTING_SYNC_T},
+        {CONN_STARTING_SYNC_T, CONN_STARTING_SYNC_S},
+        {CONN_VERIFY_S, CONN_VERIFY_T},
     };
 
     for (unsigned i = 0; i < sizeof map / sizeof *map; i++)
@@ -149,18 +149,18 @@ const char *state_reply_text(int32_t code)
         int32_t code;
         const char *text;
     } texts[] = {
-        { STATE_OK, "done" },
-        { STATE_NOTHING_TO_DO, "nothing to do" },
-        { STATE_TWO_PRIMARIES, "the peer is Primary" },
-        { STATE_NO_UP_TO_DATE_DISK, "no disk is UpToDate" },
-        { STATE_OUTDATE_WHILE_CONNECTED, "a connected copy is not outdated" },
-        { STATE_PEER_NOT_OUTDATED, "the peer's copy is not outdated" },
-        { STATE_RESYNC_RUNNING, "a resync is running" },
-        { STATE_FAILED_BY_PEER, "refused by the peer" },
-        { STATE_DISKLESS, "there is no disk" },
-        { STATE_IN_USE, "the device is in use" },
-        { STATE_TRANSIENT, "in transition, try again" },
-        { STATE_CONCURRENT, "two requests at once, try again" },
+        {STATE_OK, "done"},
+        {STATE_NOTHING_TO_DO, "nothing to do"},
+        {STATE_TWO_PRIMARIES, "the peer is Primary"},
+        {STATE_NO_UP_TO_DATE_DISK, "no disk is UpToDate"},
+        {STATE_OUTDATE_WHILE_CONNECTED, "a connected copy is not outdated"},
+        {STATE_PEER_NOT_OUTDATED, "the peer's copy is not outdated"},
+        {STATE_RESYNC_RUNNING, "a resync is running"},
+        {STATE_FAILED_BY_PEER, "refused by the peer"},
+        {STATE_DISKLESS, "there is no disk"},
+        {STATE_IN_USE, "the device is in use"},
+        {STATE_TRANSIENT, "in transition, try again"},
+        {STATE_CONCURRENT, "two requests at once, try again"},
     };
 
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -8,22 +8,22 @@
 #include "target/base/bytes.h"
 
 enum { /* offsets in the superblock */
-    SB_EFFECTIVE = 0x00,
-    SB_CURRENT = 0x08,
-    SB_BITMAP = 0x10,
-    SB_HISTORY_0 = 0x18,
-    SB_HISTORY_1 = 0x20,
-    SB_DEVICE_UUID = 0x28,
-    SB_FLAGS = 0x38,
-    SB_MAGIC = 0x3C,
-    SB_MD_SIZE = 0x40,
-    SB_AL_OFFSET = 0x44,
-    SB_AL_EXTENTS = 0x48,
-    SB_BM_OFFSET = 0x4C,
-    SB_BYTES_PER_BIT = 0x50,
-    SB_PEER_MAX_BIO = 0x54,
-    SB_AL_STRIPES = 0x58,
-    SB_AL_STRIPE_BLOCKS = 0x5C,
+       SB_EFFECTIVE = 0x00,
+       SB_CURRENT = 0x08,
+       SB_BITMAP = 0x10,
+       SB_HISTORY_0 = 0x18,
+       SB_HISTORY_1 = 0x20,
+       SB_DEVICE_UUID = 0x28,
+       SB_FLAGS = 0x38,
+       SB_MAGIC = 0x3C,
+       SB_MD_SIZE = 0x40,
+       SB_AL_OFFSET = 0x44,
+       SB_AL_EXTENTS = 0x48,
+       SB_BM_OFFSET = 0x4C,
+       SB_BYTES_PER_BIT = 0x50,
+       SB_PEER_MAX_BIO = 0x54,
+       SB_AL_STRIPES = 0x58,
+       SB_AL_STRIPE_BLOCKS = 0x5C,
 };
 
 #define MAGIC_V07     UINT32_C(0x8374026A)
@@ -103,9 +103,8 @@ static int layout_external(struct metadata_layout *l, uint64_t device_bytes, uin
     l->bitmap_bytes = bitmap_room(sectors);
     l->al_offset = MD_BLOCK_SECTORS;
     l->bm_offset = (int32_t)(l->bitmap / MD_SECTOR);
-    l->md_size_sectors = device_bytes / MD_SECTOR > UINT32_MAX
-                             ? UINT32_MAX
-                             : (uint32_t)(device_bytes / MD_SECTOR);
+    l->md_size_sectors =
+        device_bytes / MD_SECTOR > UINT32_MAX ? UINT32_MAX : (uint32_t)(device_bytes / MD_SECTOR);
     return 0;
 }
 
@@ -122,8 +121,10 @@ int metadata_layout(struct metadata_layout *layout, enum metadata_placement plac
     al_blocks = (uint64_t)al_stripes * al_stripe_blocks;
     memset(layout, 0, sizeof *layout);
     if (al_blocks < MD_AL_BLOCKS_MIN || al_blocks > MD_AL_BLOCKS_MAX) {
-        snprintf(why, MD_WHY, "an activity log of %" PRIu32 " stripes of %" PRIu32
-                 " blocks is not between 32 KiB and 256 MiB", al_stripes, al_stripe_blocks);
+        snprintf(why, MD_WHY,
+                 "an activity log of %" PRIu32 " stripes of %" PRIu32
+                 " blocks is not between 32 KiB and 256 MiB",
+                 al_stripes, al_stripe_blocks);
         return -EINVAL;
     }
     if (device_bytes < MD_DEVICE_MIN) {
@@ -145,18 +146,20 @@ int superblock_decode(struct superblock *sb, const uint8_t block[MD_BLOCK], char
 
     memset(sb, 0, sizeof *sb);
     if (magic != MAGIC_CLEAN && magic != MAGIC_UNCLEAN) {
-        snprintf(why, MD_WHY, magic == MAGIC_V07   ? "the metadata is v07, not v08"
-                              : magic == MAGIC_V09 ? "the metadata is v09, not v08"
-                                                   : "there is no v08 metadata");
+        snprintf(why, MD_WHY,
+                 magic == MAGIC_V07   ? "the metadata is v07, not v08"
+                 : magic == MAGIC_V09 ? "the metadata is v09, not v08"
+                                      : "there is no v08 metadata");
         return -ENODATA;
     }
     *sb = (struct superblock){
         .effective_sectors = get_be64(block + SB_EFFECTIVE),
-        .generations = {
-            .current = get_be64(block + SB_CURRENT),
-            .bitmap = get_be64(block + SB_BITMAP),
-            .history = { get_be64(block + SB_HISTORY_0), get_be64(block + SB_HISTORY_1) },
-        },
+        .generations =
+            {
+                .current = get_be64(block + SB_CURRENT),
+                .bitmap = get_be64(block + SB_BITMAP),
+                .history = {get_be64(block + SB_HISTORY_0), get_be64(block + SB_HISTORY_1)},
+            },
         .device_uuid = get_be64(block + SB_DEVICE_UUID),
         .flags = get_be32(block + SB_FLAGS),
         .clean = magic == MAGIC_CLEAN,
@@ -200,7 +203,8 @@ int superblock_validate(const struct superblock *sb, enum metadata_placement pla
     int error;
 
     if (sb->bytes_per_bit != MD_BLOCK) {
-        snprintf(why, MD_WHY, "%" PRIu32 " bytes per bitmap bit instead of 4096", sb->bytes_per_bit);
+        snprintf(why, MD_WHY, "%" PRIu32 " bytes per bitmap bit instead of 4096",
+                 sb->bytes_per_bit);
         return -EINVAL;
     }
     error = metadata_layout(layout, placement, device_bytes, data_bytes, sb->al_stripes,
@@ -213,8 +217,8 @@ int superblock_validate(const struct superblock *sb, enum metadata_placement pla
         return -EINVAL;
     }
     if (sb->bm_offset != layout->bm_offset) {
-        snprintf(why, MD_WHY, "bitmap at %" PRId32 " instead of %" PRId32 " sectors",
-                 sb->bm_offset, layout->bm_offset);
+        snprintf(why, MD_WHY, "bitmap at %" PRId32 " instead of %" PRId32 " sectors", sb->bm_offset,
+                 layout->bm_offset);
         return -EINVAL;
     }
     if (placement == METADATA_INTERNAL && sb->md_size_sectors != layout->md_size_sectors) {
@@ -223,7 +227,8 @@ int superblock_validate(const struct superblock *sb, enum metadata_placement pla
         return -EINVAL;
     }
     if (sb->effective_sectors > layout->data_sectors) {
-        snprintf(why, MD_WHY, "the data had %" PRIu64 " sectors, there is room for %" PRIu64 " only",
+        snprintf(why, MD_WHY,
+                 "the data had %" PRIu64 " sectors, there is room for %" PRIu64 " only",
                  sb->effective_sectors, layout->data_sectors);
         return -EINVAL;
     }

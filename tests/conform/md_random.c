@@ -1,6 +1,7 @@
-/* Plays a Primary on a device with metadata and stops as a crash would: random dirty map, random history
- * of the activity log, perhaps a torn last block, superblock unclean. Prints what was made, and writes the
- * map that every correct replay must end with to a file. Used by tests/conform/drbdmeta. */
+/* Plays a Primary on a device with metadata and stops as a crash would: random dirty map, random
+ * history of the activity log, perhaps a torn last block, superblock unclean. Prints what was made,
+ * and writes the map that every correct replay must end with to a file. Used by
+ * tests/conform/drbdmeta. */
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -84,14 +85,15 @@ struct held {
 
 static void play(struct player *p, unsigned steps, uint32_t extents, uint32_t spread)
 {
-    struct held held[HELD] = { 0 };
+    struct held held[HELD] = {0};
 
     for (unsigned i = 0; i < steps; i++) {
         struct held *h = &held[rnd(HELD)];
         uint64_t ticket = 0, base;
 
         if (h->used) { /* completed: what it wrote is in sync again or marked */
-            uint64_t bit = (uint64_t)(h->first + rnd(h->last - h->first + 1)) * AL_EXTENT_BITS + rnd(999);
+            uint64_t bit =
+                (uint64_t)(h->first + rnd(h->last - h->first + 1)) * AL_EXTENT_BITS + rnd(999);
 
             if (rnd(2) && bit < p->file->map.bits)
                 dirty_map_set_bits(&p->file->map, bit, 1);
@@ -118,7 +120,7 @@ static void play(struct player *p, unsigned steps, uint32_t extents, uint32_t sp
 int main(int argc, char **argv)
 {
     struct md_file file;
-    struct player player = { .file = &file };
+    struct player player = {.file = &file};
     char why[MD_WHY];
     uint64_t data, *expected_pages, sectors;
     uint32_t extents, first;
@@ -178,8 +180,8 @@ int main(int argc, char **argv)
                             (rnd(5) ? 0 : MD_CONNECTED) | (rnd(5) ? 0 : MD_CRASHED_PRIMARY);
     file.superblock.effective_sectors = sectors;
     file.superblock.al_extents = slots;
-    file.superblock.generations = (struct generations){ rnd(UINT64_MAX), rnd(UINT64_MAX),
-                                                        { rnd(UINT64_MAX), rnd(UINT64_MAX) } };
+    file.superblock.generations =
+        (struct generations){rnd(UINT64_MAX), rnd(UINT64_MAX), {rnd(UINT64_MAX), rnd(UINT64_MAX)}};
     file.superblock.clean = false;
     if (md_file_write_superblock(&file))
         return 1;
@@ -207,9 +209,10 @@ int main(int argc, char **argv)
     if (!out || fwrite(expected, 1, dirty_map_bytes(sectors), out) != dirty_map_bytes(sectors) ||
         fclose(out))
         return 1;
-    printf("sectors %llu slots %u first %u transactions %u evictions %u hot %u torn %d flags %x set %llu\n",
-           (unsigned long long)sectors, slots, first, player.transactions, player.evictions, hot, torn,
-           file.superblock.flags, (unsigned long long)result.set);
+    printf("sectors %llu slots %u first %u transactions %u evictions %u hot %u torn %d flags %x "
+           "set %llu\n",
+           (unsigned long long)sectors, slots, first, player.transactions, player.evictions, hot,
+           torn, file.superblock.flags, (unsigned long long)result.set);
     free(player.al);
     free(expected);
     free(expected_pages);

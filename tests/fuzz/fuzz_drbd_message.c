@@ -1,5 +1,5 @@
-/* A stream of packets as it comes from a peer: headers, then every decoder that fits the packet, and for
- * bitmaps the map they are merged into. */
+/* A stream of packets as it comes from a peer: headers, then every decoder that fits the packet,
+ * and for bitmaps the map they are merged into. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t *bytes = calloc(1, dirty_map_bytes(SECTORS));
     uint64_t *pages = calloc(dirty_map_page_words(SECTORS), sizeof *pages);
-    struct dirty_map_receive receive = { 0 };
+    struct dirty_map_receive receive = {0};
     enum header_form form = HEADER_100;
     struct dirty_map map;
     struct packet_header header;

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     while (position < end) {
         uint64_t start = position, run = vli_decode(data, &position, end), again = start % 8;
-        uint8_t code[12] = { 0 };
+        uint8_t code[12] = {0};
 
         if (!run)
             break;

@@ -1,6 +1,6 @@
-/* The activity log: its checksum, random histories against a plain model and against replay at every
- * moment a crash could come, torn blocks, wrapping, striping. Not covered: the order of I/O around it
- * (the engine's), logs larger than a few hundred blocks. */
+/* The activity log: its checksum, random histories against a plain model and against replay at
+ * every moment a crash could come, torn blocks, wrapping, striping. Not covered: the order of I/O
+ * around it (the engine's), logs larger than a few hundred blocks. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -190,8 +190,8 @@ static void given_up_wait_is_not_evicted_before_it_is_durable(void **state)
     free(d.ring);
 }
 
-/* At every moment: what is replayed from disk contains every extent whose request was let go, and nothing
- * that was evicted durably. */
+/* At every moment: what is replayed from disk contains every extent whose request was let go, and
+ * nothing that was evicted durably. */
 static void check_replay(struct activity_log *al, const struct disk *d, unsigned slots)
 {
     struct al_replay r;
@@ -213,7 +213,7 @@ static void histories_at_random_replay_to_the_active_set(void **state)
 {
     static const struct {
         uint32_t stripes, blocks;
-    } shapes[] = { { 1, 8 }, { 2, 8 }, { 3, 4 }, { 4, 2 }, { 5, 7 }, { 8, 1 }, { 1, 32 } };
+    } shapes[] = {{1, 8}, {2, 8}, {3, 4}, {4, 2}, {5, 7}, {8, 1}, {1, 32}};
 
     for (unsigned round = 0; round < 140; round++) {
         uint32_t stripes = shapes[round % 7].stripes, blocks = shapes[round % 7].blocks;
@@ -224,7 +224,7 @@ static void histories_at_random_replay_to_the_active_set(void **state)
             uint32_t first, last;
             uint64_t ticket;
             bool used, waiting;
-        } held[40] = { 0 };
+        } held[40] = {0};
         struct activity_log *al;
         struct disk d;
 

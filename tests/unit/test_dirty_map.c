@@ -1,5 +1,5 @@
-/* The dirty map against a plain array of flags, page tracking, and the exchange of maps in both encodings.
- * Not covered: maps beyond a few pages, speed. */
+/* The dirty map against a plain array of flags, page tracking, and the exchange of maps in both
+ * encodings. Not covered: maps beyond a few pages, speed. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -125,7 +125,8 @@ static void operations_at_random_agree_with_a_plain_array(void **state)
                 assert_int_equal(dirty_map_test(&map, from), plain[from]);
                 while (next < map.bits && !plain[next])
                     next++;
-                assert_int_equal(dirty_map_find(&map, from), next < map.bits ? next : DIRTY_MAP_END);
+                assert_int_equal(dirty_map_find(&map, from),
+                                 next < map.bits ? next : DIRTY_MAP_END);
                 while (from + run < map.bits && run < most && plain[from + run])
                     run++;
                 assert_int_equal(dirty_map_run(&map, from, most), run);
@@ -170,7 +171,7 @@ static void plain_exchange_merges_and_ends_with_an_empty_packet(void **state)
     for (unsigned round = 0; round < 40; round++) {
         uint64_t sectors = 1 + rnd(8 * DIRTY_MAP_PAGE_BITS * 3), word = 0;
         struct dirty_map from, to, both;
-        struct dirty_map_receive receive = { 0 };
+        struct dirty_map_receive receive = {0};
         uint8_t packet[DIRTY_MAP_WORDS_MAX * 8];
         size_t length;
 
@@ -187,8 +188,8 @@ static void plain_exchange_merges_and_ends_with_an_empty_packet(void **state)
             length = dirty_map_encode(&from, &word, packet, DIRTY_MAP_WORDS_MAX);
             if (word == from.words && length) /* what lies behind the end is ignored */
                 packet[length - 1] |= from.bits % 64 && from.bits % 64 <= 56 ? 0xFF : 0;
-            assert_int_equal(dirty_map_receive_plain(&to, &receive, packet, length,
-                                                     DIRTY_MAP_WORDS_MAX), 0);
+            assert_int_equal(
+                dirty_map_receive_plain(&to, &receive, packet, length, DIRTY_MAP_WORDS_MAX), 0);
             assert_int_equal(receive.done, length == 0);
         } while (length);
         assert_memory_equal(to.bytes, both.bytes, dirty_map_bytes(sectors));
@@ -202,8 +203,8 @@ static void plain_exchange_merges_and_ends_with_an_empty_packet(void **state)
 
 static void plain_packet_of_wrong_length_is_refused(void **state)
 {
-    struct dirty_map_receive receive = { 0 };
-    uint8_t packet[4096] = { 0 };
+    struct dirty_map_receive receive = {0};
+    uint8_t packet[4096] = {0};
     struct dirty_map map;
 
     map_new(&map, 8 * 64 * 600); /* 600 words */
@@ -220,8 +221,8 @@ static void plain_packet_of_wrong_length_is_refused(void **state)
 static void compressed_whole_map_of_the_recorded_example_is_decoded(void **state)
 {
     struct dirty_map map;
-    struct dirty_map_receive receive = { 0 };
-    uint8_t packet[5] = { 0xB2 };
+    struct dirty_map_receive receive = {0};
+    uint8_t packet[5] = {0xB2};
     uint64_t position = 0;
 
     map_new(&map, 16374 * 8);
@@ -240,15 +241,31 @@ static void vli_at_the_edges_of_every_level_round_trips(void **state)
         uint64_t run;
         unsigned bits;
     } edges[] = {
-        { 1, 2 },     { 2, 2 },      { 3, 3 },      { 4, 3 },       { 5, 5 },      { 8, 5 },
-        { 9, 7 },     { 16, 7 },     { 17, 10 },    { 48, 10 },     { 49, 14 },    { 304, 14 },
-        { 305, 21 },  { 8496, 21 },  { 8497, 29 },  { 2105648, 29 }, { 2105649, 42 },
-        { UINT64_C(17181974832), 42 }, { UINT64_C(17181974833), 64 }, { UINT64_C(1) << 55, 64 },
+        {1, 2},
+        {2, 2},
+        {3, 3},
+        {4, 3},
+        {5, 5},
+        {8, 5},
+        {9, 7},
+        {16, 7},
+        {17, 10},
+        {48, 10},
+        {49, 14},
+        {304, 14},
+        {305, 21},
+        {8496, 21},
+        {8497, 29},
+        {2105648, 29},
+        {2105649, 42},
+        {UINT64_C(17181974832), 42},
+        {UINT64_C(17181974833), 64},
+        {UINT64_C(1) << 55, 64},
     };
 
     for (unsigned shift = 0; shift < 8; shift++)
         for (unsigned i = 0; i < sizeof edges / sizeof *edges; i++) {
-            uint8_t code[10] = { 0 };
+            uint8_t code[10] = {0};
             uint64_t position = shift;
 
             assert_false(vli_encode(code, &position, shift + edges[i].bits - 1, edges[i].run));
@@ -290,7 +307,7 @@ static void compressed_and_plain_packets_mixed_give_the_same_map(void **state)
     for (unsigned round = 0; round < 200; round++) {
         uint64_t sectors = 1 + rnd(8 * DIRTY_MAP_PAGE_BITS * 2), at = 0;
         struct dirty_map from, to;
-        struct dirty_map_receive receive = { 0 };
+        struct dirty_map_receive receive = {0};
         uint8_t packet[4096];
 
         map_new(&from, sectors);
@@ -324,8 +341,8 @@ static void compressed_and_plain_packets_mixed_give_the_same_map(void **state)
 static void compressed_packet_with_nonsense_is_refused(void **state)
 {
     struct dirty_map map;
-    struct dirty_map_receive receive = { 0 };
-    uint8_t packet[6] = { 0x82 };
+    struct dirty_map_receive receive = {0};
+    uint8_t packet[6] = {0x82};
     uint64_t position = 0;
 
     map_new(&map, 100 * 8);

@@ -1,7 +1,7 @@
-/* Generations: the moves, the comparison table with its mirror images, and a model of two nodes with data
- * that are promoted, cut, crashed and resynced at random: both must always decide mirror images, and a
- * finished resync must leave equal data. Not covered: what the engine does with a verdict (handlers,
- * role changes), three or more crashes inside one resync. */
+/* Generations: the moves, the comparison table with its mirror images, and a model of two nodes
+ * with data that are promoted, cut, crashed and resynced at random: both must always decide mirror
+ * images, and a finished resync must leave equal data. Not covered: what the engine does with a
+ * verdict (handlers, role changes), three or more crashes inside one resync. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,12 +24,12 @@ static uint64_t rnd(uint64_t below)
     return (z ^ z >> 31) % below;
 }
 
-static const struct generation_rules plain = { .feature_wsame = true };
+static const struct generation_rules plain = {.feature_wsame = true};
 
 static int table(struct generations mine, struct generations theirs, unsigned rule)
 {
-    struct generation_side a = { .generations = mine, .disk = DISK_UP_TO_DATE };
-    struct generation_side b = { .generations = theirs, .disk = DISK_UP_TO_DATE };
+    struct generation_side a = {.generations = mine, .disk = DISK_UP_TO_DATE};
+    struct generation_side b = {.generations = theirs, .disk = DISK_UP_TO_DATE};
     struct generation_verdict v;
 
     generation_compare(&a, &b, &plain, &v);
@@ -40,7 +40,10 @@ static int table(struct generations mine, struct generations theirs, unsigned ru
 #define G(c, b, h0, h1)                                                                            \
     (struct generations)                                                                           \
     {                                                                                              \
-        c, b, { h0, h1 }                                                                           \
+        c, b,                                                                                      \
+        {                                                                                          \
+            h0, h1                                                                                 \
+        }                                                                                          \
     }
 #define STEP GENERATION_SYNC_STEP
 
@@ -68,7 +71,8 @@ static void compare_each_row_gives_its_result(void **state)
     assert_int_equal(table(G(200, 50, 8, 10), G(100, 60, 14, 12), 0), -1000);
 }
 
-static struct generation_verdict decide(const struct generation_side *a, const struct generation_side *b,
+static struct generation_verdict decide(const struct generation_side *a,
+                                        const struct generation_side *b,
                                         struct generation_rules rules, bool flag)
 {
     struct generation_verdict v;
@@ -81,9 +85,9 @@ static struct generation_verdict decide(const struct generation_side *a, const s
 
 static void compare_crashed_primaries_are_settled_by_role_and_flag(void **state)
 {
-    struct generation_side a = { .generations = G(100, 0, 0, 0), .disk = DISK_UP_TO_DATE };
+    struct generation_side a = {.generations = G(100, 0, 0, 0), .disk = DISK_UP_TO_DATE};
     struct generation_side b = a;
-    struct generation_rules old = { .feature_wsame = false };
+    struct generation_rules old = {.feature_wsame = false};
 
     a.crashed_primary = true;
     assert_int_equal(decide(&a, &b, plain, true).sync, 1);
@@ -104,8 +108,8 @@ static void compare_crashed_primaries_are_settled_by_role_and_flag(void **state)
 
 static void decide_with_one_inconsistent_side_goes_by_disk_state(void **state)
 {
-    struct generation_side a = { .generations = G(200, 50, 8, 10), .disk = DISK_INCONSISTENT };
-    struct generation_side b = { .generations = G(100, 60, 10, 12), .disk = DISK_NEGOTIATING };
+    struct generation_side a = {.generations = G(200, 50, 8, 10), .disk = DISK_INCONSISTENT};
+    struct generation_side b = {.generations = G(100, 60, 10, 12), .disk = DISK_NEGOTIATING};
     struct generation_verdict v = decide(&a, &b, plain, true);
 
     assert_int_equal(v.action, GENERATION_SYNC_TARGET);
@@ -124,9 +128,9 @@ static void decide_with_one_inconsistent_side_goes_by_disk_state(void **state)
 
 static void decide_as_primary_that_should_be_target_follows_rr_conflict(void **state)
 {
-    struct generation_side a = { .generations = G(100, 0, 0, 0), .disk = DISK_UP_TO_DATE,
-                                 .primary = true };
-    struct generation_side b = { .generations = G(200, 100, 0, 0), .disk = DISK_UP_TO_DATE };
+    struct generation_side a = {
+        .generations = G(100, 0, 0, 0), .disk = DISK_UP_TO_DATE, .primary = true};
+    struct generation_side b = {.generations = G(200, 100, 0, 0), .disk = DISK_UP_TO_DATE};
     struct generation_rules rules = plain;
 
     assert_int_equal(decide(&a, &b, rules, true).action, GENERATION_REFUSE);
@@ -141,8 +145,8 @@ static void decide_as_primary_that_should_be_target_follows_rr_conflict(void **s
 
 static void decide_split_brain_with_one_discarding_side_makes_it_target(void **state)
 {
-    struct generation_side a = { .generations = G(200, 50, 0, 0), .disk = DISK_UP_TO_DATE };
-    struct generation_side b = { .generations = G(100, 50, 0, 0), .disk = DISK_UP_TO_DATE };
+    struct generation_side a = {.generations = G(200, 50, 0, 0), .disk = DISK_UP_TO_DATE};
+    struct generation_side b = {.generations = G(100, 50, 0, 0), .disk = DISK_UP_TO_DATE};
     struct generation_verdict v = decide(&a, &b, plain, true);
 
     assert_true(v.split_brain && v.initial_split_brain);
@@ -163,13 +167,13 @@ static void decide_split_brain_with_one_discarding_side_makes_it_target(void **s
 static const struct {
     enum after_split_brain a, b;
 } policies_0[] = {
-    { AFTER_SB_DISCONNECT, AFTER_SB_DISCONNECT },
-    { AFTER_SB_DISCARD_YOUNGER_PRIMARY, AFTER_SB_DISCARD_YOUNGER_PRIMARY },
-    { AFTER_SB_DISCARD_OLDER_PRIMARY, AFTER_SB_DISCARD_OLDER_PRIMARY },
-    { AFTER_SB_DISCARD_ZERO_CHANGES, AFTER_SB_DISCARD_ZERO_CHANGES },
-    { AFTER_SB_DISCARD_LEAST_CHANGES, AFTER_SB_DISCARD_LEAST_CHANGES },
-    { AFTER_SB_DISCARD_LOCAL, AFTER_SB_DISCARD_REMOTE },
-    { AFTER_SB_DISCARD_REMOTE, AFTER_SB_DISCARD_LOCAL },
+    {AFTER_SB_DISCONNECT, AFTER_SB_DISCONNECT},
+    {AFTER_SB_DISCARD_YOUNGER_PRIMARY, AFTER_SB_DISCARD_YOUNGER_PRIMARY},
+    {AFTER_SB_DISCARD_OLDER_PRIMARY, AFTER_SB_DISCARD_OLDER_PRIMARY},
+    {AFTER_SB_DISCARD_ZERO_CHANGES, AFTER_SB_DISCARD_ZERO_CHANGES},
+    {AFTER_SB_DISCARD_LEAST_CHANGES, AFTER_SB_DISCARD_LEAST_CHANGES},
+    {AFTER_SB_DISCARD_LOCAL, AFTER_SB_DISCARD_REMOTE},
+    {AFTER_SB_DISCARD_REMOTE, AFTER_SB_DISCARD_LOCAL},
 };
 
 /* What one side may refuse although the other would go on, because of its role. */
@@ -191,14 +195,14 @@ static bool mirrored(const struct generation_verdict *a, const struct generation
 static void decide_split_brain_under_all_policies_is_mirrored(void **state)
 {
     static const enum after_split_brain more[] = {
-        AFTER_SB_DISCONNECT, AFTER_SB_CONSENSUS, AFTER_SB_DISCARD_SECONDARY, AFTER_SB_CALL_PRI_LOST,
-        AFTER_SB_VIOLENTLY,
+        AFTER_SB_DISCONNECT,    AFTER_SB_CONSENSUS, AFTER_SB_DISCARD_SECONDARY,
+        AFTER_SB_CALL_PRI_LOST, AFTER_SB_VIOLENTLY,
     };
 
     for (unsigned n = 0; n < 7 * 5 * 5 * 2048; n++) {
         unsigned bits = n / 175;
         struct generation_rules ra = plain, rb;
-        struct generation_side a = { .disk = DISK_UP_TO_DATE }, b = { .disk = DISK_UP_TO_DATE };
+        struct generation_side a = {.disk = DISK_UP_TO_DATE}, b = {.disk = DISK_UP_TO_DATE};
         struct generation_verdict va, vb;
 
         ra.after_1 = more[n / 7 % 5];
@@ -224,17 +228,17 @@ static void decide_split_brain_under_all_policies_is_mirrored(void **state)
     }
 }
 
-/* Any pair of small histories, even such as cannot happen: no crash, and with one side's history part of
- * the other's the results mirror. */
+/* Any pair of small histories, even such as cannot happen: no crash, and with one side's history
+ * part of the other's the results mirror. */
 static void compare_all_small_sets_where_at_most_one_knows_the_other_is_mirrored(void **state)
 {
-    static const uint64_t c[] = { 4, 100, 200, 100 + STEP };
-    static const uint64_t o[] = { 0, 4, 100, 200, 100 + STEP, 300 };
+    static const uint64_t c[] = {4, 100, 200, 100 + STEP};
+    static const uint64_t o[] = {0, 4, 100, 200, 100 + STEP, 300};
     unsigned long checked = 0;
 
     for (unsigned i = 0; i < 864; i++) {
         for (unsigned j = 0; j < 864; j++) {
-            struct generation_side a = { .disk = DISK_UP_TO_DATE }, b = a;
+            struct generation_side a = {.disk = DISK_UP_TO_DATE}, b = a;
             struct generations *x = &a.generations, *y = &b.generations;
             bool knows_y, knows_x;
 
@@ -314,7 +318,8 @@ static void crash(struct world *w, unsigned who)
 {
     struct node *n = &w->n[who];
 
-    if (n->primary) { /* a write in flight, here, there, both or neither; its extent is in the log */
+    if (n->primary) { /* a write in flight, here, there, both or neither; its extent is in the log
+                       */
         write_block(w, who, rnd(2), rnd(2));
         n->dirty |= 1u << rnd(BLOCKS);
         n->crashed = true;
@@ -445,10 +450,10 @@ static void meet(struct world *w)
 
 static void model_random_lives_of_two_nodes_always_agree(void **state)
 {
-    unsigned rules[102] = { 0 }, syncs = 0, refusals = 0;
+    unsigned rules[102] = {0}, syncs = 0, refusals = 0;
 
     for (unsigned life = 0; life < 60000; life++) {
-        struct world w = { .connected = true };
+        struct world w = {.connected = true};
 
         for (unsigned i = 0; i < 2; i++)
             generation_create(&w.n[i].g);
@@ -497,7 +502,7 @@ static void model_random_lives_of_two_nodes_always_agree(void **state)
         refusals += w.refusals;
     }
     /* The walk must have come by everything that can happen. */
-    static const unsigned must[] = { 34, 35, 36, 37, 40, 50, 51, 70, 71, 90 };
+    static const unsigned must[] = {34, 35, 36, 37, 40, 50, 51, 70, 71, 90};
     for (unsigned i = 0; i < sizeof must / sizeof *must; i++) {
         if (!rules[must[i]])
             print_message("rule %u was never reached\n", must[i]);

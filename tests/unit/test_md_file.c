@@ -1,5 +1,6 @@
-/* Metadata on files: create, load, replay of a crash, settle, and that nothing is lost when settling itself
- * is cut off at any write. Not covered: block devices and drbdmeta (tests/conform/drbdmeta). */
+/* Metadata on files: create, load, replay of a crash, settle, and that nothing is lost when
+ * settling itself is cut off at any write. Not covered: block devices and drbdmeta
+ * (tests/conform/drbdmeta). */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -21,8 +22,10 @@ static char why[MD_WHY];
 
 static int image(uint32_t stripes, uint32_t stripe_blocks)
 {
-    struct md_create create = { .placement = METADATA_INTERNAL, .device_bytes = BYTES,
-                                .al_stripes = stripes, .al_stripe_blocks = stripe_blocks };
+    struct md_create create = {.placement = METADATA_INTERNAL,
+                               .device_bytes = BYTES,
+                               .al_stripes = stripes,
+                               .al_stripe_blocks = stripe_blocks};
     int fd = memfd_create("metadata", MFD_CLOEXEC);
 
     assert_true(fd >= 0 && !ftruncate(fd, BYTES));
@@ -67,7 +70,8 @@ static void crash_as(int fd, uint32_t flags, bool torn)
     file.superblock.effective_sectors = file.layout.data_sectors;
     file.superblock.flags = flags;
     assert_int_equal(md_file_settle(&file, false), 0);
-    al = al_init(malloc(al_memory(100)), 100, file.layout.al_stripes, file.layout.al_stripe_blocks, 0);
+    al = al_init(malloc(al_memory(100)), 100, file.layout.al_stripes, file.layout.al_stripe_blocks,
+                 0);
     al_begin(al, 1, 1, &ticket);
     al_begin(al, 7, 7, &ticket);
     for (unsigned i = 0; i < 2; i++) {
@@ -76,8 +80,9 @@ static void crash_as(int fd, uint32_t flags, bool torn)
         if (i)
             memset(block + 1024, 0xAA, 1024);
         if (!i || torn)
-            assert_int_equal(pwrite(fd, block, AL_BLOCK, (off_t)(file.layout.al + t.position * AL_BLOCK)),
-                             AL_BLOCK);
+            assert_int_equal(
+                pwrite(fd, block, AL_BLOCK, (off_t)(file.layout.al + t.position * AL_BLOCK)),
+                AL_BLOCK);
         al_begin(al, 3, 3, &ticket);
     }
     free(al);
@@ -92,14 +97,16 @@ static void crashed_primary_gets_its_hot_extents_set(void **state)
 
         crash_as(fd, MD_CONSISTENT | MD_WAS_UP_TO_DATE | MD_PRIMARY, torn);
         load(&file, fd);
-        assert_true(!file.was_clean && file.crashed_primary && file.log_applied && !file.log_damaged);
+        assert_true(!file.was_clean && file.crashed_primary && file.log_applied &&
+                    !file.log_damaged);
         assert_int_equal(file.log_extents, 2);
         assert_int_equal(file.map.set, 2 * 1024 + 1);
         assert_true(dirty_map_test(&file.map, 1024) && dirty_map_test(&file.map, 8 * 1024 - 1));
         file.superblock.flags &= ~(uint32_t)MD_PRIMARY; /* attached as Secondary */
         assert_int_equal(md_file_settle(&file, false), 0);
         md_file_free(&file);
-        load(&file, fd); /* crashed again: the map has it all, and we still know that we were Primary */
+        load(&file,
+             fd); /* crashed again: the map has it all, and we still know that we were Primary */
         assert_true(file.crashed_primary && !file.log_applied);
         assert_int_equal(file.map.set, 2 * 1024 + 1);
         assert_true(file.superblock.flags & MD_CRASHED_PRIMARY);
@@ -168,8 +175,8 @@ static void load_of_something_else_is_refused_with_a_reason(void **state)
     close(fd);
 }
 
-/* A power cut during settle: only the first `writes` blocks reach the disk. Simulated on a copy, as the
- * order of writes (map, log, superblock) is fixed and each is synced before the next. */
+/* A power cut during settle: only the first `writes` blocks reach the disk. Simulated on a copy, as
+ * the order of writes (map, log, superblock) is fixed and each is synced before the next. */
 static void settle_cut_off_anywhere_still_knows_everything(void **state)
 {
     int fd = image(0, 0), done = image(0, 0);
@@ -187,8 +194,7 @@ static void settle_cut_off_anywhere_still_knows_everything(void **state)
     md_file_free(&file);
     map_blocks = l.bitmap_bytes / MD_BLOCK;
     for (uint64_t i = 0; i < map_blocks + l.al_blocks + 1; i++) {
-        uint64_t at = i < map_blocks ? l.bitmap + i * MD_BLOCK
-                                     : l.al + (i - map_blocks) * MD_BLOCK;
+        uint64_t at = i < map_blocks ? l.bitmap + i * MD_BLOCK : l.al + (i - map_blocks) * MD_BLOCK;
 
         assert_int_equal(pread(done, block, MD_BLOCK, (off_t)at), MD_BLOCK);
         assert_int_equal(pwrite(fd, block, MD_BLOCK, (off_t)at), MD_BLOCK);

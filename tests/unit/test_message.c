@@ -1,5 +1,5 @@
-/* Wire messages: headers in their three forms, every packet there and back, wrong lengths and values,
- * state words. Not covered: order of packets, authentication (the engine's). */
+/* Wire messages: headers in their three forms, every packet there and back, wrong lengths and
+ * values, state words. Not covered: order of packets, authentication (the engine's). */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,17 +16,17 @@ static uint8_t out[256];
 
 static void headers_have_the_documented_bytes(void **state)
 {
-    static const uint8_t h80[] = { 0x83, 0x74, 0x02, 0x67, 0xFF, 0xFE, 0, 72 };
-    static const uint8_t h95[] = { 0x83, 0x5A, 0, 4, 0, 1, 0, 2 };
-    static const uint8_t h100[] = { 0x86, 0x20, 0xEC, 0x20, 0, 7, 0, 0x31, 0, 0, 0, 28, 0, 0, 0, 0 };
-    struct packet_header h = { .command = P_CONNECTION_FEATURES, .length = 72 }, back;
+    static const uint8_t h80[] = {0x83, 0x74, 0x02, 0x67, 0xFF, 0xFE, 0, 72};
+    static const uint8_t h95[] = {0x83, 0x5A, 0, 4, 0, 1, 0, 2};
+    static const uint8_t h100[] = {0x86, 0x20, 0xEC, 0x20, 0, 7, 0, 0x31, 0, 0, 0, 28, 0, 0, 0, 0};
+    struct packet_header h = {.command = P_CONNECTION_FEATURES, .length = 72}, back;
 
     assert_int_equal(header_encode(HEADER_80, &h, out), 8);
     assert_memory_equal(out, h80, 8);
-    h = (struct packet_header){ .command = P_BITMAP, .length = 0x10002 };
+    h = (struct packet_header){.command = P_BITMAP, .length = 0x10002};
     assert_int_equal(header_encode(HEADER_95, &h, out), 8);
     assert_memory_equal(out, h95, 8);
-    h = (struct packet_header){ .volume = 7, .command = P_TRIM, .length = 28 };
+    h = (struct packet_header){.volume = 7, .command = P_TRIM, .length = 28};
     assert_int_equal(header_encode(HEADER_100, &h, out), 16);
     assert_memory_equal(out, h100, 16);
     assert_int_equal(header_decode(HEADER_100, out, &back), 0);
@@ -69,7 +69,7 @@ static void rows_are_found_by_number_and_bound_the_length(void **state)
 
 static void features_round_trip_in_their_own_order(void **state)
 {
-    struct packet_features p = { 86, 101, FEATURE_TRIM | FEATURE_WSAME }, back;
+    struct packet_features p = {86, 101, FEATURE_TRIM | FEATURE_WSAME}, back;
 
     assert_int_equal(packet_features_encode(&p, out), 72);
     assert_true(get_be32(out) == 86 && get_be32(out + 4) == 5 && get_be32(out + 8) == 101);
@@ -82,7 +82,7 @@ static void features_round_trip_in_their_own_order(void **state)
 
 static void protocol_round_trips_and_needs_a_terminated_name(void **state)
 {
-    struct packet_protocol p = { PROTOCOL_C, 1, 7, 0, PROTOCOL_DRY_RUN, 0, "sha1" }, back;
+    struct packet_protocol p = {PROTOCOL_C, 1, 7, 0, PROTOCOL_DRY_RUN, 0, "sha1"}, back;
 
     assert_int_equal(packet_protocol_encode(&p, out), 29);
     assert_int_equal(packet_protocol_decode(out, 29, &back), 0);
@@ -96,7 +96,7 @@ static void protocol_round_trips_and_needs_a_terminated_name(void **state)
 
 static void sync_param_round_trips(void **state)
 {
-    struct packet_sync_param p = { 250, "sha1", "crc32c", 20, 10, 100, 102400 }, back;
+    struct packet_sync_param p = {250, "sha1", "crc32c", 20, 10, 100, 102400}, back;
 
     assert_int_equal(packet_sync_param_encode(&p, out), 148);
     assert_int_equal(packet_sync_param_decode(out, 148, &back), 0);
@@ -107,7 +107,8 @@ static void sync_param_round_trips(void **state)
 
 static void sizes_length_depends_on_the_feature(void **state)
 {
-    struct packet_sizes p = { 1000, 0, 900, 1 << 20, 0, SIZES_NO_RESYNC, 4096, 512, 0, 4096, 65536, 1, 1, 0 };
+    struct packet_sizes p = {1000, 0,     900, 1 << 20, 0, SIZES_NO_RESYNC, 4096, 512, 0,
+                             4096, 65536, 1,   1,       0};
     struct packet_sizes back;
 
     assert_int_equal(packet_sizes_encode(&p, true, out), 56);
@@ -122,7 +123,7 @@ static void sizes_length_depends_on_the_feature(void **state)
 
 static void uuids_round_trip(void **state)
 {
-    struct packet_uuids p = { 1, 2, { 3, 4 }, 5, UUIDS_CRASHED_PRIMARY }, back;
+    struct packet_uuids p = {1, 2, {3, 4}, 5, UUIDS_CRASHED_PRIMARY}, back;
     uint64_t uuid;
 
     assert_int_equal(packet_uuids_encode(&p, out), 48);
@@ -137,7 +138,7 @@ static void uuids_round_trip(void **state)
 
 static void data_is_bounded_and_block_ids_are_untouched(void **state)
 {
-    struct packet_data p = { .sector = 8, .sequence = 3, .flags = DP_SEND_WRITE_ACK, .size = 4096 };
+    struct packet_data p = {.sector = 8, .sequence = 3, .flags = DP_SEND_WRITE_ACK, .size = 4096};
     struct packet_data back;
 
     memcpy(&p.block_id, "opaque!!", 8);
@@ -165,10 +166,10 @@ static void data_is_bounded_and_block_ids_are_untouched(void **state)
 
 static void requests_acks_ranges_and_barriers_round_trip(void **state)
 {
-    struct packet_block_request r = { 16, BLOCK_ID_SYNC, 32768 }, r2;
-    struct packet_block_ack a = { 16, 99, 4096, 7 }, a2;
-    struct packet_block_range g = { 24, 8192 }, g2;
-    struct packet_barrier_ack b = { 0x01020304, 12 }, b2;
+    struct packet_block_request r = {16, BLOCK_ID_SYNC, 32768}, r2;
+    struct packet_block_ack a = {16, 99, 4096, 7}, a2;
+    struct packet_block_range g = {24, 8192}, g2;
+    struct packet_barrier_ack b = {0x01020304, 12}, b2;
     uint32_t number;
 
     assert_int_equal(packet_block_request_encode(&r, out), 24);
@@ -199,12 +200,15 @@ static void requests_acks_ranges_and_barriers_round_trip(void **state)
 
 static void state_words_pack_field_by_field(void **state)
 {
-    struct wire_state s = { .role = WIRE_PRIMARY, .peer = WIRE_SECONDARY, .conn = CONN_CONNECTED,
-                            .disk = DISK_UP_TO_DATE, .pdsk = DISK_INCONSISTENT, .user_isp = true };
+    struct wire_state s = {.role = WIRE_PRIMARY,
+                           .peer = WIRE_SECONDARY,
+                           .conn = CONN_CONNECTED,
+                           .disk = DISK_UP_TO_DATE,
+                           .pdsk = DISK_INCONSISTENT,
+                           .user_isp = true};
     struct wire_state back;
 
-    assert_int_equal(wire_state_pack(&s),
-                     1 | 2 << 2 | 10 << 4 | 8 << 9 | 4 << 13 | 1 << 20);
+    assert_int_equal(wire_state_pack(&s), 1 | 2 << 2 | 10 << 4 | 8 << 9 | 4 << 13 | 1 << 20);
     for (uint32_t bit = 0; bit < 23; bit++) {
         back = wire_state_unpack(UINT32_C(1) << bit);
         assert_int_equal(wire_state_pack(&back), UINT32_C(1) << bit);
@@ -222,18 +226,21 @@ static void state_words_pack_field_by_field(void **state)
 
 static void requests_are_mirrored(void **state)
 {
-    static const uint8_t conns[][2] = { { 9, 9 }, { 10, 10 }, { 11, 12 }, { 12, 11 }, { 1, 7 },
-                                        { 18, 19 }, { 31, 31 } };
+    static const uint8_t conns[][2] = {{9, 9}, {10, 10}, {11, 12}, {12, 11},
+                                       {1, 7}, {18, 19}, {31, 31}};
     struct packet_state_request q = {
-        .mask = { .role = 3, .conn = WIRE_CONN_MASK, .disk = 15, .aftr_isp = true },
-        .value = { .role = WIRE_PRIMARY, .conn = CONN_VERIFY_S, .disk = DISK_FAILED },
+        .mask = {.role = 3, .conn = WIRE_CONN_MASK, .disk = 15, .aftr_isp = true},
+        .value = {.role = WIRE_PRIMARY, .conn = CONN_VERIFY_S, .disk = DISK_FAILED},
     };
     struct packet_state_request back;
-    struct wire_state now = { .role = WIRE_SECONDARY, .peer = WIRE_SECONDARY, .conn = CONN_CONNECTED,
-                              .disk = DISK_UP_TO_DATE, .pdsk = DISK_UP_TO_DATE };
+    struct wire_state now = {.role = WIRE_SECONDARY,
+                             .peer = WIRE_SECONDARY,
+                             .conn = CONN_CONNECTED,
+                             .disk = DISK_UP_TO_DATE,
+                             .pdsk = DISK_UP_TO_DATE};
 
     for (unsigned i = 0; i < sizeof conns / sizeof *conns; i++) {
-        struct wire_state s = { .conn = conns[i][0] };
+        struct wire_state s = {.conn = conns[i][0]};
 
         assert_int_equal(wire_state_mirror(&s).conn, conns[i][1]);
     }
@@ -242,8 +249,9 @@ static void requests_are_mirrored(void **state)
     assert_true(back.mask.peer == 3 && back.mask.role == 0 && back.mask.pdsk == 15 &&
                 back.mask.conn == 31 && back.mask.peer_isp && !back.mask.aftr_isp);
     now = wire_state_apply(&now, &back.mask, &back.value);
-    assert_true(now.peer == WIRE_PRIMARY && now.role == WIRE_SECONDARY && now.conn == CONN_VERIFY_T &&
-                now.pdsk == DISK_FAILED && now.disk == DISK_UP_TO_DATE);
+    assert_true(now.peer == WIRE_PRIMARY && now.role == WIRE_SECONDARY &&
+                now.conn == CONN_VERIFY_T && now.pdsk == DISK_FAILED &&
+                now.disk == DISK_UP_TO_DATE);
     assert_int_equal(packet_state_request_decode(out, 4, true, &back), -EPROTO);
 }
 

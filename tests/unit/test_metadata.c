@@ -1,5 +1,5 @@
-/* Layouts against numbers recorded from drbdmeta, superblock round trips and refusals, flags and disk
- * states. Not covered: indexed external metadata (not supported). */
+/* Layouts against numbers recorded from drbdmeta, superblock round trips and refusals, flags and
+ * disk states. Not covered: indexed external metadata (not supported). */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,25 +20,27 @@ static void layout_internal_is_what_drbdmeta_computes(void **state)
         uint64_t device, superblock, al, bitmap;
         uint32_t sectors, stripes, stripe_blocks;
     } rows[] = {
-        { 67108864, 67104768, 67072000, 67067904, 80, 0, 0 },
-        { 67108864, 67104768, 66908160, 66904064, 400, 3, 16 },
-        { 134218240, 134213632, 134180864, 134172672, 88, 1, 8 },
-        { 104870400, 104865792, 104833024, 104828928, 80, 1, 8 },
-        { 1079062528, 1079058432, 1079025664, 1078988800, 144, 1, 8 },
-        { UINT64_C(107374185984), UINT64_C(107374178304), UINT64_C(107374145536),
-          UINT64_C(107370864640), 6480, 1, 8 },
-        { UINT64_C(5497558189568), UINT64_C(5497558183936), UINT64_C(5497558151168),
-          UINT64_C(5497390374912), 327760, 1, 8 },
-        { 3145728, 3141632, 3108864, 3104768, 80, 1, 8 },
+        {67108864, 67104768, 67072000, 67067904, 80, 0, 0},
+        {67108864, 67104768, 66908160, 66904064, 400, 3, 16},
+        {134218240, 134213632, 134180864, 134172672, 88, 1, 8},
+        {104870400, 104865792, 104833024, 104828928, 80, 1, 8},
+        {1079062528, 1079058432, 1079025664, 1078988800, 144, 1, 8},
+        {UINT64_C(107374185984), UINT64_C(107374178304), UINT64_C(107374145536),
+         UINT64_C(107370864640), 6480, 1, 8},
+        {UINT64_C(5497558189568), UINT64_C(5497558183936), UINT64_C(5497558151168),
+         UINT64_C(5497390374912), 327760, 1, 8},
+        {3145728, 3141632, 3108864, 3104768, 80, 1, 8},
     };
 
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct metadata_layout l;
 
         assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, rows[i].device, 0, rows[i].stripes,
-                                         rows[i].stripe_blocks, why), 0);
+                                         rows[i].stripe_blocks, why),
+                         0);
         assert_int_equal(l.superblock, rows[i].superblock);
-        assert_int_equal(metadata_superblock_offset(METADATA_INTERNAL, rows[i].device), l.superblock);
+        assert_int_equal(metadata_superblock_offset(METADATA_INTERNAL, rows[i].device),
+                         l.superblock);
         assert_int_equal(l.al, rows[i].al);
         assert_int_equal(l.bitmap, rows[i].bitmap);
         assert_int_equal(l.md_size_sectors, rows[i].sectors);
@@ -57,7 +59,8 @@ static void layout_external_uses_the_smaller_of_data_and_room(void **state)
     assert_true(l.al_offset == 8 && l.bm_offset == 72 && l.md_size_sectors == 131072);
     assert_int_equal(l.data_sectors, (1 << 30) / 512);
     assert_int_equal(l.bitmap_bytes, 8 * 4096);
-    assert_int_equal(metadata_layout(&l, METADATA_FLEX_EXTERNAL, 1 << 20, UINT64_C(1) << 50, 0, 0, why), 0);
+    assert_int_equal(
+        metadata_layout(&l, METADATA_FLEX_EXTERNAL, 1 << 20, UINT64_C(1) << 50, 0, 0, why), 0);
     assert_int_equal(l.data_sectors, ((1 << 20) - 36864) * 8 * 8);
 }
 
@@ -69,8 +72,8 @@ static void layout_that_cannot_be_is_refused(void **state)
     assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, 1 << 20, 0, 1, 7, why), -EINVAL);
     assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, 1 << 20, 0, 0, 8, why), -EINVAL);
     assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, 1 << 20, 0, 1, 300, why), -EINVAL);
-    assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, 1 << 20, 0, UINT32_MAX, UINT32_MAX, why),
-                     -EINVAL);
+    assert_int_equal(
+        metadata_layout(&l, METADATA_INTERNAL, 1 << 20, 0, UINT32_MAX, UINT32_MAX, why), -EINVAL);
     assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, (UINT64_C(1) << 50) + 1, 0, 0, 0, why),
                      -EINVAL);
     assert_int_equal(metadata_layout(&l, METADATA_FLEX_EXTERNAL, 1 << 20, 0, 1, 255, why), -EINVAL);
@@ -87,7 +90,7 @@ static void superblock_round_trip_keeps_everything(void **state)
     superblock_create(&sb, &layout);
     assert_true(sb.clean && sb.flags == MD_AL_CLEAN && sb.generations.current == 4);
     sb.effective_sectors = 1234;
-    sb.generations = (struct generations){ 11, 12, { 13, 14 } };
+    sb.generations = (struct generations){11, 12, {13, 14}};
     sb.device_uuid = 15;
     sb.flags = 0x13;
     sb.clean = false;
@@ -108,7 +111,7 @@ static void superblock_round_trip_keeps_everything(void **state)
 static void superblock_of_another_version_is_named(void **state)
 {
     struct superblock sb;
-    uint8_t block[MD_BLOCK] = { 0 };
+    uint8_t block[MD_BLOCK] = {0};
 
     assert_int_equal(superblock_decode(&sb, block, why), -ENODATA);
     put_be32(block + 0x3C, 0x8374026D);
@@ -126,7 +129,8 @@ static void superblock_with_any_number_off_is_refused(void **state)
 #define REFUSED(change)                                                                            \
     sb = good;                                                                                     \
     change;                                                                                        \
-    assert_int_equal(superblock_validate(&sb, METADATA_INTERNAL, 64 << 20, 0, &layout, why), -EINVAL)
+    assert_int_equal(superblock_validate(&sb, METADATA_INTERNAL, 64 << 20, 0, &layout, why),       \
+                     -EINVAL)
     REFUSED(sb.al_offset = 8);
     REFUSED(sb.al_offset--);
     REFUSED(sb.bm_offset++);
@@ -141,7 +145,8 @@ static void superblock_with_any_number_off_is_refused(void **state)
     sb.al_stripes = sb.al_stripe_blocks = 0; /* means the default */
     assert_int_equal(superblock_validate(&sb, METADATA_INTERNAL, 64 << 20, 0, &layout, why), 0);
     assert_int_equal(superblock_validate(&sb, METADATA_INTERNAL, 65 << 20, 0, &layout, why), 0);
-    assert_int_equal(superblock_validate(&sb, METADATA_INTERNAL, 256 << 20, 0, &layout, why), -EINVAL);
+    assert_int_equal(superblock_validate(&sb, METADATA_INTERNAL, 256 << 20, 0, &layout, why),
+                     -EINVAL);
 }
 
 static void disk_state_follows_the_flags(void **state)
@@ -157,8 +162,11 @@ static void disk_state_follows_the_flags(void **state)
 
 static void flags_follow_the_state(void **state)
 {
-    struct wire_state s = { .role = WIRE_PRIMARY, .peer = WIRE_ROLE_UNKNOWN, .conn = CONN_WF_CONNECTION,
-                            .disk = DISK_UP_TO_DATE, .pdsk = DISK_UNKNOWN };
+    struct wire_state s = {.role = WIRE_PRIMARY,
+                           .peer = WIRE_ROLE_UNKNOWN,
+                           .conn = CONN_WF_CONNECTION,
+                           .disk = DISK_UP_TO_DATE,
+                           .pdsk = DISK_UNKNOWN};
 
     assert_int_equal(metadata_flags(MD_AL_CLEAN, &s), 0x13); /* as recorded from a live Primary */
     s.pdsk = DISK_OUTDATED;
