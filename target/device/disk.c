@@ -356,6 +356,18 @@ static const struct scsi_command rows[] = {
         .count = {10, 4},
         .run = disk_read_capacity_16,
     },
+    {
+        .name = "GET LBA STATUS(16)",
+        .opcode = 0x9e,
+        .service_action = 0x12,
+        .length = 16,
+        .usage = {0x9e, 0x12, FF8, FF4, 0, 0},
+        .data = DATA_IN,
+        .access = PR_READ,
+        .lba = {2, 8},
+        .count = {10, 4},
+        .run = disk_get_lba_status,
+    },
 };
 
 const struct command_table disk_commands = {rows, sizeof rows / sizeof *rows};

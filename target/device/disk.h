@@ -39,5 +39,6 @@ enum scsi_reason disk_start_stop_unit(struct task *task);
 enum scsi_reason disk_decode_capacity_10(struct task *task, uint64_t *length);
 enum scsi_reason disk_read_capacity_10(struct task *task);
 enum scsi_reason disk_read_capacity_16(struct task *task);
+enum scsi_reason disk_get_lba_status(struct task *task);
 
 #endif

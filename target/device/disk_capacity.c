@@ -1,4 +1,5 @@
-/* READ CAPACITY (SBC-3 5.15, 5.16). Answered from memory in every access state. */
+/* READ CAPACITY (SBC-3 5.15, 5.16), answered from memory in every access state, and GET LBA STATUS
+ * (5.6). */
 #include "target/base/bytes.h"
 #include "target/device/device.h"
 #include "target/device/disk.h"
@@ -49,5 +50,22 @@ enum scsi_reason disk_read_capacity_16(struct task *task)
     data[CAPACITY_16_EXPONENT] = physical_exponent(task->lu);
     if (task->lu->config.thin)
         data[CAPACITY_16_PROVISIONING] = LBPME | LBPRZ;
+    return task_answer(task, data, sizeof data, get_be32(task->cdb + CAPACITY_16_ALLOCATION));
+}
+
+/* One extent to the end of the unit, "mapped or unknown" (SBC-3 table 35): to ask a file where its holes are
+ * would block the reactor. Initiators that look for holes go on and read. */
+enum scsi_reason disk_get_lba_status(struct task *task)
+{
+    enum { HEADER = 8, DESCRIPTOR = 16 };
+    uint64_t blocks = task->lu->blocks, left;
+    uint8_t data[HEADER + DESCRIPTOR] = {0};
+
+    if (task->lba >= blocks)
+        return REASON_LBA_OUT_OF_RANGE;
+    left = blocks - task->lba;
+    put_be32(data, HEADER - 4 + DESCRIPTOR);
+    put_be64(data + HEADER, task->lba);
+    put_be32(data + HEADER + 8, left < 0xffffffff ? (uint32_t)left : 0xffffffff);
     return task_answer(task, data, sizeof data, get_be32(task->cdb + CAPACITY_16_ALLOCATION));
 }
