@@ -180,10 +180,20 @@ static uint16_t read_keys(struct login *login, struct login_keys *keys, struct w
             continue;
         if (login->stage != LOGIN_STAGE_OPERATIONAL && row->kind != KIND_DECLARED)
             return refuse(login, LOGIN_INITIATOR_ERROR, "an operational key in the security stage");
-        if (negotiation_take(&login->negotiation, &pair))
-            return refuse(login, LOGIN_INITIATOR_ERROR, "a key negotiated twice");
     }
     return rc < 0 ? refuse(login, LOGIN_INITIATOR_ERROR, "malformed text") : LOGIN_SUCCESS;
+}
+
+/* After identify(): what is offered depends on the target. */
+static uint16_t negotiate(struct login *login, const struct login_keys *keys)
+{
+    for (unsigned key = 0; key < KEY_COUNT; key++) {
+        struct text_pair pair = {.key = key, .value = keys->text[key]};
+        if (pair.value && text_keys[key].kind < KIND_TEXT &&
+            negotiation_take(&login->negotiation, &pair))
+            return refuse(login, LOGIN_INITIATOR_ERROR, "a key negotiated twice");
+    }
+    return LOGIN_SUCCESS;
 }
 
 static uint16_t operational_stage(struct login *login, bool transit, struct writer *out)
@@ -230,6 +240,8 @@ static uint16_t whole_request(struct login *login, const struct login_world *wor
     } else if (!status && renamed(login, &keys)) {
         status = refuse(login, LOGIN_INITIATOR_ERROR, "another name after the first request");
     }
+    if (!status)
+        status = negotiate(login, &keys);
     if (status)
         return status;
     if (login->stage == LOGIN_STAGE_SECURITY) {

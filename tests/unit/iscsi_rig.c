@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <qb/qblog.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -367,6 +368,11 @@ void rig_start(void (*change)(struct rig *rig))
 {
     char why[256] = "";
 
+    if (getenv("RIG_LOG")) {
+        qb_log_init("rig", LOG_USER, LOG_EMERG);
+        qb_log_filter_ctl(QB_LOG_STDERR, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", LOG_DEBUG);
+        qb_log_ctl(QB_LOG_STDERR, QB_LOG_CONF_ENABLED, 1);
+    }
     set_defaults();
     if (change)
         change(&rig);
@@ -445,6 +451,8 @@ void client_raw(struct client *client, const void *data, size_t length)
 
     while (length) {
         ssize_t n = send(client->fd, p, length, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             return; /* the target may have closed: the test sees that when it receives */
         p += n;
@@ -487,6 +495,8 @@ static bool receive_bytes(struct client *client, void *to, size_t n)
 
     while (n) {
         ssize_t got = recv(client->fd, p, n, 0);
+        if (got < 0 && errno == EINTR) /* rings of earlier cases are still being taken down */
+            continue;
         if (got < 0 && errno == EAGAIN)
             fail_msg("the target says nothing");
         if (got <= 0)

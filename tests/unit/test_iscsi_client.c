@@ -175,7 +175,7 @@ static void discovery_when_asked_then_lists_this_portal(void **state)
     rig_stop();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_when_negotiated_in_every_way_then_arrives),
@@ -184,5 +184,7 @@ int main(void)
         cmocka_unit_test(login_when_chap_is_wrong_then_fails),
         cmocka_unit_test(discovery_when_asked_then_lists_this_portal),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
