@@ -234,6 +234,9 @@ void cluster_dispatch(struct cluster *c, struct cluster_updates *u, unsigned nod
     case MESSAGE_HEARTBEAT:
         lease_heartbeat(c, u, node, &m);
         break;
+    case MESSAGE_CONFIRM:
+        member_confirm(c, u, node, &m);
+        break;
     case MESSAGE_TYPES:
         assert(0);
     }

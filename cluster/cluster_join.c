@@ -104,7 +104,7 @@ static void admit_node(struct cluster *c, unsigned node, uint64_t incarnation)
     n->beat = n->echo_of_me = 0;
     n->digest_order = UINT64_MAX;
     n->heard_now = c->now;
-    n->heard_wall = c->wall;
+    n->heard_wall = n->joined_wall = c->wall;
     forget_joiner(n);
 }
 
@@ -140,7 +140,7 @@ void join_start(struct cluster *c, struct cluster_updates *u, unsigned node,
         c->epoch += FORCED_EPOCHS;
     c->unproven = 0;
     c->phase = PHASE_MEMBER;
-    member_change(c, u, node_bit(node), 0);
+    member_change(c, u, node_bit(node), 0, true);
     admit_node(c, node, message->incarnation);
     become_member(c);
 }
@@ -183,7 +183,7 @@ static bool decode_snapshot(struct cluster *c)
         n->join_ready = read_u8(&r);
         n->join_admits = read_be32(&r);
         n->heard_now = c->now;
-        n->heard_wall = c->wall;
+        n->heard_wall = n->joined_wall = c->wall;
         n->beat = n->echo_of_me = 0;
         n->digest_order = UINT64_MAX;
     }
@@ -339,7 +339,7 @@ void join_admit(struct cluster *c, struct cluster_updates *u, unsigned node,
     n->join_admits |= node_bit(node);
     if (live_members(c) & ~n->join_admits)
         return;
-    member_change(c, u, c->state->members | node_bit(joiner), 0);
+    member_change(c, u, c->state->members | node_bit(joiner), 0, true);
     admit_node(c, joiner, incarnation);
     cluster_log(c, u, LOG_NOTICE, "%s is a member", c->setup.names[joiner]);
     if (joiner == c->setup.self && incarnation == c->setup.incarnation)

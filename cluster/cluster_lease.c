@@ -57,10 +57,7 @@ void lease_heartbeat(struct cluster *c, struct cluster_updates *u, unsigned node
 {
     struct cluster_node *n = &c->nodes[node];
 
-    if (c->phase != PHASE_MEMBER)
-        return;
-    member_settle(c, u);
-    if (!is_live(c, node) || n->incarnation != message->incarnation)
+    if (c->phase != PHASE_MEMBER || !is_live(c, node) || n->incarnation != message->incarnation)
         return;
     n->beat = message->heartbeat.number;
     if (node == c->setup.self) {

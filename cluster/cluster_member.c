@@ -8,14 +8,15 @@
 enum { REPEAT_NS = 1000000000, FENCING_CLOCK_NS = 1000000000 };
 
 /* A change of the agreed members, at the same place on all nodes that moved together. `lost` leave. The
- * epoch tells sides of a partition apart: it grows only where a whole view begins, so the side that went
- * on has the larger one, whatever happened on the side that had to wait. */
-void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost)
+ * epoch tells sides of a partition apart: it grows only where somebody was proven harmless or a whole
+ * view begins, so the side that went on has the larger one, whatever happened on a side that waited. */
+void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost,
+                   bool proven)
 {
     c->order++;
     c->digest_order = UINT64_MAX;
     c->unproven &= members;
-    if (!c->unproven)
+    if (proven || !c->unproven)
         c->epoch++;
     shared_members(c->state, members, lost, &c->effects);
     cluster_persist(c);
@@ -25,12 +26,13 @@ void member_change(struct cluster *c, struct cluster_updates *u, uint32_t member
         update_add(u, CLUSTER_APPLY)->ticket = c->order;
 }
 
-static void drop(struct cluster *c, struct cluster_updates *u, uint32_t lost, const char *why)
+static void drop(struct cluster *c, struct cluster_updates *u, uint32_t lost, bool proven,
+                 const char *why)
 {
     for (unsigned node = 1; node <= LIMIT_NODES; node++)
         if (lost & node_bit(node))
             cluster_log(c, u, LOG_NOTICE, "%s is no member any more: %s", c->setup.names[node], why);
-    member_change(c, u, c->state->members & ~lost, lost);
+    member_change(c, u, c->state->members & ~lost, lost, proven);
 }
 
 static void take_stamp(struct cluster *c)
@@ -62,7 +64,7 @@ void member_say_hello(struct cluster *c, struct cluster_updates *u)
 
 void member_group(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event)
 {
-    uint32_t self = node_bit(c->setup.self), gone = event->group.left | event->group.down;
+    uint32_t self = node_bit(c->setup.self);
 
     if (!(event->group.members & self)) {
         if (c->phase != PHASE_OUT)
@@ -72,11 +74,13 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
     c->group = event->group.members;
     join_reset(c);
     c->hello_mask = 0;
+    c->attempt++;
+    memset(c->confirmed, 0, sizeof c->confirmed);
     for (unsigned node = 1; node <= LIMIT_NODES; node++) {
         if (c->nodes[node].hello_seen)
             c->hello_mask |= node_bit(node);
-        if (event->group.joined || (gone & node_bit(node)))
-            c->nodes[node].hello_seen = false;
+        c->nodes[node].hello_seen = false;
+        memset(c->nodes[node].confirm, 0, sizeof c->nodes[node].confirm);
     }
     if (c->phase == PHASE_MEMBER) {
         /* The process is known to have ended, or said good-bye. One that came back after it was lost
@@ -101,7 +105,7 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
             }
         c->unproven |= lost;
         if (harmless)
-            drop(c, u, harmless, "its daemon left or ended");
+            drop(c, u, harmless, false, "its daemon left or ended");
     } else {
         if (c->phase == PHASE_FOLLOWING) { /* what it took over is as good as a journal */
             c->have_record = true;
@@ -109,11 +113,9 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
             c->unproven = 0;
         }
         c->phase = PHASE_WAITING;
-        c->attempt++;
     }
     take_stamp(c);
-    if (event->group.joined || c->phase == PHASE_WAITING)
-        member_say_hello(c, u);
+    member_say_hello(c, u);
 }
 
 bool member_compatible(const struct cluster *c, const struct message_hello *hello, char *why,
@@ -153,25 +155,52 @@ static bool better_side(const struct cluster_stamp *a, const struct cluster_stam
     return lowest_node(a->live) < lowest_node(b->live);
 }
 
-/* All members of the group have said what they have: either nothing happened on either side while they
- * were apart and all go on, or one side goes on and the other ends. The same on both sides, as both look
- * at the same HELLOs at the same place. */
-void member_settle(struct cluster *c, struct cluster_updates *u)
+/* The HELLOs of members in the present group; returns who said one (bits). */
+static uint32_t hello_vector(const struct cluster *c, uint32_t attempt[LIMIT_NODES + 1])
 {
-    uint32_t present = c->state->members & c->group, back = c->unproven & c->group;
-    const struct cluster_stamp *best = NULL;
+    uint32_t said = 0;
+
+    memset(attempt, 0, (LIMIT_NODES + 1) * sizeof *attempt);
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        if (c->nodes[node].hello_seen && (c->nodes[node].hello.flags & HELLO_MEMBER)) {
+            attempt[node] = c->nodes[node].hello.attempt;
+            said |= node_bit(node);
+        }
+    return said;
+}
+
+/* Sides of a partition are together again (a lost member is back in the group): when all have said what
+ * they have, each confirms which HELLOs it knows. A HELLO may be from before the last change of the
+ * group; that a node confirms everybody's newest one proves that it had seen that change. */
+static void confirm(struct cluster *c, struct cluster_updates *u)
+{
+    struct cluster_message m = {.type = MESSAGE_CONFIRM};
+    uint32_t said = hello_vector(c, m.confirm.attempt);
+
+    if (c->phase != PHASE_MEMBER || !(c->unproven & c->group) ||
+        (c->state->members & c->group & ~said) || m.confirm.attempt[c->setup.self] != c->attempt ||
+        !memcmp(c->confirmed, m.confirm.attempt, sizeof c->confirmed))
+        return;
+    memcpy(c->confirmed, m.confirm.attempt, sizeof c->confirmed);
+    cluster_send(c, u, &m);
+}
+
+/* Everybody has confirmed the same HELLOs: either nothing happened on any side while they were apart and
+ * all go on, or one side goes on and the others end. Nothing but these HELLOs counts, so that all come to
+ * the same end at the same place; until then nobody is dropped on one side alone. */
+static void settle(struct cluster *c, struct cluster_updates *u, uint32_t said)
+{
+    const struct cluster_stamp *first = NULL, *best = NULL;
     unsigned best_node = 0;
     bool same = true;
 
-    if (c->phase != PHASE_MEMBER || !back)
-        return;
     for (unsigned node = 1; node <= LIMIT_NODES; node++) {
         const struct cluster_node *n = &c->nodes[node];
-        if (!(present & node_bit(node)))
+        if (!(said & node_bit(node)))
             continue;
-        if (!n->hello_seen || !(n->hello.flags & HELLO_MEMBER))
-            return;
-        if (!same_stamp(&n->hello.stamp, &c->stamp) || n->hello_incarnation != n->incarnation)
+        if (!first)
+            first = &n->hello.stamp;
+        if (!same_stamp(&n->hello.stamp, first) || n->hello_incarnation != n->incarnation)
             same = false;
         if (!best || better_side(&n->hello.stamp, best)) {
             best = &n->hello.stamp;
@@ -183,11 +212,28 @@ void member_settle(struct cluster *c, struct cluster_updates *u)
         c->unproven &= ~c->group;
         c->beat_now = true;
     } else if (is_live(c, best_node)) {
-        drop(c, u, back, "it missed decisions while it was away");
+        drop(c, u, c->unproven & c->group, true, "it missed decisions while it was away");
     } else {
         cluster_fatal(c, u, "this node missed decisions while it was away; %s goes on",
                       c->setup.names[best_node]);
     }
+}
+
+void member_confirm(struct cluster *c, struct cluster_updates *u, unsigned node,
+                    const struct cluster_message *message)
+{
+    uint32_t attempt[LIMIT_NODES + 1], said = hello_vector(c, attempt);
+
+    if (c->phase != PHASE_MEMBER || !(c->group & node_bit(node)) ||
+        c->nodes[node].hello_incarnation != message->incarnation)
+        return;
+    memcpy(c->nodes[node].confirm, message->confirm.attempt, sizeof c->nodes[node].confirm);
+    if (!(c->unproven & c->group) || (c->state->members & c->group & ~said))
+        return;
+    for (unsigned i = 1; i <= LIMIT_NODES; i++)
+        if ((said & node_bit(i)) && memcmp(c->nodes[i].confirm, attempt, sizeof attempt))
+            return;
+    settle(c, u, said);
 }
 
 void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
@@ -221,15 +267,14 @@ void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
         if (!is_live(c, node) && c->phase == PHASE_MEMBER && hello->stamp.epoch > c->stamp.epoch)
             cluster_fatal(c, u, "the cluster went on without this node; %s is of the newer view",
                           c->setup.names[node]);
-        else
-            member_settle(c, u);
     } else {
         /* One node runs one daemon: a new process proves that the lost one has ended. */
         if ((c->unproven & node_bit(node)) && n->incarnation != message->incarnation)
-            drop(c, u, node_bit(node), "it was started anew");
+            drop(c, u, node_bit(node), false, "it was started anew");
         if (!(c->state->members & node_bit(node)))
             join_register(c, node, message->incarnation, hello->attempt);
     }
+    confirm(c, u);
 }
 
 void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
@@ -239,16 +284,12 @@ void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node
     static const char *const proofs[] = {"harmless", "it was fenced", "its lease ran out",
                                          "the operator said so"};
 
-    if (c->phase == PHASE_MEMBER && lost == c->setup.self && node != lost &&
-        message->harmless.incarnation == c->setup.incarnation) {
-        cluster_fatal(c, u, "%s declared this node lost and goes on", c->setup.names[node]);
-        return;
-    }
     if (!follows(c) || !is_live(c, node) || c->nodes[node].incarnation != message->incarnation ||
-        !(c->unproven & node_bit(lost)) ||
+        !(c->unproven & node_bit(lost)) || (c->unproven & c->group) ||
         c->nodes[lost].incarnation != message->harmless.incarnation)
         return;
-    drop(c, u, node_bit(lost), proofs[message->harmless.proof < 4 ? message->harmless.proof : 0]);
+    drop(c, u, node_bit(lost), true,
+         proofs[message->harmless.proof < 4 ? message->harmless.proof : 0]);
 }
 
 static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
@@ -266,36 +307,33 @@ static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned
     cluster_send(c, u, &m);
 }
 
-/* Where a lease is a proof the other side may have gone on while this one could not, and have died
- * later: then the absence of the lost nodes is not enough. A majority of all nodes must have been heard
- * not to have newer state; any view that went on shares a node with it. */
+/* Where a lease is a proof, the other side may have gone on while this one could not, and have died
+ * later: then nobody's absence is a proof here. But who is live here, by name and all the time, did not
+ * take part in that (its host would have brought its daemon along): if these are a majority, there was
+ * none elsewhere. */
 static bool may_go_on(const struct cluster *c)
 {
-    uint32_t heard = live_members(c);
-
     if (!c->quorate)
         return false;
-    if (!c->setup.lease_proves || !c->suspect)
-        return true;
-    for (unsigned node = 1; node <= LIMIT_NODES; node++)
-        if (c->nodes[node].hello_seen && c->nodes[node].compatible)
-            heard |= node_bit(node) & c->group;
-    return __builtin_popcount(heard) * 2 > __builtin_popcount(c->setup.configured);
+    return !c->setup.lease_proves || !c->suspect ||
+           __builtin_popcount(live_members(c)) * 2 > __builtin_popcount(c->setup.configured);
 }
 
 /* Whether a proof about `node` is still wanted: who is back in the group speaks for itself. */
 static bool wants_proof(const struct cluster *c, unsigned node)
 {
-    return c->phase == PHASE_MEMBER && (c->unproven & ~c->group & node_bit(node)) && may_go_on(c);
+    return c->phase == PHASE_MEMBER && (c->unproven & node_bit(node)) &&
+           !(c->unproven & c->group) && may_go_on(c);
 }
 
 void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time)
 {
     if (node < 1 || node > LIMIT_NODES || !wants_proof(c, node))
         return;
-    /* The fencer's times are whole seconds; a fencing older than the last sign of life hit an earlier
-     * life of the node. */
-    if (time + FENCING_CLOCK_NS > c->nodes[node].heard_wall)
+    /* The fencer's times are whole seconds. A fencing older than the last sign of life, or of the second
+     * in which the node joined or before, hit an earlier life of it. */
+    if (time + FENCING_CLOCK_NS > c->nodes[node].heard_wall &&
+        time / FENCING_CLOCK_NS > c->nodes[node].joined_wall / FENCING_CLOCK_NS)
         send_harmless(c, u, node, PROOF_FENCED);
 }
 

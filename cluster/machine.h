@@ -36,9 +36,11 @@ struct cluster_node {
     bool hello_seen, compatible;
     uint64_t hello_incarnation;
     struct message_hello hello;
+    uint32_t confirm[LIMIT_NODES + 1]; /* its CONFIRM */
     /* local */
     uint64_t join_persist; /* record that must be durable before we admit; 0 = none */
     bool admit_sent, served;
+    uint64_t joined_wall; /* not before this it became a member */
     uint64_t heard_wall, heard_now, lost_now, proof_sent;
     uint64_t beat;      /* newest heartbeat seen */
     uint64_t echo_of_me; /* newest of ours that it has seen */
@@ -88,6 +90,7 @@ struct cluster {
     struct cluster_stamp stamp; /* where the group last changed */
     bool start_sent;
     uint32_t attempt;
+    uint32_t confirmed[LIMIT_NODES + 1]; /* the CONFIRM that we sent */
 
     /* durability */
     uint64_t persist, persist_sent, durable, view_persist;
@@ -170,11 +173,13 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
 void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
                   const struct cluster_message *message);
 void member_say_hello(struct cluster *c, struct cluster_updates *u);
-void member_settle(struct cluster *c, struct cluster_updates *u);
+void member_confirm(struct cluster *c, struct cluster_updates *u, unsigned node,
+                    const struct cluster_message *message);
 void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
                      const struct cluster_message *message);
 void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time);
-void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost);
+void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost,
+                   bool proven);
 void member_advance(struct cluster *c, struct cluster_updates *u);
 bool member_compatible(const struct cluster *c, const struct message_hello *hello, char *why,
                        size_t size);

@@ -214,6 +214,20 @@ static int decode_heartbeat(struct cluster_message *m, struct reader *r)
     return 1;
 }
 
+static void encode_confirm(const struct cluster_message *m, struct writer *w)
+{
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        write_be32(w, m->confirm.attempt[node]);
+}
+
+static int decode_confirm(struct cluster_message *m, struct reader *r)
+{
+    m->confirm.attempt[0] = 0;
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        m->confirm.attempt[node] = read_be32(r);
+    return 1;
+}
+
 static const struct {
     void (*encode)(const struct cluster_message *message, struct writer *w);
     int (*decode)(struct cluster_message *message, struct reader *r);
@@ -229,6 +243,7 @@ static const struct {
     [MESSAGE_ASK] = {encode_ask, decode_ask},
     [MESSAGE_HARMLESS] = {encode_harmless, decode_harmless},
     [MESSAGE_HEARTBEAT] = {encode_heartbeat, decode_heartbeat},
+    [MESSAGE_CONFIRM] = {encode_confirm, decode_confirm},
 };
 
 void message_encode(const struct cluster_message *message, struct writer *w)

@@ -30,6 +30,7 @@ enum message_type {
     MESSAGE_ASK,       /* origin: repeat your acknowledgement of this operation */
     MESSAGE_HARMLESS,  /* a lost member can do no harm any more */
     MESSAGE_HEARTBEAT, /* lease round trip and digest */
+    MESSAGE_CONFIRM,   /* after a partition: these HELLOs are the newest that I know */
     MESSAGE_TYPES
 };
 
@@ -49,7 +50,7 @@ struct cluster_stamp {
 struct message_hello {
     uint8_t wire_min, wire_max;
     uint8_t flags;
-    uint32_t attempt; /* of this incarnation to join */
+    uint32_t attempt; /* counts what this process has seen of changes of the group */
     uint32_t group;   /* bits: the group as the sender saw it */
     uint8_t config_digest[32];
     uint8_t cluster_uuid[16];
@@ -104,6 +105,9 @@ struct cluster_message {
             uint8_t want; /* 1: answer with a heartbeat at once, my lease is short */
             uint64_t echo[LIMIT_NODES + 1]; /* [node id]: newest heartbeat seen of that node */
         } heartbeat;
+        struct {
+            uint32_t attempt[LIMIT_NODES + 1]; /* [node id]: of its HELLO; 0 = not a member */
+        } confirm;
     };
 };
 
