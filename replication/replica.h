@@ -92,6 +92,12 @@ void replica_peer_outdated(struct replica *replica, bool agreed);
  * connected to an up-to-date Primary and resyncing or Primary itself refuses with -EBUSY. */
 void replica_outdate(struct replica *replica, void (*done)(void *context, int error, const char *why),
                      void *context);
+/* Takes the link down and keeps it down (StandAlone), as an operator does; a Primary then asks for the peer's
+ * outdating as with every lost link. */
+void replica_disconnect(struct replica *replica);
+/* Connects again after replica_disconnect() or a refusal (StandAlone). `discard_my_data` settles a split
+ * brain: on this (Secondary) node's side the changes since then are given up. */
+void replica_connect(struct replica *replica, bool discard_my_data);
 /* Disk states as of now (a copy kept for the control thread). */
 void replica_get_status(const struct replica *replica, struct replica_status *status);
 /* Clean detach: flush, metadata clean, sockets closed; then done and the replica is freed. */

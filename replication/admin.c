@@ -1,0 +1,569 @@
+/* Changes of role and other orders of the control thread. Each is a small sequence of steps that goes on, at
+ * the end of any event, when what it waits for has come. */
+#include <assert.h>
+#include <errno.h>
+#include <qb/qblog.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "replication/resource.h"
+#include "target/base/container.h"
+
+enum { GRACEFUL_MS = 500 };
+
+__attribute__((format(printf, 3, 4))) static bool finish(struct admin *a, int error,
+                                                         const char *format, ...)
+{
+    va_list args;
+
+    a->error = error;
+    va_start(args, format);
+    vsnprintf(a->why, sizeof a->why, format, args);
+    va_end(args);
+    return true;
+}
+
+static void written(struct md_waiter *waiter, int error)
+{
+    struct admin *a = waiter->context;
+
+    a->waiting--;
+    if (error)
+        a->error = error;
+}
+
+static struct md_waiter *waiter(struct admin *a, unsigned index, struct volume *v, bool pages)
+{
+    a->waiting++;
+    a->waiters[index] = (struct md_waiter){
+        .pages = pages,
+        .done = written,
+        .volume = v,
+        .context = a,
+    };
+    return &a->waiters[index];
+}
+
+/* Superblocks (and maps) of all volumes with a disk; a->waiting drops to 0 when they are durable. */
+static void persist(struct resource *r, struct admin *a, bool pages)
+{
+    a->error = 0;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (volume_usable(r->volumes[i]))
+            md_request(r->volumes[i], waiter(a, i, r->volumes[i], pages));
+}
+
+static bool settling(const struct resource *r)
+{
+    if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_PARAMS)
+        return true;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (conn_in_transition(r->volumes[i]->state.conn))
+            return true;
+    return false;
+}
+
+static bool link_up(const struct resource *r)
+{
+    return r->link.phase == LINK_UP && !r->link.failing;
+}
+
+/* --- promote --- */
+
+enum { PROMOTE_CHECK, PROMOTE_ASK, PROMOTE_WRITE, PROMOTE_WRITTEN };
+
+static void ask_peer(struct resource *r)
+{
+    struct packet_state_request p = { .mask.role = 3, .value.role = WIRE_PRIMARY };
+    uint8_t body[8];
+    size_t n = packet_state_request_encode(&p, body);
+
+    r->own_request = true;
+    r->replies_wanted = r->volume_count;
+    r->reply = STATE_OK;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        link_send(r, &r->link.data, r->volumes[i]->number, P_STATE_CHG_REQ, body, n);
+}
+
+static bool just_created(const struct volume *v)
+{
+    return generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
+}
+
+static bool promote_check(struct resource *r, struct admin *a)
+{
+    if (r->serving)
+        return finish(a, 0, "%s", "");
+    if (settling(r) || r->link.failing)
+        return false;
+    if (link_up(r) && r->peer_role == WIRE_PRIMARY)
+        return finish(a, -EBUSY, "the peer is Primary");
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+        const char *why;
+        int rc = volume_may_promote(&v->state, just_created(v), a->flag, &why);
+
+        if (rc)
+            return finish(a, rc, "volume %u: %s", v->number, why);
+    }
+    a->phase = PROMOTE_WRITE;
+    if (link_up(r)) {
+        ask_peer(r);
+        a->phase = PROMOTE_ASK;
+    }
+    return false;
+}
+
+static bool promote_ask(struct resource *r, struct admin *a)
+{
+    if (!link_up(r)) {
+        r->own_request = false;
+        a->phase = PROMOTE_CHECK;
+    } else if (!r->replies_wanted) {
+        r->own_request = false;
+        if (r->reply < STATE_OK)
+            return finish(a, r->reply == STATE_TRANSIENT || r->reply == STATE_CONCURRENT ? -EAGAIN
+                                                                                        : -EBUSY,
+                          "the peer refuses: %s", state_reply_text(r->reply));
+        a->phase = PROMOTE_WRITE;
+    }
+    return false;
+}
+
+static void promote_write(struct resource *r, struct admin *a)
+{
+    bool forced = false;
+
+    r->primary = true;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->state.disk == DISK_INCONSISTENT) {
+            forced = true;
+            generation_new_offline(&v->sb.generations, resource_random(), true);
+        }
+        v->state.disk = DISK_UP_TO_DATE;
+        generation_set_role(&v->sb.generations, true);
+        volume_changed(v, false);
+    }
+    if (forced && link_alive(&r->link))
+        link_fail(r, "a first generation was forced: comparing again");
+    persist(r, a, false);
+    a->phase = PROMOTE_WRITTEN;
+}
+
+static bool promote(struct resource *r, struct admin *a)
+{
+    if (a->phase == PROMOTE_CHECK && promote_check(r, a))
+        return true;
+    if (a->phase == PROMOTE_ASK && promote_ask(r, a))
+        return true;
+    if (a->phase == PROMOTE_WRITE)
+        promote_write(r, a);
+    if (a->phase != PROMOTE_WRITTEN || a->waiting)
+        return false;
+    r->serving = !a->error;
+    r->primary = r->serving;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        volume_changed(r->volumes[i], true);
+    if (a->error)
+        return finish(a, -EIO, "metadata cannot be written");
+    resource_tell_current(r);
+    qb_log(LOG_NOTICE, "group \"%s\": Primary", r->group->name);
+    return finish(a, 0, "%s", "");
+}
+
+/* --- demote --- */
+
+enum { DEMOTE_BEGIN, DEMOTE_DRAIN, DEMOTE_WRITTEN };
+
+/* Nothing that still runs will be answered by the peer or by an agreement. */
+static bool hopeless(const struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume *v = r->volumes[i];
+
+        if (volume_without_peer(v) && v->state.conn != CONN_WF_REPORT_PARAMS && !volume_alone(v))
+            return true;
+    }
+    return false;
+}
+
+static bool drained(struct resource *r)
+{
+    if (hopeless(r))
+        write_give_up(r);
+    epoch_sender_close(&r->epochs);
+    write_send_barrier(r);
+    if (!write_log_empty(r) || r->arrived)
+        return false;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->resync.catching_up && link_alive(&r->link))
+            return false;
+    return true;
+}
+
+static bool demote(struct resource *r, struct admin *a)
+{
+    if (a->phase == DEMOTE_BEGIN) {
+        if (!r->primary)
+            return finish(a, 0, "%s", "");
+        r->serving = false;
+        for (unsigned i = 0; i < r->volume_count; i++)
+            volume_changed(r->volumes[i], false);
+        a->phase = DEMOTE_DRAIN;
+    }
+    if (a->phase == DEMOTE_DRAIN) {
+        if (!drained(r))
+            return false;
+        r->primary = r->giving_up = r->agreed = r->asked = false;
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+
+            v->unstable = v->alone_durable = false;
+            generation_set_role(&v->sb.generations, false);
+            volume_changed(v, true);
+        }
+        persist(r, a, true);
+        a->phase = DEMOTE_WRITTEN;
+    }
+    if (a->waiting)
+        return false;
+    qb_log(LOG_NOTICE, "group \"%s\": Secondary", r->group->name);
+    return finish(a, 0, "%s", a->error ? "its metadata could not be written" : "");
+}
+
+/* --- the peer is outdated --- */
+
+static void alone_written(struct md_waiter *w, int error)
+{
+    struct admin *a = w->context;
+    struct volume *v = w->volume;
+    struct resource *r = v->resource;
+
+    a->waiting--;
+    if (error || !r->agreed)
+        return;
+    v->alone_durable = true;
+    v->unstable = false;
+    write_gate_opened(r);
+    r->publish = true;
+}
+
+/* Where no connection could be comparing the old generation, or it does not move any more. */
+static bool may_go_alone(const struct volume *v)
+{
+    return volume_usable(v) && volume_without_peer(v) &&
+           (!conn_established(v->state.conn) || v->state.conn == CONN_CONNECTED);
+}
+
+static bool peer_outdated(struct resource *r, struct admin *a)
+{
+    bool alone = false;
+
+    if (a->phase)
+        return !a->waiting;
+    if (!a->flag || !r->primary)
+        return true;
+    if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_PARAMS) {
+        /* Our generation was told already and must not change under the comparison. */
+        link_fail(r, "the peer was agreed to be outdated");
+        return false;
+    }
+    for (unsigned i = 0; i < r->volume_count; i++)
+        alone |= volume_without_peer(r->volumes[i]);
+    if (!alone) {
+        /* It came back before it could be outdated: it has everything, say so. */
+        resource_tell_current(r);
+        return true;
+    }
+    r->agreed = true;
+    a->phase = 1;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (!may_go_alone(v))
+            continue;
+        generation_new(&v->sb.generations, resource_random(), true);
+        if (!conn_established(v->state.conn))
+            v->state.peer_disk = DISK_OUTDATED;
+        volume_changed(v, false);
+        waiter(a, i, v, false)->done = alone_written;
+        md_request(v, &a->waiters[i]);
+    }
+    return !a->waiting;
+}
+
+/* --- this copy is outdated --- */
+
+static bool outdate(struct resource *r, struct admin *a)
+{
+    bool better = false;
+
+    if (a->phase)
+        return a->waiting ? false : finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume *v = r->volumes[i];
+
+        if (volume_may_outdate(&v->state, r->primary, r->peer_role == WIRE_PRIMARY))
+            return finish(a, -EBUSY, "%s", r->primary ? "this node is Primary"
+                                                      : "it is being resynced from the Primary");
+        better |= v->state.disk > DISK_OUTDATED;
+    }
+    if (!better)
+        return finish(a, 0, "%s", "");
+    if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_UP) {
+        link_fail(r, "this copy was agreed to be outdated");
+        return false;
+    }
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->state.disk > DISK_OUTDATED)
+            v->state.disk = DISK_OUTDATED;
+        volume_changed(v, false);
+    }
+    persist(r, a, false);
+    a->phase = 1;
+    return false;
+}
+
+/* --- both copies are new --- */
+
+static bool all_equal_now(const struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->state.disk != DISK_UP_TO_DATE ||
+            r->volumes[i]->state.peer_disk != DISK_UP_TO_DATE)
+            return false;
+    return true;
+}
+
+static bool new_current(struct resource *r, struct admin *a)
+{
+    enum { CHECK, WRITTEN, ADOPTED };
+
+    if (a->phase == CHECK && settling(r))
+        return false;
+    if (!link_up(r))
+        return a->waiting ? false : finish(a, -ENOTCONN, "the peer is not connected");
+    if (a->phase == CHECK) {
+        if (all_equal_now(r))
+            return finish(a, 0, "%s", "");
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+
+            if (v->state.conn != CONN_CONNECTED || !just_created(v) || !volume_usable(v) ||
+                !generation_equal(v->peer_uuids.current, GENERATION_JUST_CREATED))
+                return finish(a, -EINVAL, "volume %u was used already", v->number);
+        }
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+
+            generation_skip_sync_initiate(&v->sb.generations, resource_random(), r->primary);
+            dirty_map_clear_all(v->map);
+            v->state.disk = DISK_UP_TO_DATE;
+            volume_changed(v, false);
+        }
+        persist(r, a, true);
+        a->phase = WRITTEN;
+    }
+    if (a->phase == WRITTEN) {
+        if (a->waiting)
+            return false;
+        if (a->error)
+            return finish(a, -EIO, "metadata cannot be written");
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            send_uuids(r->volumes[i], UUIDS_SKIP_INITIAL_SYNC);
+            send_state(r->volumes[i]);
+        }
+        a->phase = ADOPTED;
+    }
+    if (!all_equal_now(r))
+        return false;
+    resource_tell_current(r);
+    return finish(a, 0, "%s", "");
+}
+
+/* --- close --- */
+
+enum { CLOSE_DEMOTE, CLOSE_SAY = 100, CLOSE_SAID, CLOSE_LINK, CLOSE_MAPS, CLOSE_CLEAN };
+
+static void say_goodbye(struct resource *r)
+{
+    struct packet_state_request p = {
+        .mask.conn = WIRE_CONN_MASK,
+        .value.conn = CONN_DISCONNECTING,
+    };
+    uint8_t body[8];
+
+    r->graceful_done = false;
+    r->graceful_ns = r->home->now_ns;
+    link_send(r, &r->link.data, 0, P_CONN_ST_CHG_REQ, body, packet_state_request_encode(&p, body));
+}
+
+static bool quiet(struct resource *r)
+{
+    if (r->link.failing || (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_CLOSING))
+        return false;
+    r->link.phase = LINK_IDLE;
+    if (!connector_stop(r) || r->mirrors || r->syncs || r->flush_running || !write_log_empty(r))
+        return false;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume *v = r->volumes[i];
+
+        if (v->step_running || v->checkpoint_running || (volume_usable(v) && !md_idle(v)))
+            return false;
+    }
+    return true;
+}
+
+static bool close_down(struct resource *r, struct admin *a)
+{
+    if (a->phase < CLOSE_SAY) {
+        if (!demote(r, a))
+            return false;
+        a->phase = CLOSE_SAY;
+    }
+    if (a->phase == CLOSE_SAY) {
+        if (link_up(r))
+            say_goodbye(r);
+        a->phase = CLOSE_SAID;
+    }
+    if (a->phase == CLOSE_SAID) {
+        if (link_up(r) && !r->graceful_done &&
+            r->home->now_ns - r->graceful_ns < GRACEFUL_MS * 1000000ull)
+            return false;
+        r->closing = true;
+        a->phase = CLOSE_LINK;
+        link_fail(r, "this node detaches");
+    }
+    if (a->phase == CLOSE_LINK) {
+        if (!quiet(r))
+            return false;
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+            struct wire_state s;
+
+            v->state.conn = CONN_STANDALONE;
+            volume_wire_state(v, &s);
+            v->sb.flags = metadata_flags(v->sb.flags, &s);
+        }
+        persist(r, a, true);
+        a->phase = CLOSE_MAPS;
+    }
+    if (a->phase == CLOSE_MAPS) {
+        if (a->waiting)
+            return false;
+        a->phase = CLOSE_CLEAN;
+        for (unsigned i = 0; i < r->volume_count && !a->error; i++)
+            if (volume_usable(r->volumes[i]))
+                md_close(r->volumes[i], waiter(a, i, r->volumes[i], false));
+    }
+    if (a->waiting)
+        return false;
+    resource_stop_timers(r);
+    r->closed = true;
+    return finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+}
+
+/* --- links --- */
+
+static bool disconnect(struct resource *r, struct admin *a)
+{
+    if (link_alive(&r->link)) {
+        link_refuse(r, "disconnected by order");
+    } else if (r->link.phase == LINK_CONNECTING) {
+        connector_pause(r);
+    }
+    r->standalone = true;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (!conn_established(r->volumes[i]->state.conn))
+            r->volumes[i]->state.conn = CONN_STANDALONE;
+    r->publish = true;
+    return true;
+}
+
+static bool connect_again(struct resource *r, struct admin *a)
+{
+    if (r->closing || link_alive(&r->link) || r->link.phase == LINK_CONNECTING)
+        return true;
+    if (r->link.failing)
+        return false;
+    r->standalone = false;
+    r->discard_my_data = a->flag && !r->primary;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        r->volumes[i]->state.conn = CONN_UNCONNECTED;
+    if (r->link.phase == LINK_IDLE)
+        connector_start(r);
+    r->publish = true;
+    return true;
+}
+
+/* --- running them --- */
+
+static bool (*const steps[])(struct resource *, struct admin *) = {
+    [ADMIN_PROMOTE] = promote,
+    [ADMIN_DEMOTE] = demote,
+    [ADMIN_NEW_CURRENT] = new_current,
+    [ADMIN_PEER_OUTDATED] = peer_outdated,
+    [ADMIN_OUTDATE] = outdate,
+    [ADMIN_CLOSE] = close_down,
+    [ADMIN_DISCONNECT] = disconnect,
+    [ADMIN_CONNECT] = connect_again,
+};
+
+static void refuse_rest(struct resource *r)
+{
+    while (!qb_list_empty(&r->admins)) {
+        struct admin *a = qb_list_first_entry(&r->admins, struct admin, link);
+
+        qb_list_del(&a->link);
+        finish(a, -ESHUTDOWN, "the replica is closed");
+        a->post.run = admin_answer;
+        mailbox_post(r->public.control, &a->post);
+    }
+}
+
+void admin_run(struct resource *r)
+{
+    struct admin *a, *next;
+
+    qb_list_for_each_entry_safe(a, next, &r->admins, link) {
+        if (!steps[a->kind](r, a))
+            continue;
+        qb_list_del(&a->link);
+        a->post.run = admin_answer;
+        if (r->closed) {
+            r->last_post = &a->post; /* sent when nothing here is touched any more */
+            refuse_rest(r);
+            return;
+        }
+        mailbox_post(r->public.control, &a->post);
+    }
+}
+
+void admin_arrive(struct post *post)
+{
+    struct admin *a = container_of(post, struct admin, post);
+    struct resource *r = a->resource;
+
+    resource_enter(r);
+    qb_list_add_tail(&a->link, &r->admins);
+    resource_leave(r);
+}
+
+void admin_reply(struct resource *r, int32_t code)
+{
+    if (!r->replies_wanted)
+        return;
+    r->replies_wanted--;
+    if (code < STATE_OK)
+        r->reply = code;
+}
+
+void admin_conn_reply(struct resource *r, int32_t code)
+{
+    r->graceful_done = true;
+}

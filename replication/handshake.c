@@ -1,0 +1,380 @@
+/* Setting up a connection: features, authentication, parameters of the connection and of each volume, and
+ * the comparison of both copies. Both nodes send all they have to say before they wait. */
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <qb/qblog.h>
+#include <string.h>
+
+#include "replication/resource.h"
+
+enum { FEATURES = FEATURE_TRIM | FEATURE_WSAME | FEATURE_WZEROES, BODY = LINK_CONTROL - HEADER_LENGTH_MAX };
+
+static void send_data(struct resource *r, unsigned volume, unsigned command, const uint8_t *body,
+                      size_t length)
+{
+    link_send(r, &r->link.data, volume, command, body, length);
+}
+
+static void phase(struct resource *r, enum link_phase next)
+{
+    r->link.phase = next;
+    r->link.phase_ns = r->home->now_ns;
+}
+
+/* --- what is sent --- */
+
+void send_state(struct volume *v)
+{
+    struct wire_state s;
+    uint8_t body[4];
+
+    volume_wire_state(v, &s);
+    send_data(v->resource, v->number, P_STATE, body, packet_state_encode(&s, body));
+}
+
+void send_uuids(struct volume *v, uint64_t flags)
+{
+    const struct generations *g = &v->sb.generations;
+    struct packet_uuids p = {
+        .current = g->current,
+        .bitmap = g->bitmap,
+        .history = { g->history[0], g->history[1] },
+        .dirty_bits = v->map->set,
+        .flags = flags,
+    };
+    uint8_t body[BODY];
+
+    if (v->sb.flags & MD_CRASHED_PRIMARY)
+        p.flags |= UUIDS_CRASHED_PRIMARY;
+    if (v->state.disk == DISK_INCONSISTENT)
+        p.flags |= UUIDS_INCONSISTENT;
+    if (v->resource->discard_my_data)
+        p.flags |= UUIDS_DISCARD_MY_DATA;
+    send_data(v->resource, v->number, P_UUIDS, body, packet_uuids_encode(&p, body));
+}
+
+void send_sizes(struct volume *v)
+{
+    struct resource *r = v->resource;
+    struct packet_sizes p = {
+        .device_size = volume_usable(v) ? v->sectors : 0,
+        .user_size = v->sectors,
+        .current_size = v->sectors,
+        .max_bio = MESSAGE_MAX_BIO,
+        .physical_block = MD_BLOCK,
+        .logical_block = v->store.block_size,
+        .io_min = MD_BLOCK,
+        .discard_enabled = 1,
+        .discard_zeroes = 1,
+    };
+    bool qlim = r->features & FEATURE_WSAME;
+    uint8_t body[BODY];
+
+    if (!qlim)
+        p.physical_block = p.logical_block = p.io_min = p.discard_enabled = p.discard_zeroes = 0;
+    send_data(r, v->number, P_SIZES, body, packet_sizes_encode(&p, qlim, body));
+}
+
+static void send_protocol(struct resource *r)
+{
+    struct packet_protocol p = {
+        .protocol = PROTOCOL_C,
+        .flags = r->discard_my_data ? PROTOCOL_DISCARD_MY_DATA : 0,
+    };
+    uint8_t body[BODY];
+
+    send_data(r, 0, P_PROTOCOL, body, packet_protocol_encode(&p, body));
+}
+
+static void send_parameters(struct resource *r)
+{
+    struct packet_sync_param sync = { .rate = r->group->resync_rate };
+    uint8_t body[BODY];
+
+    phase(r, LINK_PARAMS);
+    r->link.have_protocol = false;
+    r->peer_role = WIRE_ROLE_UNKNOWN;
+    epoch_sender_reset(&r->epochs, (uint32_t)resource_random());
+    epoch_receiver_reset(&r->received);
+    send_protocol(r);
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        v->have_sizes = v->have_uuids = v->have_state = false;
+        v->sequence = 0;
+        v->state.conn = CONN_WF_REPORT_PARAMS;
+        v->transition_ns = r->home->now_ns;
+        send_data(r, v->number, P_SYNC_PARAM89, body, packet_sync_param_encode(&sync, body));
+        send_sizes(v);
+        send_uuids(v, 0);
+        send_state(v);
+    }
+    r->publish = true;
+}
+
+/* --- features and authentication --- */
+
+void handshake_start(struct resource *r)
+{
+    struct packet_features p = {
+        .protocol_min = MESSAGE_PROTOCOL_MIN,
+        .protocol_max = MESSAGE_PROTOCOL_MAX,
+        .features = FEATURES,
+    };
+    uint8_t body[BODY];
+
+    send_data(r, 0, P_CONNECTION_FEATURES, body, packet_features_encode(&p, body));
+}
+
+int handshake_features(struct resource *r, const uint8_t *body, size_t length)
+{
+    struct packet_features p;
+
+    if (packet_features_decode(body, length, &p))
+        return -EPROTO;
+    if (p.protocol_min > MESSAGE_PROTOCOL_MAX || p.protocol_max < MESSAGE_PROTOCOL_MIN) {
+        link_fail(r, "the peer speaks protocol %u to %u, this node %d", p.protocol_min,
+                  p.protocol_max, MESSAGE_PROTOCOL_MAX);
+        return 0;
+    }
+    r->features = p.features & FEATURES;
+    r->link.form = HEADER_100;
+    if (!r->group->secret[0]) {
+        send_parameters(r);
+        return 0;
+    }
+    phase(r, LINK_AUTH);
+    r->link.challenge_answered = r->link.response_ok = false;
+    if (RAND_bytes(r->link.challenge, MESSAGE_CHALLENGE) != 1) {
+        link_fail(r, "no random numbers");
+        return 0;
+    }
+    send_data(r, 0, P_AUTH_CHALLENGE, r->link.challenge, MESSAGE_CHALLENGE);
+    return 0;
+}
+
+/* cram-hmac-alg sha256 */
+static bool response_to(struct resource *r, const uint8_t *challenge, size_t length,
+                        uint8_t out[EVP_MAX_MD_SIZE], unsigned *out_length)
+{
+    return HMAC(EVP_sha256(), r->group->secret, (int)strlen(r->group->secret), challenge, length, out,
+                out_length);
+}
+
+static void authenticated(struct resource *r)
+{
+    if (r->link.challenge_answered && r->link.response_ok)
+        send_parameters(r);
+}
+
+int handshake_challenge(struct resource *r, const uint8_t *body, size_t length)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned n;
+
+    if (r->link.challenge_answered || length != MESSAGE_CHALLENGE)
+        return -EPROTO;
+    if (!CRYPTO_memcmp(body, r->link.challenge, length) || !response_to(r, body, length, digest, &n)) {
+        link_fail(r, "authentication failed");
+        return 0;
+    }
+    r->link.challenge_answered = true;
+    send_data(r, 0, P_AUTH_RESPONSE, digest, n);
+    authenticated(r);
+    return 0;
+}
+
+int handshake_response(struct resource *r, const uint8_t *body, size_t length)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned n;
+
+    if (r->link.response_ok || !response_to(r, r->link.challenge, MESSAGE_CHALLENGE, digest, &n))
+        return -EPROTO;
+    if (length != n || CRYPTO_memcmp(body, digest, n)) {
+        link_fail(r, "authentication failed: the secrets differ");
+        return 0;
+    }
+    r->link.response_ok = true;
+    authenticated(r);
+    return 0;
+}
+
+/* --- parameters --- */
+
+int handshake_protocol(struct resource *r, const uint8_t *body, size_t length)
+{
+    struct packet_protocol p;
+
+    if (packet_protocol_decode(body, length, &p))
+        return -EPROTO;
+    r->link.have_protocol = true;
+    if (p.protocol != PROTOCOL_C)
+        link_refuse(r, "the peer is configured for another protocol than C");
+    else if (p.two_primaries)
+        link_refuse(r, "the peer allows two Primaries");
+    else if (p.integrity_alg[0])
+        link_refuse(r, "the peer wants data-integrity-alg");
+    else if (!generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_0p) ||
+             !generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_1p) ||
+             !generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_2p))
+        link_refuse(r, "the peer has other after-split-brain policies than \"disconnect\"");
+    return 0;
+}
+
+int handshake_sizes(struct volume *v, const uint8_t *body, size_t length)
+{
+    struct resource *r = v->resource;
+
+    if (packet_sizes_decode(body, length, r->features & FEATURE_WSAME, &v->peer_sizes))
+        return -EPROTO;
+    v->have_sizes = true;
+    if (v->peer_sizes.device_size && v->peer_sizes.device_size < v->sectors)
+        link_refuse(r, "volume %u: the peer's copy has %llu bytes, this one %llu", v->number,
+                    (unsigned long long)v->peer_sizes.device_size * MD_SECTOR,
+                    (unsigned long long)v->sectors * MD_SECTOR);
+    else if (conn_established(v->state.conn) && !v->peer_sizes.current_size)
+        send_sizes(v);
+    return 0;
+}
+
+int handshake_uuids(struct volume *v, const uint8_t *body, size_t length)
+{
+    struct packet_uuids p;
+
+    if (packet_uuids_decode(body, length, &p))
+        return -EPROTO;
+    v->peer_uuids = p;
+    v->have_uuids = true;
+    if (conn_established(v->state.conn) && p.flags & UUIDS_SKIP_INITIAL_SYNC) {
+        struct generations g = { p.current, p.bitmap, { p.history[0], p.history[1] } };
+
+        return resync_adopt(v, &g);
+    }
+    return 0;
+}
+
+/* --- comparison --- */
+
+static struct generation_side side_of_peer(const struct volume *v, const struct wire_state *peer)
+{
+    const struct packet_uuids *p = &v->peer_uuids;
+
+    return (struct generation_side){
+        .generations = { p->current, p->bitmap, { p->history[0], p->history[1] } },
+        .dirty_bits = p->dirty_bits,
+        .disk = peer->disk,
+        .inconsistent = p->flags & UUIDS_INCONSISTENT,
+        .primary = peer->role == WIRE_PRIMARY,
+        .crashed_primary = p->flags & UUIDS_CRASHED_PRIMARY,
+        .discard_my_data = p->flags & UUIDS_DISCARD_MY_DATA,
+    };
+}
+
+static void compare(struct volume *v, const struct wire_state *peer)
+{
+    struct resource *r = v->resource;
+    struct generation_side self = {
+        .generations = v->sb.generations,
+        .dirty_bits = v->map->set,
+        .disk = v->state.disk,
+        .primary = r->primary,
+        .crashed_primary = v->sb.flags & MD_CRASHED_PRIMARY,
+        .discard_my_data = r->discard_my_data,
+    };
+    struct generation_side other = side_of_peer(v, peer);
+    struct generation_rules rules = {
+        .resolve_conflicts = r->resolve_conflicts,
+        .feature_wsame = r->features & FEATURE_WSAME,
+    };
+    struct generation_verdict verdict;
+
+    generation_decide(&self, &other, &rules, &verdict);
+    qb_log(LOG_INFO, "group \"%s\" volume %u: rule %u: %s%s", r->group->name, v->number,
+           verdict.rule, verdict.why, verdict.full ? ", all blocks" : "");
+    if (verdict.action == GENERATION_REFUSE || verdict.action == GENERATION_DRY_RUN) {
+        link_refuse(r, "volume %u: %s", v->number, verdict.why);
+        return;
+    }
+    generation_repair(&verdict, &v->sb.generations, &other.generations);
+    v->peer_uuids.current = other.generations.current;
+    v->peer_uuids.bitmap = other.generations.bitmap;
+    v->peer_uuids.history[0] = other.generations.history[0];
+    v->peer_uuids.history[1] = other.generations.history[1];
+    if (verdict.full)
+        dirty_map_set_all(v->map);
+    volume_verdict(&v->state, verdict.action);
+    volume_changed(v, true);
+    if (verdict.action == GENERATION_SYNC_SOURCE)
+        resync_as_source(v);
+    else if (verdict.action == GENERATION_SYNC_TARGET)
+        resync_as_target(v);
+}
+
+static void first_state(struct volume *v, const struct wire_state *peer)
+{
+    struct resource *r = v->resource;
+
+    v->have_state = true;
+    v->state.peer_disk = peer->disk;
+    if (r->primary && peer->role == WIRE_PRIMARY) {
+        link_refuse(r, "both nodes are Primary");
+        return;
+    }
+    if (volume_usable(v) && peer->disk >= DISK_INCONSISTENT) {
+        compare(v, peer);
+    } else {
+        v->state.conn = CONN_CONNECTED;
+        volume_changed(v, true);
+    }
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (!r->volumes[i]->have_state)
+            return;
+    phase(r, LINK_UP);
+    r->discard_my_data = false;
+    r->why[0] = 0;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        write_replicating(r->volumes[i]);
+}
+
+int handshake_state(struct volume *v, const uint8_t *body, size_t length)
+{
+    struct resource *r = v->resource;
+    struct wire_state peer;
+
+    if (packet_state_decode(body, length, &peer))
+        return -EPROTO;
+    r->peer_role = peer.role;
+    r->publish = true;
+    if (!v->have_state) {
+        if (!r->link.have_protocol || !v->have_sizes || !v->have_uuids)
+            return -EPROTO;
+        first_state(v, &peer);
+        return 0;
+    }
+    if (r->primary && peer.role == WIRE_PRIMARY) {
+        link_refuse(r, "both nodes are Primary");
+        return 0;
+    }
+    if (peer.disk < DISK_INCONSISTENT && v->state.peer_disk >= DISK_INCONSISTENT &&
+        (r->primary || v->state.conn != CONN_CONNECTED)) {
+        link_fail(r, "volume %u: the peer's disk failed", v->number);
+        return 0;
+    }
+    /* What we take part in deciding is not overwritten by a report that crossed it. */
+    if (!conn_in_transition(v->state.conn))
+        v->state.peer_disk = peer.disk;
+    volume_changed(v, false);
+    resync_peer_state(v, &peer);
+    return 0;
+}
+
+void handshake_link_down(struct resource *r)
+{
+    r->peer_role = WIRE_ROLE_UNKNOWN;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        r->volumes[i]->have_sizes = r->volumes[i]->have_uuids = r->volumes[i]->have_state = false;
+}

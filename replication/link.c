@@ -1,0 +1,468 @@
+/* The two sockets: receiving packet by packet, sending what is queued. */
+#include "replication/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "replication/resource.h"
+#include "target/base/container.h"
+
+/* A packet without an owner of its own: state, pings, barriers. */
+struct control {
+    struct tx_item tx;
+    struct control *next;
+    struct link *link;
+    uint8_t bytes[LINK_CONTROL];
+};
+
+static void receive_more(struct link_socket *s);
+
+void link_fail(struct resource *r, const char *format, ...)
+{
+    va_list args;
+
+    if (r->link.failing || r->link.phase == LINK_CLOSING || r->link.phase == LINK_IDLE)
+        return;
+    r->link.failing = true;
+    va_start(args, format);
+    vsnprintf(r->link.fail_why, sizeof r->link.fail_why, format, args);
+    va_end(args);
+}
+
+void link_refuse(struct resource *r, const char *format, ...)
+{
+    char text[sizeof r->link.fail_why];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    link_fail(r, "%s", text);
+    r->link.stay_down = true;
+}
+
+/* --- sending --- */
+
+static bool append_segments(struct link_socket *s, const struct tx_item *item, uint64_t skip)
+{
+    unsigned used = (unsigned)s->tx_msg.msg_iovlen;
+
+    if (used + 1 + item->iov_count > LINK_TX_SEGMENTS)
+        return false;
+    if (skip < item->head_length) {
+        s->tx_iov[used++] = (struct iovec){
+            (uint8_t *)item->head + skip,
+            item->head_length - skip,
+        };
+        skip = 0;
+    } else {
+        skip -= item->head_length;
+    }
+    for (unsigned i = 0; i < item->iov_count; i++) {
+        if (skip >= item->iov[i].iov_len) {
+            skip -= item->iov[i].iov_len;
+            continue;
+        }
+        s->tx_iov[used++] = (struct iovec){
+            (uint8_t *)item->iov[i].iov_base + skip,
+            item->iov[i].iov_len - skip,
+        };
+        skip = 0;
+    }
+    s->tx_msg.msg_iovlen = used;
+    return true;
+}
+
+static void send_more(struct link_socket *s)
+{
+    uint64_t skip = s->tx_sent;
+
+    s->tx_msg.msg_iovlen = 0;
+    s->tx_full = false;
+    for (struct tx_item *item = s->tx_first; item; item = item->next) {
+        if (!append_segments(s, item, skip)) {
+            s->tx_full = true;
+            break;
+        }
+        skip = 0;
+    }
+    s->tx_running = true;
+    io_uring_prep_sendmsg(reactor_sqe(s->resource->home, &s->tx_op), s->fd, &s->tx_msg,
+                          MSG_NOSIGNAL);
+}
+
+static void pop_sent(struct link_socket *s)
+{
+    while (s->tx_first && s->tx_sent >= s->tx_first->length) {
+        struct tx_item *item = s->tx_first;
+
+        s->tx_sent -= item->length;
+        s->tx_first = item->next;
+        if (!s->tx_first)
+            s->tx_end = &s->tx_first;
+        item->done(item);
+    }
+}
+
+static void sent(struct io_op *op, int32_t res, uint32_t flags)
+{
+    struct link_socket *s = container_of(op, struct link_socket, tx_op);
+    struct resource *r = s->resource;
+
+    resource_enter(r);
+    s->tx_full = true; /* what is queued while the list is taken apart waits */
+    if (res > 0) {
+        s->tx_sent += (uint32_t)res;
+        r->sent_bytes += (uint32_t)res;
+        pop_sent(s);
+    } else if (res != -EINTR && res != -EAGAIN) {
+        link_fail(r, "sending failed: %s", strerror(res ? -res : EPIPE));
+    }
+    s->tx_running = false;
+    if (s->tx_first && link_alive(&r->link))
+        send_more(s);
+    resource_leave(r);
+}
+
+void link_push(struct link_socket *s, struct tx_item *item)
+{
+    item->next = NULL;
+    item->length = item->head_length;
+    for (unsigned i = 0; i < item->iov_count; i++)
+        item->length += item->iov[i].iov_len;
+    *s->tx_end = item;
+    s->tx_end = &item->next;
+    if (!link_alive(&s->resource->link))
+        return; /* given back when the link is closed */
+    if (!s->tx_running)
+        send_more(s);
+    else if (!s->tx_full) /* rides along, unless the kernel has taken its copy of the list already */
+        s->tx_full = !append_segments(s, item, 0);
+}
+
+static void control_sent(struct tx_item *item)
+{
+    struct control *c = container_of(item, struct control, tx);
+
+    c->next = c->link->free_controls;
+    c->link->free_controls = c;
+}
+
+void link_ping(struct resource *r)
+{
+    r->link.pings++;
+    r->link.ping_ns = r->home->now_ns;
+    link_send(r, &r->link.meta, 0, P_PING, NULL, 0);
+}
+
+void link_send(struct resource *r, struct link_socket *s, unsigned volume, unsigned command,
+               const uint8_t *body, size_t length)
+{
+    struct packet_header header = {
+        .volume = (uint16_t)volume,
+        .command = (uint16_t)command,
+        .length = (uint32_t)length,
+    };
+    struct control *c = r->link.free_controls;
+
+    assert(length + HEADER_LENGTH_MAX <= LINK_CONTROL);
+    if (!link_alive(&r->link))
+        return;
+    if (c)
+        r->link.free_controls = c->next;
+    else
+        c = calloc(1, sizeof *c);
+    if (!c) {
+        link_fail(r, "out of memory");
+        return;
+    }
+    c->link = &r->link;
+    c->tx.head = c->bytes;
+    c->tx.head_length = (uint32_t)header_encode(r->link.form, &header, c->bytes);
+    if (length)
+        memcpy(c->bytes + c->tx.head_length, body, length);
+    c->tx.head_length += (uint32_t)length;
+    c->tx.iov_count = 0;
+    c->tx.done = control_sent;
+    link_push(s, &c->tx);
+}
+
+/* --- receiving --- */
+
+static bool carries_data(unsigned command)
+{
+    return command == P_DATA || command == P_RS_DATA_REPLY || command == P_DATA_REPLY;
+}
+
+/* One packet at the start of the buffer. Bytes used; 0: more must come first; -EAGAIN: later. */
+static ssize_t take_packet(struct link_socket *s)
+{
+    struct resource *r = s->resource;
+    const uint8_t *bytes = s->buffer + s->start;
+    /* Nothing older than h100 is said on the meta socket, and it may be ahead of the data socket. */
+    enum header_form form = s->kind == SOCKET_META ? HEADER_100 : r->link.form;
+    size_t have = s->end - s->start, head = header_length(form);
+    struct packet_header header;
+    const struct packet_row *row;
+    int rc;
+
+    if (have < head)
+        return 0;
+    if (header_decode(form, bytes, &header)) {
+        link_fail(r, "protocol error: bad header");
+        return -EPROTO;
+    }
+    row = packet_row(header.command);
+    if (!row || !(row->sockets & s->kind) || !packet_length_ok(row, header.length)) {
+        link_fail(r, "protocol error: %s of %u bytes", packet_name(header.command), header.length);
+        return -EPROTO;
+    }
+    if (carries_data(header.command)) {
+        if (have < head + PACKET_DATA_LENGTH)
+            return 0;
+        rc = receive_bulk_start(r, &header, bytes + head, &s->bulk);
+        if (!rc) {
+            s->bulk.command = header.command;
+            s->bulk_active = true;
+            s->bulk_got = 0;
+            return (ssize_t)(head + PACKET_DATA_LENGTH);
+        }
+    } else {
+        if (header.length > s->size - head) {
+            link_fail(r, "protocol error: %s of %u bytes", row->name, header.length);
+            return -EPROTO;
+        }
+        if (have < head + header.length)
+            return 0;
+        rc = receive_packet(r, s, &header, bytes + head);
+        if (!rc)
+            return (ssize_t)(head + header.length);
+    }
+    if (rc != -EAGAIN)
+        link_fail(r, "protocol error in %s", row->name);
+    return rc;
+}
+
+static bool take_bulk(struct link_socket *s)
+{
+    size_t left = s->bulk.payload->length - s->bulk_got, n = s->end - s->start;
+
+    if (n > left)
+        n = left;
+    payload_write(s->bulk.payload, s->bulk_got, s->buffer + s->start, n);
+    s->start += n;
+    s->bulk_got += n;
+    if (n < left)
+        return false;
+    s->bulk_active = false;
+    if (receive_bulk_done(s->resource, &s->bulk))
+        link_fail(s->resource, "protocol error in %s", packet_name(s->bulk.command));
+    return true;
+}
+
+static void process(struct link_socket *s)
+{
+    struct resource *r = s->resource;
+
+    s->paused = false;
+    while (link_alive(&r->link)) {
+        ssize_t n;
+
+        if (s->bulk_active) {
+            if (!take_bulk(s))
+                break;
+            continue;
+        }
+        n = take_packet(s);
+        if (n == -EAGAIN) {
+            s->paused = true;
+            return;
+        }
+        if (n <= 0)
+            break;
+        s->start += (size_t)n;
+    }
+    if (link_alive(&r->link))
+        receive_more(s);
+}
+
+static void received(struct io_op *op, int32_t res, uint32_t flags)
+{
+    struct link_socket *s = container_of(op, struct link_socket, rx_op);
+    struct resource *r = s->resource;
+
+    resource_enter(r);
+    s->rx_running = false;
+    if (res <= 0 && res != -EINTR && res != -EAGAIN) {
+        link_fail(r, "%s", res ? strerror(-res) : "the peer closed the connection");
+    } else if (link_alive(&r->link)) {
+        size_t n = res > 0 ? (size_t)res : 0;
+
+        s->last_ns = r->home->now_ns;
+        r->received_bytes += n;
+        if (s->bulk_active) { /* data first, what follows is in the buffer */
+            size_t left = s->bulk.payload->length - s->bulk_got;
+            size_t direct = n < left ? n : left;
+
+            s->bulk_got += direct;
+            n -= direct;
+        }
+        s->end += n;
+        process(s);
+    }
+    resource_leave(r);
+}
+
+static void receive_more(struct link_socket *s)
+{
+    struct io_uring_sqe *sqe;
+    unsigned count = 0;
+
+    assert(!s->rx_running);
+    if (s->start) {
+        memmove(s->buffer, s->buffer + s->start, s->end - s->start);
+        s->end -= s->start;
+        s->start = 0;
+    }
+    if (s->bulk_active)
+        count = payload_slice(s->bulk.payload, s->bulk_got, s->bulk.payload->length - s->bulk_got,
+                              s->rx_iov);
+    s->rx_iov[count++] = (struct iovec){ s->buffer + s->end, s->size - s->end };
+    sqe = reactor_sqe(s->resource->home, &s->rx_op);
+    s->rx_running = true;
+    if (count == 1) {
+        io_uring_prep_recv(sqe, s->fd, s->rx_iov[0].iov_base, s->rx_iov[0].iov_len, 0);
+        return;
+    }
+    s->rx_msg = (struct msghdr){ .msg_iov = s->rx_iov, .msg_iovlen = count };
+    io_uring_prep_recvmsg(sqe, s->fd, &s->rx_msg, 0);
+}
+
+void link_resume(struct resource *r)
+{
+    if (r->link.data.paused && link_alive(&r->link))
+        process(&r->link.data);
+}
+
+/* --- life --- */
+
+static int socket_init(struct link_socket *s, struct resource *r, uint8_t kind, size_t size)
+{
+    *s = (struct link_socket){
+        .resource = r,
+        .kind = kind,
+        .fd = -1,
+        .size = size,
+        .buffer = malloc(size),
+        .rx_op.done = received,
+        .tx_op.done = sent,
+        .tx_msg.msg_iov = s->tx_iov,
+    };
+    s->tx_end = &s->tx_first;
+    return s->buffer ? 0 : -ENOMEM;
+}
+
+int link_init(struct resource *r)
+{
+    r->link.listen_fd = r->link.connect_fd = r->link.data_fd = r->link.meta_fd = -1;
+    for (unsigned i = 0; i < LINK_PENDING; i++)
+        r->link.pending[i].fd = -1;
+    if (socket_init(&r->link.data, r, SOCKET_DATA, LINK_RX_DATA) ||
+        socket_init(&r->link.meta, r, SOCKET_META, LINK_RX_META))
+        return -ENOMEM;
+    return 0;
+}
+
+void link_free(struct resource *r)
+{
+    struct control *c;
+
+    while ((c = r->link.free_controls)) {
+        r->link.free_controls = c->next;
+        free(c);
+    }
+    free(r->link.data.buffer);
+    free(r->link.meta.buffer);
+    if (r->link.listen_fd >= 0)
+        close(r->link.listen_fd);
+}
+
+static void socket_begin(struct link_socket *s, int fd)
+{
+    s->fd = fd;
+    s->start = s->end = 0;
+    s->paused = s->bulk_active = false;
+    s->tx_sent = 0;
+    s->last_ns = s->resource->home->now_ns;
+    receive_more(s);
+}
+
+void link_begin(struct resource *r, int data_fd, int meta_fd)
+{
+    struct link *link = &r->link;
+
+    link->phase = LINK_FEATURES;
+    link->form = HEADER_80;
+    link->serial++;
+    link->failing = link->stay_down = false;
+    link->pings = link->ping_acks = 0;
+    link->phase_ns = link->ping_ns = r->home->now_ns;
+    socket_begin(&link->data, data_fd);
+    socket_begin(&link->meta, meta_fd);
+    handshake_start(r);
+}
+
+void link_drop(struct resource *r)
+{
+    struct link *link = &r->link;
+
+    link->failing = false;
+    link->phase = LINK_CLOSING;
+    shutdown(link->data.fd, SHUT_RDWR);
+    shutdown(link->meta.fd, SHUT_RDWR);
+}
+
+static void socket_close(struct link_socket *s)
+{
+    struct tx_item *item = s->tx_first;
+
+    close(s->fd);
+    s->fd = -1;
+    s->tx_first = NULL;
+    s->tx_end = &s->tx_first;
+    while (item) {
+        struct tx_item *next = item->next;
+
+        item->done(item);
+        item = next;
+    }
+    if (s->bulk_active) {
+        s->bulk_active = false;
+        receive_bulk_abandon(s->resource, &s->bulk);
+    }
+    s->paused = false;
+}
+
+bool link_try_close(struct resource *r)
+{
+    struct link *link = &r->link;
+
+    if (link->data.rx_running || link->data.tx_running || link->meta.rx_running ||
+        link->meta.tx_running)
+        return false;
+    if (link->data.fd >= 0) {
+        socket_close(&link->data);
+        socket_close(&link->meta);
+    }
+    /* The peer's writes of this connection must not land after those of the next, nor a step of its resync
+     * fall into the next. */
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->step_running)
+            return false;
+    return !r->mirrors && !r->syncs && !r->flush_running;
+}

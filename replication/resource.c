@@ -1,0 +1,375 @@
+/* What holds the parts of a replica together: the work done at the end of each event, losing the link,
+ * timers, what the control thread is told. */
+#include <assert.h>
+#include <errno.h>
+#include <openssl/rand.h>
+#include <qb/qblog.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "replication/resource.h"
+#include "target/base/container.h"
+
+uint64_t resource_random(void)
+{
+    uint64_t random;
+
+    if (RAND_bytes((unsigned char *)&random, sizeof random) != 1)
+        random = monotonic_ns() * 0x9E3779B97F4A7C15u; /* generations must differ, not be secret */
+    return random ? random : 1;
+}
+
+void resource_say(struct resource *r, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(r->why, sizeof r->why, format, args);
+    va_end(args);
+    r->publish = true;
+}
+
+struct volume *resource_volume(struct resource *r, unsigned number)
+{
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->number == number)
+            return r->volumes[i];
+    return NULL;
+}
+
+/* --- to the control thread --- */
+
+static void run_changed(struct post *post)
+{
+    struct resource *r = container_of(post, struct resource, changed_post);
+    const struct replica_callbacks *callbacks = r->public.options.callbacks;
+
+    atomic_store(&r->changed_posted, false);
+    if (callbacks->changed)
+        callbacks->changed(callbacks->context, &r->public);
+}
+
+static void run_outdate(struct post *post)
+{
+    struct resource *r = container_of(post, struct resource, outdate_post);
+    const struct replica_callbacks *callbacks = r->public.options.callbacks;
+
+    atomic_store(&r->outdate_posted, false);
+    if (callbacks->outdate_peer)
+        callbacks->outdate_peer(callbacks->context, &r->public, r->peer_node);
+}
+
+static void run_current(struct post *post)
+{
+    struct resource *r = container_of(post, struct resource, current_post);
+    const struct replica_callbacks *callbacks = r->public.options.callbacks;
+
+    atomic_store(&r->current_posted, false);
+    if (callbacks->current)
+        callbacks->current(callbacks->context, &r->public, r->peer_node);
+}
+
+static void tell(struct resource *r, struct post *post, _Atomic bool *posted,
+                 void (*run)(struct post *))
+{
+    if (atomic_exchange(posted, true))
+        return;
+    post->run = run;
+    mailbox_post(r->public.control, post);
+}
+
+void resource_tell_current(struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume *v = r->volumes[i];
+
+        if (v->state.conn != CONN_CONNECTED || v->state.disk != DISK_UP_TO_DATE ||
+            v->state.peer_disk != DISK_UP_TO_DATE || v->resync.catching_up || v->step_running)
+            return;
+    }
+    r->agreed = r->asked = false;
+    tell(r, &r->current_post, &r->current_posted, run_current);
+}
+
+bool volume_without_peer(const struct volume *v)
+{
+    return volume_usable(v) && !write_mode_replicates(volume_mode(v)) &&
+           v->state.conn != CONN_WF_BITMAP_S;
+}
+
+/* A Primary whose peer does not get the writes of some volume has to have it outdated. */
+void resource_ask_outdate(struct resource *r)
+{
+    bool needed = false;
+
+    if (!r->serving || r->asked || r->agreed)
+        return;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (volume_without_peer(r->volumes[i]) && r->volumes[i]->state.conn != CONN_WF_REPORT_PARAMS)
+            needed = true;
+    if (!needed)
+        return;
+    r->asked = true;
+    qb_log(LOG_NOTICE, "group \"%s\": the peer does not get our writes: asking for its outdating",
+           r->group->name);
+    tell(r, &r->outdate_post, &r->outdate_posted, run_outdate);
+}
+
+static bool suspended(const struct resource *r)
+{
+    if (!r->serving)
+        return false;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (volume_without_peer(r->volumes[i]) && !volume_alone(r->volumes[i]))
+            return true;
+    return false;
+}
+
+static void count_resync(const struct resource *r, struct replica_status *s)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume *v = r->volumes[i];
+        uint64_t set = v->map->set, total = v->resync.total_bits;
+
+        s->out_of_sync += set * MD_BLOCK;
+        if (v->state.conn != CONN_SYNC_SOURCE && v->state.conn != CONN_SYNC_TARGET)
+            continue;
+        s->resync_total += total * MD_BLOCK;
+        s->resync_done += (total > set ? total - set : 0) * MD_BLOCK;
+        s->resync_rate += v->resync.rate;
+    }
+}
+
+void resource_publish(struct resource *r)
+{
+    struct replica_status s = {
+        .role = r->serving ? REPLICA_PRIMARY : REPLICA_SECONDARY,
+        .peer_role = r->peer_role == WIRE_PRIMARY ? REPLICA_PRIMARY : REPLICA_SECONDARY,
+        .disk = DISK_UP_TO_DATE,
+        .peer_disk = DISK_UP_TO_DATE,
+        .connection = r->volumes[0]->state.conn,
+        .suspended = suspended(r),
+        .written = r->written,
+        .received = r->received_bytes,
+        .sent = r->sent_bytes,
+    };
+    bool changed;
+
+    r->publish = false;
+    r->published_ns = r->home->now_ns;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume_state *state = &r->volumes[i]->state;
+
+        s.disk = disk_worst(s.disk, state->disk);
+        s.peer_disk = disk_worst(s.peer_disk, state->peer_disk);
+        /* A volume that is being resynced or waits says more than one that is connected. */
+        if (state->conn < CONN_CONNECTED || s.connection == CONN_CONNECTED)
+            s.connection = state->conn;
+    }
+    if (s.connection == CONN_UNCONNECTED && r->link.phase == LINK_CONNECTING)
+        s.connection = CONN_WF_CONNECTION;
+    count_resync(r, &s);
+    memcpy(s.why, r->why, sizeof s.why);
+    pthread_mutex_lock(&r->public.lock);
+    changed = memcmp(&s, &r->public.status, offsetof(struct replica_status, out_of_sync)) ||
+              strcmp(s.why, r->public.status.why) || s.resync_done != r->public.status.resync_done;
+    r->public.status = s;
+    pthread_mutex_unlock(&r->public.lock);
+    if (changed)
+        tell(r, &r->changed_post, &r->changed_posted, run_changed);
+}
+
+/* --- the link --- */
+
+static void link_lost(struct resource *r)
+{
+    bool established = false, down = r->link.stay_down || r->closing;
+
+    resource_say(r, "%s", r->link.fail_why);
+    qb_log(LOG_NOTICE, "group \"%s\": connection lost: %s", r->group->name, r->why);
+    link_drop(r);
+    for (unsigned i = 0; i < r->volume_count; i++)
+        established |= conn_established(r->volumes[i]->state.conn);
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        volume_link_lost(&v->state);
+        if (down)
+            v->state.conn = CONN_STANDALONE;
+        if (established)
+            v->alone_durable = false;
+    }
+    if (established)
+        r->agreed = r->asked = false;
+    r->standalone = down;
+    handshake_link_down(r);
+    resync_link_down(r);
+    write_link_down(r);
+    for (unsigned i = 0; i < r->volume_count; i++)
+        volume_changed(r->volumes[i], false);
+    write_check_flushes(r);
+}
+
+static void link_closed(struct resource *r)
+{
+    if (r->standalone || r->closing)
+        connector_pause(r);
+    else
+        connector_start(r);
+    r->publish = true;
+}
+
+/* --- every event --- */
+
+void resource_enter(struct resource *r)
+{
+    r->depth++;
+}
+
+static bool deliver(struct resource *r)
+{
+    struct post *post = r->finished;
+    struct store_io *io;
+
+    if (!post)
+        return false;
+    r->finished = NULL;
+    r->finished_end = &r->finished;
+    while (post) {
+        struct post *next = post->next;
+
+        io = container_of(post, struct store_io, post);
+        if (io->reactor == r->home && !r->submitting) {
+            io->done(io, io->error);
+        } else {
+            io->post.run = store_io_deliver;
+            reactor_post(io->reactor, &io->post);
+        }
+        post = next;
+    }
+    return true;
+}
+
+void resource_leave(struct resource *r)
+{
+    bool again;
+
+    if (--r->depth || r->closed)
+        return;
+    r->depth = 1;
+    do {
+        again = false;
+        if (r->link.failing)
+            link_lost(r);
+        if (r->link.phase == LINK_CLOSING && link_try_close(r))
+            link_closed(r);
+        link_resume(r);
+        sync_retry_memory(r);
+        for (unsigned i = 0; i < r->volume_count; i++)
+            catchup_pump(r->volumes[i]);
+        write_pump(r);
+        admin_run(r);
+        if (r->closed)
+            break;
+        again |= deliver(r);
+        again |= r->link.failing;
+    } while (again);
+    if (r->closed)
+        deliver(r);
+    else if (r->publish) {
+        resource_ask_outdate(r);
+        resource_publish(r);
+    }
+    r->depth = 0;
+    if (r->last_post)
+        mailbox_post(r->public.control, r->last_post);
+}
+
+/* --- timers --- */
+
+static uint64_t ms(unsigned n)
+{
+    return n * UINT64_C(1000000);
+}
+
+static unsigned timeout_ms(const struct resource *r)
+{
+    return r->group->timeout_ms ? r->group->timeout_ms : 2000;
+}
+
+static unsigned ping_ms(const struct resource *r)
+{
+    unsigned ping = r->group->ping_ms ? r->group->ping_ms : 1000;
+
+    return ping < timeout_ms(r) / 2 ? ping : timeout_ms(r) / 2;
+}
+
+static uint64_t since(uint64_t now, uint64_t then)
+{
+    return now > then ? now - then : 0;
+}
+
+static void watch_link(struct resource *r)
+{
+    struct link *link = &r->link;
+    uint64_t now = r->home->now_ns, heard = link->meta.last_ns, limit = ms(timeout_ms(r));
+
+    if (!link_alive(link))
+        return;
+    if (link->data.last_ns > heard)
+        heard = link->data.last_ns;
+    if (link->phase != LINK_UP) {
+        if (since(now, link->phase_ns) > 4 * limit)
+            link_fail(r, "the peer does not finish the handshake");
+        return;
+    }
+    if (since(now, heard) > limit)
+        link_fail(r, "the peer does not answer for %u ms", timeout_ms(r));
+    else if (since(now, heard) >= ms(ping_ms(r)) && since(now, link->ping_ns) >= ms(ping_ms(r)))
+        link_ping(r);
+    if (!qb_list_empty(&r->sent) && since(now, write_oldest_ns(r)) > KO_COUNT * limit)
+        link_fail(r, "the peer does not finish a write for %u ms", KO_COUNT * timeout_ms(r));
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (conn_in_transition(r->volumes[i]->state.conn) &&
+            since(now, r->volumes[i]->transition_ns) > KO_COUNT * limit)
+            link_fail(r, "the peer does not go on with %s",
+                      replica_connection_name(r->volumes[i]->state.conn));
+}
+
+static unsigned tick_ms(const struct resource *r)
+{
+    unsigned tick = ping_ms(r) / 4;
+
+    return tick < 10 ? 10 : tick > 250 ? 250 : tick;
+}
+
+static void ticked(struct timer *timer)
+{
+    struct resource *r = container_of(timer, struct resource, tick);
+
+    resource_enter(r);
+    watch_link(r);
+    for (unsigned i = 0; i < r->volume_count; i++)
+        resync_tick(r->volumes[i]);
+    if (since(r->home->now_ns, r->published_ns) > ms(1000))
+        r->publish = true;
+    reactor_timer_set(r->home, &r->tick, r->home->now_ns + ms(tick_ms(r)));
+    resource_leave(r);
+}
+
+void resource_start(struct resource *r)
+{
+    resource_enter(r);
+    r->tick.fire = ticked;
+    reactor_timer_set(r->home, &r->tick, r->home->now_ns + ms(tick_ms(r)));
+    connector_start(r);
+    r->publish = true;
+    resource_leave(r);
+}
+
+void resource_stop_timers(struct resource *r)
+{
+    reactor_timer_cancel(r->home, &r->tick);
+    reactor_timer_cancel(r->home, &r->barrier_timer);
+}

@@ -1,0 +1,485 @@
+/* The inside of a replica. Private to replication/; everything runs on the home reactor unless said
+ * otherwise.
+ *
+ * Every way into the engine (completion, timer, post) is bracketed by resource_enter() and
+ * resource_leave(). What could re-enter (completions upward, losing the link, admitting new requests) is
+ * only noted in between and done by the outermost leave. */
+#ifndef HALUN_REPLICATION_RESOURCE_H
+#define HALUN_REPLICATION_RESOURCE_H
+
+#include <pthread.h>
+#include <qb/qblist.h>
+#include <stdatomic.h>
+
+#include "replication/activity_log.h"
+#include "replication/dirty_map.h"
+#include "replication/engine.h"
+#include "replication/epoch.h"
+#include "replication/generation.h"
+#include "replication/link.h"
+#include "replication/md_file.h"
+#include "replication/metadata.h"
+#include "replication/range_lock.h"
+#include "replication/replica.h"
+#include "replication/write_gate.h"
+#include "target/base/limits.h"
+#include "target/base/payload.h"
+#include "target/base/reactor.h"
+
+enum {
+    RESOURCE_VOLUMES = 64,       /* volumes of one group */
+    RESOURCE_REQUESTS = 1024,    /* changing commands in progress; more wait in order */
+    RESOURCE_ENTRIES = 1024,     /* packets in the transfer log */
+    RESOURCE_MIRRORS = 512,      /* the peer's writes in progress */
+    RESOURCE_SYNCS = 64,         /* resync blocks and reads for the peer in progress */
+    RESOURCE_CATCHUPS = 4,
+    RESOURCE_POOL = 16 << 20,    /* bytes of buffers for what comes from the peer and for resync */
+    WRITE_PART = 1 << 20,        /* bytes of one P_DATA */
+    ZERO_PART = 64 << 20,        /* bytes of one P_TRIM, P_ZEROES */
+    SYNC_BYTES = 128 << 10,      /* bytes of one resync request */
+    SYNC_WINDOW = 2 << 20,       /* bytes of resync requested ahead */
+    MD_PAGES = 64,               /* pages of the dirty map per metadata cycle */
+    BARRIER_DELAY_MS = 10,       /* an idle epoch is ended so late */
+    KO_COUNT = 7,                /* a write unanswered for so many timeouts drops the link */
+};
+
+struct resource;
+struct volume;
+
+/* --- writes of this node as Primary (write_path.c) --- */
+
+/* A changing command or flush of the upper layer. */
+struct request {
+    struct qb_list_head link; /* resource->requests or ->flushes or the free list */
+    struct store_io *io;
+    struct volume *volume;
+    uint64_t issued;          /* bytes given to entries */
+    unsigned parts;           /* entries not completed */
+    int error;
+    bool starved;             /* waits for free entries */
+    /* STORE_FLUSH */
+    bool flush_done;
+    uint64_t position;        /* waits for older entries of the transfer log */
+    struct store_io local;
+};
+
+/* One packet's worth of a request: the transfer log. */
+struct entry {
+    struct qb_list_head log;  /* resource->log, by position; free list */
+    struct qb_list_head sent; /* resource->sent, in order of sending, while SENT or ACKED */
+    struct qb_list_head wait; /* volume->al_wait or ->al_busy */
+    struct volume *volume;
+    struct request *request;  /* NULL: catching up */
+    struct range range;
+    struct store_io io;
+    struct tx_item tx;
+    uint8_t head[96];
+    enum store_operation operation;
+    uint64_t offset;
+    uint32_t length;
+    uint64_t position, id, ticket, sent_ns;
+    uint32_t epoch;
+    uint32_t al_first, al_last;
+    struct write_progress progress;
+    bool in_log, in_sent, in_al, al_waiting, local_started;
+    struct payload *bounce;   /* catching up: the data */
+    unsigned iov_count;
+    struct iovec iov[LIMIT_SEGMENTS + 1];
+};
+
+/* --- writes of the peer (mirror.c) --- */
+
+struct mirror {
+    struct qb_list_head link;
+    struct resource *resource;
+    struct volume *volume;
+    struct range range;
+    struct packet_data data;
+    uint64_t link_serial;     /* answers go to the connection that asked */
+    uint32_t epoch;
+    struct payload payload;
+    struct store_io io;
+    struct tx_item tx;
+    uint8_t head[HEADER_LENGTH_MAX + PACKET_BLOCK_ACK_LENGTH];
+};
+
+/* --- resync (resync.c, resync_target.c) --- */
+
+enum sync_kind { SYNC_FREE, SYNC_READ, SYNC_PEER_READ, SYNC_REQUESTED, SYNC_WRITE };
+struct sync_io {
+    struct qb_list_head link;
+    struct resource *resource;
+    struct volume *volume;
+    enum sync_kind kind;
+    uint64_t link_serial;
+    uint64_t sector, block_id;
+    uint32_t size;
+    struct range range;
+    bool waits_memory, receiving, doomed;
+    struct payload payload;
+    struct store_io io;
+    struct tx_item tx;
+    uint8_t head[HEADER_LENGTH_MAX + PACKET_DATA_LENGTH];
+};
+
+struct resync {
+    /* exchange of the maps */
+    struct dirty_map_receive receive;
+    bool sending, last_packet, sent_all;
+    uint64_t word;
+    struct tx_item tx;
+    uint8_t *packet;          /* header and MESSAGE_BITMAP_MAX bytes */
+    uint64_t uuid;            /* P_SYNC_UUID */
+    struct generations peer;  /* as of the handshake, repaired */
+    /* target */
+    uint64_t cursor;
+    uint32_t in_flight, bytes_in_flight;
+    uint64_t tokens, tokens_ns;
+    uint64_t failed;
+    bool pinged, finishing;
+    uint64_t ping_mark;
+    uint64_t checkpoint_ns;
+    /* both */
+    bool peer_finished;
+    uint64_t total_bits, started_ns;
+    uint64_t rate_bits, rate_ns, rate; /* bits left at rate_ns; bytes/s */
+    /* Primary, connected without resync though bits are set: those are sent as writes */
+    bool catching_up, catchup_again;
+    uint64_t catchup_cursor;
+    unsigned catchups;
+};
+
+/* --- metadata I/O (metadata_io.c) --- */
+
+struct md_waiter {
+    struct qb_list_head link;
+    bool pages;               /* the whole map first */
+    uint64_t ticket;
+    void (*done)(struct md_waiter *waiter, int error);
+    struct volume *volume;
+    void *context;
+};
+
+struct md_write {
+    struct store_io io;
+    struct volume *volume;
+};
+
+struct md_io {
+    bool running;
+    uint64_t wanted, building, durable; /* superblock tickets */
+    struct qb_list_head pass_next, pass_now, waiters;
+    bool pass, pass_flushed;
+    uint64_t cursor;
+    struct al_transaction transaction;
+    bool log_part;
+    unsigned pages, in_flight;
+    int error;
+    uint64_t page[MD_PAGES];
+    uint8_t *memory;          /* MD_PAGES + 2 blocks, aligned */
+    struct iovec iov[MD_PAGES + 2];
+    struct md_write write[MD_PAGES + 2];
+    struct store_io flush;
+    /* clean detach */
+    bool closing;
+    uint32_t ring_block;
+    struct md_waiter *close_waiter;
+};
+
+/* --- a volume --- */
+
+/* Wraps reads, so that a disk that fails is noticed: a pool per calling reactor. */
+struct read_pool;
+
+struct volume {
+    struct resource *resource;
+    unsigned number;          /* of the wire */
+    struct store store;       /* what the LU stands on */
+    struct store *backing;
+    _Atomic bool readable;    /* Primary with usable data */
+    _Atomic bool failed;
+    struct read_pool *reads[LIMIT_REACTORS];
+    struct post failed_post;
+    _Atomic bool failed_posted;
+
+    struct md_file file;      /* layout and memory of the map */
+    struct superblock sb;
+    struct dirty_map *map;
+    struct activity_log *al;
+    void *al_memory;
+    struct md_io md;
+    struct md_waiter step, checkpoint; /* of a resync */
+    bool step_running, checkpoint_running;
+    uint64_t step_serial;
+    uint64_t sectors;
+
+    struct volume_state state;
+    struct packet_sizes peer_sizes;
+    struct packet_uuids peer_uuids;
+    bool have_sizes, have_uuids, have_state;
+    bool bumping, alone_durable; /* the new generation is on disk: may go on without the peer */
+    bool unstable;
+    bool new_current;            /* waits for the peer to adopt the new generation */
+    uint32_t sequence;
+    uint64_t transition_ns;      /* when the state was entered that must not last */
+
+    struct range_table ranges;
+    struct qb_list_head al_wait, al_busy;
+    struct resync resync;
+};
+
+/* --- administration (admin.c) --- */
+
+enum admin_kind {
+    ADMIN_PROMOTE, ADMIN_DEMOTE, ADMIN_NEW_CURRENT, ADMIN_PEER_OUTDATED, ADMIN_OUTDATE, ADMIN_CLOSE,
+    ADMIN_DISCONNECT, ADMIN_CONNECT,
+};
+struct admin {
+    struct post post;
+    struct qb_list_head link;
+    struct resource *resource;
+    enum admin_kind kind;
+    bool flag;                /* force; agreed; discard my data */
+    unsigned phase;
+    unsigned waiting;         /* metadata writes, replies */
+    int error;
+    char why[160];
+    struct md_waiter waiters[RESOURCE_VOLUMES];
+    void (*done)(void *context, int error, const char *why);
+    void *context;
+};
+
+/* --- the resource --- */
+
+struct replica {
+    struct replica_options options;
+    struct mailbox *control;
+    pthread_mutex_t lock;
+    struct replica_status status; /* under lock */
+};
+
+struct resource {
+    struct replica public;
+    struct reactor *home;
+    const struct config_group *group;
+    unsigned peer_node;
+    unsigned volume_count;
+    struct volume *volumes[RESOURCE_VOLUMES];
+
+    bool primary, serving;    /* role on disk; writes are taken */
+    enum wire_role peer_role;
+    uint32_t features;
+    bool resolve_conflicts;
+    struct link link;
+    struct payload_pool *pool;
+
+    /* write path */
+    struct request *request_memory;
+    struct entry *entry_memory;
+    unsigned request_used, entry_used; /* of the memory, never touched beyond */
+    struct qb_list_head free_requests, free_entries;
+    struct qb_list_head requests, flushes, starved;
+    struct qb_list_head log, sent;
+    struct post *arrived, **arrived_end; /* store_io waiting for a request, in order */
+    struct post *finished, **finished_end;
+    uint64_t position, id_salt;
+    bool giving_up, checking_flushes;
+    struct epoch_sender epochs;
+    struct timer barrier_timer;
+    struct payload catchup_payload[RESOURCE_CATCHUPS];
+    bool catchup_used[RESOURCE_CATCHUPS];
+
+    /* the peer's writes */
+    struct mirror *mirror_memory;
+    unsigned mirror_used, mirrors;
+    struct qb_list_head free_mirrors;
+    struct epoch_receiver received;
+    struct flush_slot {
+        struct store_io io;
+        struct volume *volume;
+    } flush[RESOURCE_VOLUMES];
+    unsigned flush_running;
+    uint32_t flush_epochs;
+    uint64_t flush_serial;
+    int flush_error;
+
+    /* resync */
+    struct sync_io *sync_memory;
+    unsigned sync_used, syncs;
+    struct qb_list_head free_syncs, sync_list;
+
+    /* fencing */
+    bool asked, agreed;
+    bool discard_my_data; /* at the next handshake: this copy gives way in a split brain */
+
+    /* administration */
+    struct qb_list_head admins;
+    struct post *last_post; /* to the control thread when all is closed: it frees everything */
+    unsigned replies_wanted;
+    bool own_request;
+    int32_t reply;
+    bool graceful_done;
+    uint64_t graceful_ns;
+
+    struct timer tick;
+    unsigned depth;
+    bool submitting;
+    bool closing, closed, standalone;
+    bool blocked_memory; /* something waits for buffers */
+    uint64_t written, received_bytes, sent_bytes;
+    uint64_t published_ns;
+    bool publish;
+    char why[128];
+
+    struct post start_post, changed_post, outdate_post, current_post;
+    _Atomic bool changed_posted, outdate_posted, current_posted;
+};
+
+static inline struct resource *resource_of(struct replica *replica)
+{
+    return (struct resource *)replica;
+}
+
+/* resource.c */
+void resource_enter(struct resource *r);
+void resource_leave(struct resource *r);
+/* Remembers the last reason for the status; printf-like. */
+__attribute__((format(printf, 2, 3))) void resource_say(struct resource *r, const char *format, ...);
+void resource_publish(struct resource *r);
+uint64_t resource_random(void);
+struct volume *resource_volume(struct resource *r, unsigned number);
+void resource_ask_outdate(struct resource *r);
+void resource_tell_current(struct resource *r);
+/* The peer gets no writes of this volume, and it is not about to. */
+bool volume_without_peer(const struct volume *v);
+void resource_start(struct resource *r);
+void resource_stop_timers(struct resource *r);
+
+/* volume.c: control thread */
+int volume_open(struct resource *r, const struct config_lu *lu, struct volume **volume, char *why);
+void volume_free(struct volume *v);
+/* home: something in the state changed: flags to disk when they differ, status, P_STATE when told to. */
+void volume_changed(struct volume *v, bool tell_peer);
+void volume_failed(struct volume *v, int error, const char *what);
+static inline bool volume_usable(const struct volume *v)
+{
+    return v->state.disk >= DISK_INCONSISTENT;
+}
+void volume_wire_state(const struct volume *v, struct wire_state *s);
+bool volume_alone(const struct volume *v);
+enum write_mode volume_mode(const struct volume *v);
+
+/* metadata_io.c */
+int md_io_init(struct volume *v);
+void md_io_free(struct volume *v);
+/* Superblock (and first the whole dirty map, if waiter->pages) to disk; waiter->done() then. `waiter` may be
+ * NULL. A waiter that is still waiting must not be used again. */
+void md_request(struct volume *v, struct md_waiter *waiter);
+void md_kick(struct volume *v);
+/* Writes an empty log and a clean superblock; nothing else may be wanted any more. */
+void md_close(struct volume *v, struct md_waiter *waiter);
+bool md_idle(const struct volume *v);
+
+/* write_path.c */
+int write_path_init(struct resource *r);
+void write_path_free(struct resource *r);
+void write_arrive(struct resource *r, struct store_io *io);
+void write_pump(struct resource *r);
+void write_acked(struct resource *r, struct volume *v, const struct packet_block_ack *ack, bool syncing);
+void write_refused(struct resource *r, struct volume *v, const struct packet_block_ack *ack);
+int write_barrier_acked(struct resource *r, const struct packet_barrier_ack *ack);
+void write_link_down(struct resource *r);
+/* The volume replicates again: sends what the peer has not got, starts catching up. */
+void write_replicating(struct volume *v);
+void write_gate_opened(struct resource *r);
+void write_al_changed(struct volume *v);
+void write_volume_failed(struct volume *v);
+/* Gives up what waits for the peer (demotion while alone is not agreed): -EAGAIN. */
+void write_give_up(struct resource *r);
+void write_finish(struct resource *r, struct store_io *io, int error);
+void write_send_barrier(struct resource *r);
+uint64_t write_oldest_ns(const struct resource *r);
+void catchup_pump(struct volume *v);
+static inline bool write_log_empty(const struct resource *r)
+{
+    return qb_list_empty(&r->log) && qb_list_empty(&r->requests) && qb_list_empty(&r->flushes);
+}
+
+/* write_entry.c */
+struct entry *entry_new(struct volume *v, struct request *request);
+void entry_start(struct entry *e);
+void entry_send(struct entry *e);
+void entry_check(struct entry *e);
+void entry_free(struct entry *e);
+void entry_leave_ranges(struct volume *v, struct range *range);
+void write_check_flushes(struct resource *r);
+
+/* mirror.c */
+int mirror_init(struct resource *r);
+void mirror_free(struct resource *r);
+struct mirror *mirror_new(struct resource *r, struct volume *v);
+void mirror_drop(struct mirror *m);
+/* The payload is complete (or there is none: trim, zeroes). Takes over the mirror. */
+void mirror_run(struct mirror *m, unsigned command);
+void mirror_barrier(struct resource *r, uint32_t number);
+void mirror_flush(struct resource *r);
+
+/* resync.c */
+int resync_init(struct resource *r);
+void resync_as_source(struct volume *v);
+void resync_as_target(struct volume *v);
+int resync_bitmap(struct volume *v, bool compressed, const uint8_t *payload, size_t length);
+int resync_sync_uuid(struct volume *v, uint64_t uuid);
+void resync_link_down(struct resource *r);
+void resync_check_source(struct volume *v);
+void resync_peer_state(struct volume *v, const struct wire_state *peer);
+struct sync_io *sync_new(struct resource *r, struct volume *v, enum sync_kind kind);
+void sync_free(struct sync_io *s);
+void resync_begin_count(struct volume *v);
+void resync_target_end(struct volume *v);
+int resync_adopt(struct volume *v, const struct generations *peer);
+/* resync_io.c */
+int sync_serve(struct volume *v, const struct packet_block_request *request, bool resync);
+struct sync_io *sync_find(struct volume *v, uint64_t sector, uint32_t size);
+void sync_write(struct sync_io *s);
+void sync_failed(struct volume *v, const struct packet_block_ack *ack);
+void sync_retry_memory(struct resource *r);
+void resync_pump(struct volume *v);
+void resync_tick(struct volume *v);
+
+/* handshake.c */
+void handshake_start(struct resource *r);
+int handshake_features(struct resource *r, const uint8_t *body, size_t length);
+int handshake_challenge(struct resource *r, const uint8_t *body, size_t length);
+int handshake_response(struct resource *r, const uint8_t *body, size_t length);
+int handshake_protocol(struct resource *r, const uint8_t *body, size_t length);
+int handshake_sizes(struct volume *v, const uint8_t *body, size_t length);
+int handshake_uuids(struct volume *v, const uint8_t *body, size_t length);
+int handshake_state(struct volume *v, const uint8_t *body, size_t length);
+void handshake_link_down(struct resource *r);
+void send_state(struct volume *v);
+void send_uuids(struct volume *v, uint64_t flags);
+void send_sizes(struct volume *v);
+
+/* receive.c: the dispatch of packets; 0 or -errno: drop the link */
+int receive_packet(struct resource *r, struct link_socket *s, const struct packet_header *header,
+                   const uint8_t *body);
+/* A packet with data announces itself: where to put them. 0, -EAGAIN (no memory now), or -EPROTO. */
+int receive_bulk_start(struct resource *r, const struct packet_header *header, const uint8_t *head,
+                       struct link_bulk *bulk);
+int receive_bulk_done(struct resource *r, struct link_bulk *bulk);
+void receive_bulk_abandon(struct resource *r, struct link_bulk *bulk);
+
+/* admin.c */
+void admin_run(struct resource *r);
+void admin_arrive(struct post *post);
+void admin_answer(struct post *post); /* control thread (replica.c) */
+void admin_reply(struct resource *r, int32_t code);
+void admin_conn_reply(struct resource *r, int32_t code);
+
+/* replicated_store.c */
+extern const struct store_operations replicated_store_operations;
+void read_pools_free(struct volume *v);
+void store_io_deliver(struct post *post); /* on the submitting reactor */
+
+#endif

@@ -1,0 +1,296 @@
+/* A volume: attaching its backing store, and what every change of its state entails. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <qb/qblog.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "replication/resource.h"
+#include "target/base/container.h"
+
+/* --- attach; control thread, blocks --- */
+
+static int expand(const char *path, const char *node, char *out, size_t room)
+{
+    size_t used = 0;
+
+    for (; *path; path++) {
+        int n = path[0] == '%' && path[1] == 'n' ? snprintf(out + used, room - used, "%s", node)
+                                                 : snprintf(out + used, room - used, "%c", *path);
+        if (n < 0 || (size_t)n >= room - used)
+            return -ENAMETOOLONG;
+        used += (size_t)n;
+        path += path[0] == '%' && path[1] == 'n';
+    }
+    return 0;
+}
+
+/* Bytes of a new backing file so that `size` bytes can be exported. */
+static uint64_t bytes_with_metadata(uint64_t size)
+{
+    uint64_t total = (size + MD_BLOCK - 1) & ~(uint64_t)(MD_BLOCK - 1);
+    struct metadata_layout layout;
+    char why[MD_WHY];
+
+    total += (2 + MD_AL_STRIPES * MD_AL_STRIPE_BLOCKS) * (uint64_t)MD_BLOCK;
+    if (total < MD_DEVICE_MIN)
+        total = MD_DEVICE_MIN;
+    /* Each round adds what is missing; the map grows by 4 KiB per 128 MiB, so few are needed. */
+    while (!metadata_layout(&layout, METADATA_INTERNAL, total, 0, 0, 0, why) &&
+           layout.data_sectors * MD_SECTOR < size) {
+        uint64_t missing = size - layout.data_sectors * MD_SECTOR;
+
+        total += (missing + MD_BLOCK - 1) & ~(uint64_t)(MD_BLOCK - 1);
+    }
+    return total;
+}
+
+/* Fresh metadata would overwrite the end of the device: only when nothing is there. */
+static int check_empty(int fd, const struct metadata_layout *layout, char *why)
+{
+    static const uint8_t zeros[MD_BLOCK];
+    uint8_t *block = aligned_alloc(MD_BLOCK, MD_BLOCK);
+    int rc = block ? 0 : -ENOMEM;
+
+    for (uint64_t at = layout->bitmap; !rc && at <= layout->superblock; at += MD_BLOCK) {
+        ssize_t n = pread(fd, block, MD_BLOCK, (off_t)at);
+
+        if (n < 0)
+            rc = -errno;
+        else if (n && memcmp(block, zeros, (size_t)n))
+            rc = -EEXIST;
+    }
+    if (rc)
+        snprintf(why, MD_WHY, rc == -EEXIST
+                                  ? "has no metadata, and its end, where they belong, is not empty"
+                                  : "its end cannot be read");
+    free(block);
+    return rc;
+}
+
+static int load(struct volume *v, int fd, uint64_t device_bytes, char *why)
+{
+    int rc = md_file_probe(fd, METADATA_INTERNAL, device_bytes, why);
+
+    if (rc == -ENODATA) {
+        struct md_create create = { .device_bytes = device_bytes };
+        struct metadata_layout layout;
+
+        rc = metadata_layout(&layout, METADATA_INTERNAL, device_bytes, 0, 0, 0, why);
+        if (!rc)
+            rc = check_empty(fd, &layout, why);
+        if (!rc)
+            rc = md_file_create(fd, &create, why);
+    }
+    return rc ? rc : md_file_load(&v->file, fd, METADATA_INTERNAL, device_bytes, 0, why);
+}
+
+/* The exported size: as configured, else as last agreed, else what there is room for. */
+static int choose_size(struct volume *v, const struct config_lu *lu, char *why)
+{
+    struct md_file *file = &v->file;
+    uint64_t sectors = lu->size ? lu->size / MD_SECTOR : file->superblock.effective_sectors;
+    uint64_t unit = v->backing->block_size / MD_SECTOR;
+
+    if (!sectors)
+        sectors = file->layout.data_sectors / unit * unit;
+    if (sectors > file->layout.data_sectors) {
+        snprintf(why, MD_WHY, "has room for %" PRIu64 " bytes beside the metadata: expected %" PRIu64,
+                 file->layout.data_sectors * MD_SECTOR, sectors * MD_SECTOR);
+        return -ENOSPC;
+    }
+    if (file->superblock.effective_sectors && sectors != file->superblock.effective_sectors) {
+        snprintf(why, MD_WHY, "was used with %" PRIu64 " bytes: a size of %" PRIu64 " is another "
+                              "device", file->superblock.effective_sectors * MD_SECTOR,
+                 sectors * MD_SECTOR);
+        return -EINVAL;
+    }
+    if (!file->superblock.effective_sectors) {
+        /* Never used: the map covers all there is, now cut to what is exported. */
+        dirty_map_init(&file->map, sectors, file->map.bytes, file->map.page_dirty);
+        file->superblock.effective_sectors = sectors;
+    }
+    v->sectors = sectors;
+    return 0;
+}
+
+static int attach(struct volume *v, const struct config_lu *lu, int fd, char *why)
+{
+    const struct config_group *group = v->resource->group;
+    int64_t device_bytes = md_device_bytes(fd);
+    unsigned slots;
+    int rc;
+
+    if (device_bytes < 0) {
+        snprintf(why, MD_WHY, "its size is unknown");
+        return (int)device_bytes;
+    }
+    rc = load(v, fd, (uint64_t)device_bytes, why);
+    if (rc)
+        return rc;
+    rc = choose_size(v, lu, why);
+    if (rc)
+        return rc;
+    slots = group->al_extents ? group->al_extents : AL_SLOTS_DEFAULT;
+    if (slots > al_slots_max(v->file.layout.al_blocks))
+        slots = al_slots_max(v->file.layout.al_blocks);
+    if (slots < AL_SLOTS_MIN)
+        slots = AL_SLOTS_MIN;
+    v->file.superblock.al_extents = slots;
+    generation_set_role(&v->file.superblock.generations, false);
+    rc = md_file_settle(&v->file, false);
+    if (rc) {
+        snprintf(why, MD_WHY, "metadata cannot be written: %s", strerror(-rc));
+        return rc;
+    }
+    v->al_memory = malloc(al_memory(slots));
+    if (!v->al_memory || md_io_init(v)) {
+        snprintf(why, MD_WHY, "out of memory");
+        return -ENOMEM;
+    }
+    v->al = al_init(v->al_memory, slots, v->file.layout.al_stripes, v->file.layout.al_stripe_blocks, 0);
+    v->sb = v->file.superblock;
+    v->map = &v->file.map;
+    v->state.disk = metadata_disk_state(v->sb.flags, false);
+    v->state.peer_disk = v->sb.flags & MD_PEER_OUTDATED ? DISK_OUTDATED : DISK_UNKNOWN;
+    v->state.conn = CONN_UNCONNECTED;
+    if (v->file.log_applied || v->file.log_damaged)
+        qb_log(LOG_NOTICE, "group \"%s\" volume %u: activity log applied, %u extents%s",
+               group->name, v->number, v->file.log_extents,
+               v->file.log_damaged ? ", damaged: all blocks are taken as changed" : "");
+    return 0;
+}
+
+int volume_open(struct resource *r, const struct config_lu *lu, struct volume **volume, char *why)
+{
+    const struct config *config = r->public.options.config;
+    char path[512], reason[MD_WHY] = "";
+    struct store_options options = {
+        .path = path,
+        .block_size = lu->block_size,
+        .direct = lu->direct,
+    };
+    struct volume *v = calloc(1, sizeof *v);
+    int rc, fd;
+
+    if (!v) {
+        snprintf(why, 256, "out of memory");
+        return -ENOMEM;
+    }
+    v->resource = r;
+    v->number = lu->volume;
+    range_table_init(&v->ranges);
+    qb_list_init(&v->al_wait);
+    qb_list_init(&v->al_busy);
+    rc = expand(lu->path, config->nodes[config->self].name, path, sizeof path);
+    if (rc) {
+        snprintf(why, 256, "LU \"%s\": its path is too long", lu->name);
+        goto failed;
+    }
+    /* The size is of the file to be made; an existing one is taken as it is, metadata are at its end. */
+    if (access(path, F_OK) && lu->size)
+        options.size = bytes_with_metadata(lu->size);
+    rc = file_store_open(&options, &v->backing, why);
+    if (rc)
+        goto failed;
+    fd = open(path, O_RDWR | O_CLOEXEC | (lu->direct ? O_DIRECT : 0));
+    if (fd < 0) {
+        rc = -errno;
+        snprintf(why, 256, "%.150s: %s", path, strerror(errno));
+        goto failed;
+    }
+    rc = attach(v, lu, fd, reason);
+    close(fd);
+    if (rc) {
+        snprintf(why, 256, "%.120s: %s", path, reason);
+        goto failed;
+    }
+    v->store = (struct store){
+        .operations = &replicated_store_operations,
+        .size = v->sectors * MD_SECTOR,
+        .block_size = v->backing->block_size,
+        .volatile_cache = true,
+        .can_unmap = v->backing->can_unmap,
+    };
+    *volume = v;
+    return 0;
+failed:
+    volume_free(v);
+    return rc;
+}
+
+void volume_free(struct volume *v)
+{
+    if (!v)
+        return;
+    read_pools_free(v);
+    md_io_free(v);
+    md_file_free(&v->file);
+    free(v->al_memory);
+    store_close(v->backing);
+    free(v);
+}
+
+/* --- home --- */
+
+void volume_wire_state(const struct volume *v, struct wire_state *s)
+{
+    const struct resource *r = v->resource;
+
+    *s = (struct wire_state){
+        .role = r->primary ? WIRE_PRIMARY : WIRE_SECONDARY,
+        .peer = (uint8_t)r->peer_role,
+        .conn = (uint8_t)v->state.conn,
+        .disk = (uint8_t)v->state.disk,
+        .pdsk = (uint8_t)v->state.peer_disk,
+    };
+}
+
+bool volume_alone(const struct volume *v)
+{
+    return v->resource->agreed && v->alone_durable;
+}
+
+enum write_mode volume_mode(const struct volume *v)
+{
+    return write_mode(v->state.conn, v->state.peer_disk);
+}
+
+void volume_changed(struct volume *v, bool tell_peer)
+{
+    struct resource *r = v->resource;
+    struct wire_state s;
+    uint32_t flags;
+
+    if (tell_peer && conn_established(v->state.conn))
+        send_state(v);
+    r->publish = true;
+    volume_wire_state(v, &s);
+    flags = metadata_flags(v->sb.flags, &s);
+    atomic_store(&v->readable, r->serving && v->state.disk == DISK_UP_TO_DATE);
+    if (flags == v->sb.flags || r->closing)
+        return;
+    v->sb.flags = flags;
+    if (volume_usable(v))
+        md_request(v, NULL);
+}
+
+/* The disk is not used any more. A Primary answers -EIO from now on and can never be promoted again; the
+ * cluster moves the group to the other node. */
+void volume_failed(struct volume *v, int error, const char *what)
+{
+    struct resource *r = v->resource;
+
+    if (!volume_usable(v))
+        return;
+    qb_log(LOG_ERR, "group \"%s\" volume %u: %s: %s: the disk is given up", r->group->name, v->number,
+           what, strerror(-error));
+    resource_say(r, "volume %u: %s: %s", v->number, what, strerror(-error));
+    v->state.disk = DISK_FAILED;
+    atomic_store(&v->failed, true);
+    volume_changed(v, true);
+    write_volume_failed(v);
+}

@@ -1,0 +1,433 @@
+/* One packet of a write: range lock, activity log, local disk and peer, acknowledgement, transfer log. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "replication/resource.h"
+#include "target/base/container.h"
+
+enum { ZEROS = 64 << 10 };
+
+/* What a peer without P_ZEROES gets instead. */
+static uint8_t zeros[ZEROS] __attribute__((aligned(4096)));
+
+static void local_done(struct store_io *io, int error);
+static void tx_done(struct tx_item *item);
+static void granted(struct range *range);
+static void check_flushes(struct resource *r);
+
+static uint64_t sector_of(const struct entry *e)
+{
+    return e->offset / MD_SECTOR;
+}
+
+/* --- begin --- */
+
+struct entry *entry_new(struct volume *v, struct request *request)
+{
+    struct resource *r = v->resource;
+    struct entry *e;
+
+    if (!qb_list_empty(&r->free_entries)) {
+        e = qb_list_first_entry(&r->free_entries, struct entry, log);
+        qb_list_del(&e->log);
+    } else if (r->entry_used < RESOURCE_ENTRIES) {
+        e = &r->entry_memory[r->entry_used++];
+    } else {
+        return NULL;
+    }
+    memset(e, 0, offsetof(struct entry, iov));
+    e->volume = v;
+    e->request = request;
+    e->position = ++r->position;
+    e->range.grant = granted;
+    e->io.done = local_done;
+    e->tx.done = tx_done;
+    e->in_log = true;
+    qb_list_add_tail(&e->log, &r->log);
+    return e;
+}
+
+/* Gets the extents it touches into the activity log; entry_start() when they are durable. */
+static bool begin_log(struct entry *e)
+{
+    struct volume *v = e->volume;
+    enum al_answer answer = al_begin(v->al, e->al_first, e->al_last, &e->ticket);
+
+    if (answer == AL_BUSY)
+        return false;
+    e->in_al = true;
+    if (answer == AL_READY) {
+        entry_start(e);
+        return true;
+    }
+    e->al_waiting = true;
+    qb_list_add_tail(&e->wait, &v->al_wait);
+    md_kick(v);
+    return true;
+}
+
+static void granted(struct range *range)
+{
+    struct entry *e = container_of(range, struct entry, range);
+    struct volume *v = e->volume;
+
+    if (!e->request || !volume_usable(v)) {
+        entry_start(e);
+        return;
+    }
+    e->al_first = al_extent(sector_of(e));
+    e->al_last = al_extent((e->offset + e->length - 1) / MD_SECTOR);
+    if (!qb_list_empty(&v->al_busy) || !begin_log(e)) {
+        e->al_waiting = true;
+        qb_list_add_tail(&e->wait, &v->al_busy);
+        md_kick(v);
+    }
+}
+
+void write_al_changed(struct volume *v)
+{
+    struct entry *e, *next;
+
+    qb_list_for_each_entry_safe(e, next, &v->al_wait, wait) {
+        if (!al_durable(v->al, e->ticket))
+            continue;
+        qb_list_del(&e->wait);
+        e->al_waiting = false;
+        entry_start(e);
+    }
+    while (!qb_list_empty(&v->al_busy)) {
+        e = qb_list_first_entry(&v->al_busy, struct entry, wait);
+        qb_list_del(&e->wait);
+        e->al_waiting = false;
+        if (!begin_log(e)) {
+            e->al_waiting = true;
+            qb_list_add(&e->wait, &v->al_busy);
+            break;
+        }
+    }
+    if (al_pending(v->al))
+        md_kick(v);
+}
+
+void entry_start(struct entry *e)
+{
+    struct volume *v = e->volume;
+    struct resource *r = v->resource;
+    enum write_mode mode = volume_mode(v);
+
+    e->local_started = true;
+    if (!volume_usable(v)) {
+        if (e->request)
+            e->request->error = -EIO;
+        e->progress.local_done = true;
+        entry_check(e);
+        return;
+    }
+    e->io.operation = e->request ? e->operation : STORE_READ;
+    e->io.flags = e->request && e->progress.stable ? STORE_FUA : 0;
+    e->io.offset = e->offset;
+    e->io.length = e->length;
+    e->io.iov = e->bounce ? e->bounce->iov : e->iov;
+    e->io.iov_count = e->bounce ? e->bounce->count : e->iov_count;
+    store_submit(v->backing, &e->io);
+    if (!e->request)
+        return; /* catching up: sent when read */
+    if (write_mode_replicates(mode)) {
+        entry_send(e);
+        return;
+    }
+    dirty_map_set(v->map, sector_of(e), e->length / MD_SECTOR);
+    if (mode == WRITE_OUT_OF_SYNC) {
+        struct packet_block_range p = { .sector = sector_of(e), .size = e->length };
+        uint8_t body[16];
+
+        link_send(r, &r->link.data, v->number, P_OUT_OF_SYNC, body,
+                  packet_block_range_encode(&p, body));
+    }
+}
+
+/* --- sending --- */
+
+static unsigned zero_segments(struct entry *e)
+{
+    unsigned n = 0;
+
+    for (uint32_t left = e->length; left; n++) {
+        uint32_t part = left < ZEROS ? left : ZEROS;
+
+        e->iov[n] = (struct iovec){ zeros, part };
+        left -= part;
+    }
+    return n;
+}
+
+/* The packet: P_DATA, or for a cleared range what both sides know. */
+static unsigned packet_of(struct entry *e, struct packet_data *p)
+{
+    uint32_t features = e->volume->resource->features;
+
+    if (e->operation == STORE_WRITE)
+        return P_DATA;
+    if (features & FEATURE_WZEROES) {
+        p->flags |= DP_ZEROES | (e->operation == STORE_UNMAP ? DP_DISCARD : 0);
+        return P_ZEROES;
+    }
+    if (features & FEATURE_TRIM && e->operation == STORE_UNMAP) {
+        p->flags |= DP_DISCARD;
+        return P_TRIM;
+    }
+    return P_DATA;
+}
+
+void entry_send(struct entry *e)
+{
+    struct volume *v = e->volume;
+    struct resource *r = v->resource;
+    struct packet_header header = { .volume = (uint16_t)v->number };
+    struct packet_data p = {
+        .sector = sector_of(e),
+        .size = e->length,
+        .flags = DP_SEND_WRITE_ACK,
+    };
+    size_t n = 0;
+
+    assert(!e->progress.sending && !e->in_sent);
+    if (volume_mode(v) == WRITE_SYNCING)
+        p.flags |= DP_MAY_SET_IN_SYNC;
+    header.command = (uint16_t)packet_of(e, &p);
+    if (header.command == P_DATA && e->length > WRITE_PART) {
+        link_refuse(r, "the peer cannot clear ranges (too old)");
+        dirty_map_set(v->map, sector_of(e), e->length / MD_SECTOR);
+        return;
+    }
+    if (epoch_sender_barrier_due(&r->epochs)) {
+        struct packet_header barrier = { .command = P_BARRIER, .length = 8 };
+
+        n = header_encode(r->link.form, &barrier, e->head);
+        n += packet_barrier_encode(epoch_sender_barrier(&r->epochs), e->head + n);
+    }
+    /* A handle the peer gives back; the upper part makes a late answer to another use visible. */
+    e->id = (++r->id_salt << 16) | (uint64_t)(e - r->entry_memory);
+    p.block_id = e->id;
+    p.sequence = ++v->sequence;
+    if (header.command == P_DATA) {
+        header.length = PACKET_DATA_LENGTH + e->length;
+        n += header_encode(r->link.form, &header, e->head + n);
+        n += packet_data_encode(&p, e->head + n);
+        if (e->operation != STORE_WRITE)
+            e->tx.iov_count = zero_segments(e);
+        else
+            e->tx.iov_count = e->bounce ? e->bounce->count : e->iov_count;
+        e->tx.iov = e->bounce ? e->bounce->iov : e->iov;
+    } else {
+        header.length = PACKET_TRIM_LENGTH;
+        n += header_encode(r->link.form, &header, e->head + n);
+        n += packet_trim_encode(&p, e->head + n);
+        e->tx.iov_count = 0;
+    }
+    assert(n <= sizeof e->head);
+    e->tx.head = e->head;
+    e->tx.head_length = (uint32_t)n;
+    e->epoch = epoch_sender_write(&r->epochs);
+    e->progress.peer = PEER_SENT;
+    e->progress.sending = true;
+    e->sent_ns = r->home->now_ns;
+    e->in_sent = true;
+    qb_list_add_tail(&e->sent, &r->sent);
+    link_push(&r->link.data, &e->tx);
+    if (e->progress.stable) {
+        epoch_sender_close(&r->epochs);
+        write_send_barrier(r);
+    } else if (!r->barrier_timer.slot) {
+        reactor_timer_set(r->home, &r->barrier_timer,
+                          r->home->now_ns + BARRIER_DELAY_MS * 1000000ull);
+    }
+}
+
+static void tx_done(struct tx_item *item)
+{
+    struct entry *e = container_of(item, struct entry, tx);
+
+    e->progress.sending = false;
+    entry_check(e);
+}
+
+static void local_done(struct store_io *io, int error)
+{
+    struct entry *e = container_of(io, struct entry, io);
+    struct volume *v = e->volume;
+
+    resource_enter(v->resource);
+    e->progress.local_done = true;
+    if (error && e->request) {
+        e->request->error = error == -ENOSPC ? -ENOSPC : -EIO;
+    }
+    if (error)
+        volume_failed(v, error, e->request ? "writing" : "reading for the peer");
+    else if (!e->request && write_mode_replicates(volume_mode(v)) &&
+             link_alive(&v->resource->link))
+        entry_send(e);
+    entry_check(e);
+    resource_leave(v->resource);
+}
+
+/* --- end --- */
+
+void entry_leave_ranges(struct volume *v, struct range *range)
+{
+    struct range *next;
+
+    range_leave(&v->ranges, range);
+    while ((next = range_next(&v->ranges)))
+        next->grant(next);
+}
+
+static void request_done(struct request *q)
+{
+    struct resource *r = q->volume->resource;
+
+    qb_list_del(&q->link);
+    write_finish(r, q->io, q->error);
+    qb_list_add(&q->link, &r->free_requests);
+}
+
+static void complete(struct entry *e)
+{
+    struct volume *v = e->volume;
+    struct request *q = e->request;
+
+    e->progress.completed = true;
+    epoch_sender_completing(&v->resource->epochs, e->epoch);
+    if (q) {
+        q->parts--;
+        if (!q->parts && q->issued == q->io->length)
+            request_done(q);
+        e->request = NULL;
+        v->resource->written += e->length;
+    }
+    if (e->range.held)
+        entry_leave_ranges(v, &e->range);
+}
+
+/* Catching up is not a write of anyone: it ends where it is when the link does. */
+static bool catchup_over(const struct entry *e)
+{
+    return e->bounce && e->progress.local_done && !e->progress.sending &&
+           (e->progress.peer == PEER_LOST || e->progress.peer == PEER_STABLE);
+}
+
+void entry_check(struct entry *e)
+{
+    struct volume *v = e->volume;
+    struct resource *r = v->resource;
+    struct write_progress *p = &e->progress;
+
+    if (!e->in_log)
+        return;
+    if (e->bounce) {
+        if (p->peer >= PEER_ACKED && !p->sending && e->range.held)
+            entry_leave_ranges(v, &e->range);
+        if (catchup_over(e))
+            entry_free(e);
+        return;
+    }
+    if (p->local_done && !p->sending && !p->completed) {
+        bool give_up = false;
+
+        if (!volume_usable(v)) {
+            if (!e->request->error)
+                e->request->error = -EIO;
+            give_up = true;
+        } else if (p->peer == PEER_LOST && r->giving_up && !volume_alone(v)) {
+            e->request->error = -EAGAIN;
+            v->sb.flags |= MD_CRASHED_PRIMARY; /* what it wrote is on this side only */
+            give_up = true;
+        }
+        if (give_up || write_may_complete(p, volume_alone(v)))
+            complete(e);
+        if (give_up)
+            p->peer = PEER_LOST;
+    }
+    if (write_may_leave_log(p))
+        entry_free(e);
+}
+
+void entry_free(struct entry *e)
+{
+    struct volume *v = e->volume;
+    struct resource *r = v->resource;
+
+    assert(e->in_log && !e->progress.sending);
+    if (e->in_sent)
+        qb_list_del(&e->sent);
+    e->in_sent = false;
+    if (e->in_al) {
+        e->in_al = false;
+        al_end(v->al, e->al_first, e->al_last);
+        if (!qb_list_empty(&v->al_busy))
+            write_al_changed(v);
+    }
+    if (e->range.held)
+        entry_leave_ranges(v, &e->range);
+    e->in_log = false;
+    qb_list_del(&e->log);
+    if (e->bounce) {
+        payload_free(r->pool, e->bounce);
+        r->catchup_used[e->bounce - r->catchup_payload] = false;
+        e->bounce = NULL;
+        v->resync.catchups--;
+        v->resync.catchup_again = true;
+    }
+    qb_list_add(&e->log, &r->free_entries);
+    if (!qb_list_empty(&r->flushes))
+        check_flushes(r);
+}
+
+/* --- flushes wait for the transfer log --- */
+
+static bool older_in_log(const struct request *q)
+{
+    const struct resource *r = q->volume->resource;
+    const struct entry *e;
+
+    qb_list_for_each_entry(e, &r->log, log) {
+        if (e->position >= q->position)
+            return false;
+        if (e->volume == q->volume && !e->bounce)
+            return true;
+    }
+    return false;
+}
+
+static void check_flushes(struct resource *r)
+{
+    struct request *q, *next;
+
+    if (r->checking_flushes)
+        return;
+    r->checking_flushes = true;
+    qb_list_for_each_entry_safe(q, next, &r->flushes, link) {
+        struct flush_progress f = {
+            .local_done = q->flush_done,
+            .older = older_in_log(q),
+            .unstable = q->volume->unstable,
+        };
+
+        if (q->flush_done && !volume_usable(q->volume))
+            q->error = -EIO;
+        else if (!flush_may_complete(&f, volume_alone(q->volume))) {
+            if (!r->giving_up || !q->flush_done || f.older)
+                continue;
+            q->error = -EAGAIN;
+        }
+        request_done(q);
+    }
+    r->checking_flushes = false;
+}
+
+void write_check_flushes(struct resource *r)
+{
+    if (!qb_list_empty(&r->flushes))
+        check_flushes(r);
+}
