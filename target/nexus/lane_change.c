@@ -24,6 +24,7 @@ struct group_item {
     unsigned group, owner;
     enum gate gate;
     uint8_t state;
+    bool drain;
 };
 
 struct lu_item {
@@ -77,12 +78,12 @@ struct lane_change *lane_change_new(void (*done)(void *context), void *context)
 }
 
 void lane_change_group(struct lane_change *change, unsigned group, enum gate gate, unsigned owner,
-                       uint8_t state)
+                       uint8_t state, bool drain)
 {
     change->groups =
         checked(realloc(change->groups, (change->group_count + 1) * sizeof *change->groups));
     change->groups[change->group_count++] =
-        (struct group_item){.group = group, .owner = owner, .gate = gate, .state = state};
+        (struct group_item){.group = group, .owner = owner, .gate = gate, .state = state, .drain = drain};
 }
 
 void lane_change_lu(struct lane_change *change, unsigned lu, const struct shared_lu *shared, bool drain)
@@ -292,7 +293,8 @@ static void switch_group(struct lane_part *part, const struct group_item *item, 
     group->owner = item->owner;
     group->state = item->state;
     if (item->gate == GATE_HOLD) {
-        lane_drain_group(group, next_drain(part));
+        if (item->drain)
+            lane_drain_group(group, next_drain(part));
         return;
     }
     qb_list_init(&woken);
