@@ -70,6 +70,9 @@ void cluster_stop(struct cluster_driver *driver);
 void cluster_submit(struct cluster_driver *driver, struct cluster_request *request);
 /* The effects (or lanes of a view) of `ticket` are carried out: switched, drained, durable. */
 void cluster_applied(struct cluster_driver *driver, uint64_t ticket);
+/* The operator accepts the newest state of the nodes that are here for a cold start, although absent
+ * ones may have newer state (it is given up). Nothing happens once a cluster runs. */
+void cluster_force_start(struct cluster_driver *driver);
 /* The agreed state as of now; valid until control returns to the loop. */
 const struct shared_state *cluster_state(const struct cluster_driver *driver);
 void cluster_get_view(const struct cluster_driver *driver, struct cluster_view *view);

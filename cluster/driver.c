@@ -1,0 +1,552 @@
+/* Carries the machine's updates out and feeds it: CPG or a loopback, journal, fencer, timers. */
+#include "cluster/driver.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <qb/qbdefs.h>
+#include <qb/qblog.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cluster/cluster.h"
+#include "cluster/cpg.h"
+#include "cluster/fencing.h"
+#include "cluster/journal.h"
+#include "target/base/container.h"
+
+enum { TICK_MIN_MS = 10, TICK_MAX_MS = 100, ASK_FENCER_NS = 500000000 };
+
+/* What came while the machine was at work (a callback submits or acknowledges, the loopback delivers). */
+struct later {
+    struct qb_list_head link;
+    enum cluster_event_kind kind;
+    uint64_t number;
+    size_t size;
+    uint8_t bytes[];
+};
+
+struct cluster_driver {
+    qb_loop_t *loop;
+    const struct config *config;
+    struct cluster_callbacks callbacks;
+    struct cluster *machine;
+    struct cluster_updates *updates;
+    unsigned self;
+    bool busy, dead, fatal_told;
+    char fatal[256];
+    struct qb_list_head later;    /* struct later */
+    struct qb_list_head incoming; /* requests not yet given to the machine */
+    struct qb_list_head requests; /* requests that the machine has */
+    struct cpg_wire *wire;        /* NULL: single-node mode */
+    struct journal *journal;
+    uint8_t *record;
+    bool writing;
+    uint64_t wanted, writing_sequence;
+    struct fencing *fencing;
+    uint64_t asked;
+    unsigned asked_node;
+    qb_loop_timer_handle tick;
+    bool ticking;
+    uint64_t tick_ms;
+    _Atomic uint64_t lease;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void pump(struct cluster_driver *d);
+
+/* --- updates --------------------------------------------------------------------------------- */
+
+static void push_later(struct cluster_driver *d, enum cluster_event_kind kind, uint64_t number,
+                       const void *bytes, size_t size)
+{
+    struct later *l = malloc(sizeof *l + size);
+
+    if (!l) { /* the control thread cannot go on without what it has to remember */
+        qb_log(LOG_CRIT, "no memory for an event of the cluster");
+        abort();
+    }
+    l->kind = kind;
+    l->number = number;
+    l->size = size;
+    if (size)
+        memcpy(l->bytes, bytes, size);
+    qb_list_add_tail(&l->link, &d->later);
+}
+
+static void start_writing(struct cluster_driver *d)
+{
+    struct writer w = {.data = d->record, .size = CLUSTER_RECORD_MAX};
+
+    if (d->writing || !d->wanted || d->dead)
+        return;
+    cluster_record(d->machine, &w);
+    if (w.used > w.size) {
+        snprintf(d->fatal, sizeof d->fatal, "the shared state is too large for the journal");
+        d->dead = true;
+        return;
+    }
+    d->writing = true;
+    d->writing_sequence = d->wanted;
+    d->wanted = 0;
+    journal_write(d->journal, d->record, w.used);
+}
+
+static void end_request(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
+{
+    qb_list_del(&request->link);
+    request->answer(request, reason, field);
+}
+
+static void tell_view(struct cluster_driver *d, uint64_t ticket)
+{
+    struct cluster_view view;
+
+    cluster_get_view(d, &view);
+    d->callbacks.view(d->callbacks.context, ticket, cluster_shared(d->machine), &view);
+}
+
+static void carry_out(struct cluster_driver *d, const struct cluster_update *update)
+{
+    switch (update->kind) {
+    case CLUSTER_SEND:
+        if (d->wire)
+            cpg_wire_send(d->wire, update->send.bytes, update->send.size);
+        else
+            push_later(d, CLUSTER_MESSAGE, d->self, update->send.bytes, update->send.size);
+        break;
+    case CLUSTER_PERSIST:
+        d->wanted = update->sequence;
+        break;
+    case CLUSTER_APPLY:
+        d->callbacks.apply(d->callbacks.context, update->ticket, cluster_shared(d->machine),
+                           cluster_effects(d->machine));
+        break;
+    case CLUSTER_ANSWER:
+        end_request(update->answer.cookie, update->answer.reason, update->answer.field_pointer);
+        break;
+    case CLUSTER_VIEW:
+        tell_view(d, update->ticket);
+        break;
+    case CLUSTER_LEASE:
+        atomic_store_explicit(&d->lease, d->dead ? 0 : update->lease, memory_order_release);
+        break;
+    case CLUSTER_LOG:
+        qb_log(update->log.priority, "%s", update->log.text);
+        break;
+    case CLUSTER_FATAL:
+        d->dead = true;
+        atomic_store_explicit(&d->lease, 0, memory_order_release);
+        snprintf(d->fatal, sizeof d->fatal, "%s", update->log.text);
+        break;
+    }
+}
+
+static void step(struct cluster_driver *d, struct cluster_event *event)
+{
+    do {
+        event->now = clock_ns(CLOCK_MONOTONIC);
+        event->wall = clock_ns(CLOCK_REALTIME);
+        cluster_step(d->machine, event, d->updates);
+        for (unsigned i = 0; i < d->updates->count; i++)
+            carry_out(d, &d->updates->updates[i]);
+        event->kind = CLUSTER_MORE;
+    } while (d->updates->more);
+    start_writing(d);
+}
+
+static void step_later(struct cluster_driver *d)
+{
+    struct later *l = qb_list_entry(d->later.next, struct later, link);
+    struct cluster_event event = {.kind = l->kind};
+
+    qb_list_del(&l->link);
+    if (l->kind == CLUSTER_MESSAGE) {
+        event.message.node = (unsigned)l->number;
+        event.message.bytes = l->bytes;
+        event.message.size = l->size;
+    } else if (l->kind == CLUSTER_APPLIED) {
+        event.ticket = l->number;
+    }
+    step(d, &event);
+    free(l);
+}
+
+static void step_request(struct cluster_driver *d)
+{
+    struct cluster_request *request = qb_list_entry(d->incoming.next, struct cluster_request, link);
+    struct cluster_event event = {.kind = CLUSTER_REQUEST};
+
+    qb_list_del(&request->link);
+    qb_list_add_tail(&request->link, &d->requests);
+    event.request.op = &request->op;
+    event.request.cookie = request;
+    step(d, &event);
+}
+
+/* A dead driver answers at once; the machine is not asked any more. */
+static void refuse_all(struct cluster_driver *d, struct qb_list_head *list)
+{
+    while (!qb_list_empty(list))
+        end_request(qb_list_entry(list->next, struct cluster_request, link),
+                    REASON_NOT_READY_TRANSITION, 0xff);
+}
+
+static void tell_fatal(struct cluster_driver *d)
+{
+    atomic_store_explicit(&d->lease, 0, memory_order_release);
+    if (!d->fatal_told) {
+        d->fatal_told = true;
+        tell_view(d, 0);
+        qb_log(LOG_CRIT, "%s", d->fatal);
+        d->callbacks.fatal(d->callbacks.context, d->fatal);
+    }
+    refuse_all(d, &d->requests);
+    refuse_all(d, &d->incoming);
+}
+
+/* Lets the machine work off everything that is due. Callbacks come back in here and find it busy. */
+static void pump(struct cluster_driver *d)
+{
+    if (d->busy)
+        return;
+    d->busy = true;
+    while (!d->dead && (!qb_list_empty(&d->later) || !qb_list_empty(&d->incoming)))
+        if (!qb_list_empty(&d->later))
+            step_later(d);
+        else
+            step_request(d);
+    if (d->dead)
+        tell_fatal(d);
+    d->busy = false;
+}
+
+static void feed(struct cluster_driver *d, struct cluster_event *event)
+{
+    if (!d->dead) {
+        d->busy = true;
+        step(d, event);
+        d->busy = false;
+    }
+    pump(d);
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static void on_message(void *context, unsigned node, const void *bytes, size_t size)
+{
+    struct cluster_event event = {.kind = CLUSTER_MESSAGE};
+
+    event.message.node = node;
+    event.message.bytes = bytes;
+    event.message.size = size;
+    feed(context, &event);
+}
+
+static void on_group(void *context, uint32_t members, uint32_t joined, uint32_t left, uint32_t down)
+{
+    struct cluster_event event = {.kind = CLUSTER_GROUP};
+
+    event.group.members = members;
+    event.group.joined = joined;
+    event.group.left = left;
+    event.group.down = down;
+    feed(context, &event);
+}
+
+static void on_quorum(void *context, bool quorate)
+{
+    struct cluster_event event = {.kind = CLUSTER_QUORUM};
+
+    event.quorate = quorate;
+    feed(context, &event);
+}
+
+static void on_lost(void *context, const char *why)
+{
+    struct cluster_driver *d = context;
+
+    d->dead = true;
+    atomic_store_explicit(&d->lease, 0, memory_order_release);
+    snprintf(d->fatal, sizeof d->fatal, "%s", why);
+    pump(d); /* busy: whoever is at work tells at its end */
+}
+
+static void on_fenced(void *context, unsigned node, uint64_t time)
+{
+    struct cluster_event event = {.kind = CLUSTER_FENCED};
+
+    event.fenced.node = node;
+    event.fenced.time = time;
+    feed(context, &event);
+}
+
+static int32_t on_written(int32_t fd, int32_t events, void *data)
+{
+    struct cluster_driver *d = data;
+    struct cluster_event event = {.kind = CLUSTER_DURABLE, .sequence = d->writing_sequence};
+    int result = journal_done(d->journal);
+
+    if (!result)
+        return 0;
+    d->writing = false;
+    if (result < 0) {
+        d->dead = true;
+        snprintf(d->fatal, sizeof d->fatal, "the journal in %.128s cannot be written: %s",
+                 d->config->state_dir, strerror(-result));
+        pump(d);
+        return 0;
+    }
+    feed(d, &event);
+    return 0;
+}
+
+/* Asks the fencer about the lost members, one after the other. */
+static void ask_fencer(struct cluster_driver *d)
+{
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    struct cluster_view view;
+
+    if (!d->fencing || now - d->asked < ASK_FENCER_NS)
+        return;
+    cluster_describe(d->machine, &view);
+    if (!view.unproven)
+        return;
+    d->asked = now;
+    for (unsigned i = 0; i < d->config->node_count; i++) {
+        const struct config_node *node =
+            &d->config->nodes[(d->asked_node + 1 + i) % d->config->node_count];
+        if (!(view.unproven & 1u << node->id))
+            continue;
+        fencing_ask(d->fencing, node->id, node->name);
+        d->asked_node = (unsigned)(node - d->config->nodes);
+        return;
+    }
+}
+
+static void on_tick(void *data)
+{
+    struct cluster_driver *d = data;
+    struct cluster_event event = {.kind = CLUSTER_TICK};
+
+    d->ticking = qb_loop_timer_add(d->loop, QB_LOOP_HIGH, d->tick_ms * QB_TIME_NS_IN_MSEC, d,
+                                   on_tick, &d->tick) == 0;
+    feed(d, &event);
+    if (!d->dead)
+        ask_fencer(d);
+}
+
+/* --- start and stop -------------------------------------------------------------------------- */
+
+static uint32_t node_bits(const struct config *config)
+{
+    uint32_t bits = 0;
+
+    for (unsigned i = 0; i < config->node_count; i++)
+        bits |= 1u << config->nodes[i].id;
+    return bits;
+}
+
+/* The state of a new array: nothing reserved, nobody owner, every copy counts as current until the
+ * cluster agrees that one is not (whether it was ever synchronized is the replica's knowledge). */
+static struct shared_state *new_state(const struct config *config)
+{
+    struct shared_state *state = shared_state_new(config->lu_count, config->group_count);
+
+    if (!state)
+        return NULL;
+    for (unsigned i = 0; i < config->lu_count; i++) {
+        const struct config_lu *lu = &config->lus[i];
+        memcpy(state->lus[i].uuid, lu->uuid, sizeof lu->uuid);
+        state->lus[i].capacity = lu->block_size ? lu->size / lu->block_size : 0;
+        state->lus[i].mode.wce = 1;
+    }
+    for (unsigned i = 0; i < config->group_count; i++) {
+        const struct config_group *group = &config->groups[i];
+        uint32_t nodes = 0;
+        for (unsigned k = 0; k < group->node_count; k++)
+            nodes |= 1u << group->nodes[k];
+        if (group->replication == REPLICATION_NONE || !nodes)
+            nodes = node_bits(config);
+        snprintf(state->groups[i].name, sizeof state->groups[i].name, "%s", group->name);
+        state->groups[i].nodes = state->groups[i].current = nodes;
+    }
+    return state;
+}
+
+static int make_machine(struct cluster_driver *d, bool lease_proves)
+{
+    const struct config *config = d->config;
+    struct cluster_setup setup = {.self = d->self, .configured = node_bits(config)};
+    struct shared_state *state = new_state(config);
+
+    setup.single = !config->corosync;
+    if (setup.single)
+        setup.configured = 1u << d->self;
+    setup.lease_proves = lease_proves;
+    setup.lease_ns = (uint64_t)config->lease_ms * 1000000u;
+    setup.hold_ns = (uint64_t)config->hold_ms * 1000000u;
+    setup.incarnation = clock_ns(CLOCK_REALTIME) ^ (uint64_t)getpid() << 40;
+    memcpy(setup.config_digest, config->digest, sizeof setup.config_digest);
+    memcpy(setup.cluster_uuid, config->cluster_uuid, sizeof setup.cluster_uuid);
+    for (unsigned i = 0; i < config->node_count; i++)
+        snprintf(setup.names[config->nodes[i].id], sizeof setup.names[0], "%s",
+                 config->nodes[i].name);
+    if (!state)
+        return -ENOMEM;
+    d->machine = cluster_new(&setup, state);
+    if (!d->machine)
+        shared_state_free(state);
+    return d->machine ? 0 : -ENOMEM;
+}
+
+static int restore(struct cluster_driver *d, const uint8_t *record, size_t size, char *why)
+{
+    int error = record ? cluster_restore(d->machine, record, size) : 0;
+
+    if (error == -ENOENT)
+        snprintf(why, 256, "the journal in %.100s knows LUs or groups that the configuration lacks",
+                 d->config->state_dir);
+    else if (error)
+        snprintf(why, 256, "the journal in %.100s does not fit the configuration: %s",
+                 d->config->state_dir, strerror(-error));
+    return error;
+}
+
+static void join_alone(struct cluster_driver *d)
+{
+    uint32_t self = 1u << d->self;
+
+    on_group(d, self, self, 0, 0);
+}
+
+int cluster_start(struct cluster_driver **result, qb_loop_t *loop, const struct config *config,
+                  const struct cluster_callbacks *callbacks, char *why)
+{
+    struct cluster_driver *d = calloc(1, sizeof *d);
+    const struct cpg_wire_callbacks wire = {d, on_message, on_group, on_quorum, on_lost};
+    uint8_t *record = NULL;
+    bool lease_proves = false;
+    size_t size = 0;
+    int error;
+
+    if (!d)
+        return -ENOMEM;
+    snprintf(why, 256, "no memory");
+    d->loop = loop;
+    d->config = config;
+    d->callbacks = *callbacks;
+    d->self = config->nodes[config->self].id;
+    qb_list_init(&d->later);
+    qb_list_init(&d->incoming);
+    qb_list_init(&d->requests);
+    d->updates = malloc(sizeof *d->updates);
+    d->record = malloc(CLUSTER_RECORD_MAX);
+    error = d->updates && d->record ? 0 : -ENOMEM;
+    if (!error)
+        error = journal_open(&d->journal, config->state_dir, config->cluster_uuid, &record, &size,
+                             why);
+    if (!error && config->corosync)
+        error = cpg_wire_open(&d->wire, loop, config->cluster_name, d->self, &wire, &lease_proves,
+                              why);
+    if (!error)
+        error = make_machine(d, lease_proves);
+    if (!error)
+        error = restore(d, record, size, why);
+    free(record);
+    if (!error && config->corosync && !(d->fencing = fencing_new(loop, on_fenced, d)))
+        error = -ENOMEM;
+    if (!error && qb_loop_poll_add(loop, QB_LOOP_HIGH, journal_fd(d->journal), POLLIN, d,
+                                   on_written) < 0)
+        error = -EIO;
+    if (error) {
+        cluster_stop(d);
+        return error;
+    }
+    *result = d;
+    d->tick_ms = config->lease_ms / 24;
+    if (d->tick_ms < TICK_MIN_MS)
+        d->tick_ms = TICK_MIN_MS;
+    if (d->tick_ms > TICK_MAX_MS)
+        d->tick_ms = TICK_MAX_MS;
+    on_tick(d);
+    if (!config->corosync)
+        join_alone(d);
+    return 0;
+}
+
+void cluster_stop(struct cluster_driver *d)
+{
+    if (!d)
+        return;
+    d->dead = true;
+    atomic_store_explicit(&d->lease, 0, memory_order_release);
+    if (d->ticking)
+        qb_loop_timer_del(d->loop, d->tick);
+    refuse_all(d, &d->requests);
+    refuse_all(d, &d->incoming);
+    fencing_free(d->fencing);
+    cpg_wire_close(d->wire);
+    if (d->journal)
+        qb_loop_poll_del(d->loop, journal_fd(d->journal));
+    journal_close(d->journal);
+    while (!qb_list_empty(&d->later)) {
+        struct later *l = qb_list_entry(d->later.next, struct later, link);
+        qb_list_del(&l->link);
+        free(l);
+    }
+    cluster_free(d->machine);
+    free(d->record);
+    free(d->updates);
+    free(d);
+}
+
+void cluster_submit(struct cluster_driver *d, struct cluster_request *request)
+{
+    qb_list_add_tail(&request->link, &d->incoming);
+    pump(d);
+}
+
+void cluster_applied(struct cluster_driver *d, uint64_t ticket)
+{
+    if (!ticket || d->dead)
+        return;
+    push_later(d, CLUSTER_APPLIED, ticket, NULL, 0);
+    pump(d);
+}
+
+void cluster_force_start(struct cluster_driver *d)
+{
+    struct cluster_event event = {.kind = CLUSTER_FORCE};
+
+    feed(d, &event);
+}
+
+const struct shared_state *cluster_state(const struct cluster_driver *d)
+{
+    return cluster_shared(d->machine);
+}
+
+void cluster_get_view(const struct cluster_driver *d, struct cluster_view *view)
+{
+    cluster_describe(d->machine, view);
+    view->digest = shared_state_digest(cluster_shared(d->machine));
+    if (d->dead) {
+        view->serving = false;
+        snprintf(view->waiting, sizeof view->waiting, "%.150s", d->fatal);
+    }
+}
+
+const _Atomic uint64_t *cluster_lease(const struct cluster_driver *d)
+{
+    return &d->lease;
+}
