@@ -30,15 +30,18 @@ struct listener {
 struct iscsi_server {
     atomic_bool open;
     atomic_uint logins, connections;
-    atomic_uint busy_homes; /* reactors that have not done the current reload or stop */
+    atomic_uint reloading; /* reactors that have not done the current reload */
+    atomic_uint stopping;  /* reactors that have not let go */
+    atomic_uint holds;     /* 1 until stop is wanted, 1 per reactor that reloads; 0: stop begins */
     const struct config *config; /* the control thread's */
     struct iscsi_home *homes;
     unsigned home_count, next_home;
     struct qb_list_head listeners; /* the first reactor's */
     struct qb_list_head added;     /* opened by a reload, on their way there */
-    struct post begin;
-    void (*done)(void *context);
-    void *context;
+    struct post begin, stop; /* to the first reactor */
+    void (*reloaded)(void *context);
+    void (*stopped)(void *context);
+    void *reload_context, *stop_context;
     /* TSIHs in use: hash of initiator name and ISID << 16 | CID; 0 = free (hashes are never 0). */
     _Atomic uint64_t tsihs[TSIHS];
     atomic_uint next_tsih;
@@ -110,14 +113,6 @@ void server_login_over(struct iscsi_server *server)
     atomic_fetch_sub(&server->logins, 1);
 }
 
-static void home_done(struct iscsi_home *home)
-{
-    struct iscsi_server *server = home->server;
-
-    if (atomic_fetch_sub(&server->busy_homes, 1) == 1)
-        server->done(server->context);
-}
-
 /* A stopping reactor has let go when nothing of it is left; nothing may touch the server afterwards. */
 static void home_check(struct iscsi_home *home)
 {
@@ -127,7 +122,8 @@ static void home_check(struct iscsi_home *home)
         (home == server->homes && !qb_list_empty(&server->listeners)))
         return;
     home->reported = true;
-    home_done(home);
+    if (atomic_fetch_sub(&server->stopping, 1) == 1)
+        server->stopped(server->stop_context);
 }
 
 void server_conn_gone(struct iscsi_home *home)
@@ -324,6 +320,7 @@ int iscsi_server_start(struct iscsi_server **out, const struct config *config,
     server->config = config;
     server->home_count = reactor_count;
     server->begin.run = begin;
+    atomic_init(&server->holds, 1);
     qb_list_init(&server->listeners);
     qb_list_init(&server->added);
     for (unsigned i = 0; i < reactor_count; i++) {
@@ -382,14 +379,26 @@ static void reload_listeners(struct iscsi_server *server, const struct config *c
     }
 }
 
+static void stop_first(struct post *post);
+
+/* Stopping waits for a reload that still has posts under way. */
+static void let_go(struct iscsi_server *server)
+{
+    if (atomic_fetch_sub(&server->holds, 1) != 1)
+        return;
+    server->stop.run = stop_first;
+    reactor_post(server->homes[0].reactor, &server->stop);
+}
+
 static void reload(struct post *post)
 {
     struct iscsi_home *home = container_of(post, struct iscsi_home, post);
+    struct iscsi_server *server = home->server;
     struct qb_list_head *at, *next;
 
-    home->config = home->server->config;
-    if (home == home->server->homes)
-        reload_listeners(home->server, home->config);
+    home->config = server->config;
+    if (home == server->homes)
+        reload_listeners(server, home->config);
     /* conn_drop() frees nothing at once. */
     qb_list_for_each_safe(at, next, &home->conns) {
         struct conn *conn = qb_list_entry(at, struct conn, link);
@@ -397,7 +406,9 @@ static void reload(struct post *post)
             !still_allowed(conn, home->config))
             conn_drop(&conn->nexus, "not allowed by the configuration any more");
     }
-    home_done(home);
+    if (atomic_fetch_sub(&server->reloading, 1) == 1)
+        server->reloaded(server->reload_context);
+    let_go(server);
 }
 
 int iscsi_server_reload(struct iscsi_server *server, const struct config *config,
@@ -408,9 +419,10 @@ int iscsi_server_reload(struct iscsi_server *server, const struct config *config
     if (rc)
         return rc;
     server->config = config;
-    server->done = done;
-    server->context = context;
-    atomic_store(&server->busy_homes, server->home_count);
+    server->reloaded = done;
+    server->reload_context = context;
+    atomic_store(&server->reloading, server->home_count);
+    atomic_fetch_add(&server->holds, server->home_count);
     for (unsigned i = 0; i < server->home_count; i++) {
         server->homes[i].post.run = reload;
         reactor_post(server->homes[i].reactor, &server->homes[i].post);
@@ -447,11 +459,10 @@ static void stop_others(struct iscsi_server *server)
 
 static void stop_first(struct post *post)
 {
-    struct iscsi_home *home = container_of(post, struct iscsi_home, post);
-    struct iscsi_server *server = home->server;
+    struct iscsi_server *server = container_of(post, struct iscsi_server, stop);
     struct qb_list_head *at, *next;
 
-    home->stopping = true;
+    server->homes[0].stopping = true;
     if (qb_list_empty(&server->listeners)) {
         stop_others(server);
         return;
@@ -463,9 +474,8 @@ static void stop_first(struct post *post)
 void iscsi_server_stop(struct iscsi_server *server, void (*done)(void *context), void *context)
 {
     iscsi_server_gate(server, false);
-    server->done = done;
-    server->context = context;
-    atomic_store(&server->busy_homes, server->home_count);
-    server->homes[0].post.run = stop_first;
-    reactor_post(server->homes[0].reactor, &server->homes[0].post);
+    server->stopped = done;
+    server->stop_context = context;
+    atomic_store(&server->stopping, server->home_count);
+    let_go(server);
 }
