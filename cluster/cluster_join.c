@@ -29,6 +29,9 @@ void join_reset(struct cluster *c)
     c->ready_sent = false;
     c->ready_persist = 0;
     c->start_sent = false;
+    c->starter = 0;
+    c->start_need = 0;
+    c->start_persist = 0;
     c->replay_count = c->replay_next = 0;
     c->replay_used = 0;
 }
@@ -108,41 +111,82 @@ static void admit_node(struct cluster *c, unsigned node, uint64_t incarnation)
     forget_joiner(n);
 }
 
-void join_start(struct cluster *c, struct cluster_updates *u, unsigned node,
-                const struct cluster_message *message)
+static void begin_view(struct cluster *c, struct cluster_updates *u)
 {
-    struct cluster_node *starter = &c->nodes[node];
-
-    if (c->phase != PHASE_WAITING || message->start.group != c->group || !starter->hello_seen ||
-        starter->hello_incarnation != message->incarnation)
-        return;
-    for (unsigned i = 1; i <= LIMIT_NODES; i++)
-        if (c->nodes[i].hello_seen && (c->nodes[i].hello.flags & HELLO_MEMBER))
-            return; /* somebody else was first */
-    starter->hello.flags |= HELLO_MEMBER;
-    if (node != c->setup.self)
-        return;
     cluster_log(c, u, LOG_NOTICE, "cold start from %s",
                 c->have_record ? "the newest journal" : "nothing: a new array");
     if (c->have_record)
         shared_state_cold_start(c->state);
-    for (unsigned i = 1; i <= LIMIT_NODES; i++) {
-        const struct cluster_node *n = &c->nodes[i];
-        if (!n->hello_seen || i == node)
+    for (unsigned node = 1; node <= LIMIT_NODES; node++) {
+        const struct cluster_node *n = &c->nodes[node];
+        if (!n->hello_seen || node == c->setup.self)
             continue;
         /* An older copy may count more operations of a time that nobody answers for. */
         if (n->hello.stamp.epoch > c->epoch)
             c->epoch = n->hello.stamp.epoch;
         if (n->compatible)
-            join_register(c, i, n->hello_incarnation, n->hello.attempt);
+            join_register(c, node, n->hello_incarnation, n->hello.attempt);
     }
     if (c->forced) /* whatever turns up later is older by the operator's word */
         c->epoch += FORCED_EPOCHS;
     c->unproven = 0;
     c->phase = PHASE_MEMBER;
-    member_change(c, u, node_bit(node), 0, true);
-    admit_node(c, node, message->incarnation);
+    member_change(c, u, node_bit(c->setup.self), 0, true);
+    admit_node(c, c->setup.self, c->setup.incarnation);
     become_member(c);
+}
+
+/* Everybody who is here and has a record notes down that the starter goes on: otherwise a node whose
+ * record says that it was the last one would start alone from it later. Only then the starter begins. */
+void join_start(struct cluster *c, struct cluster_updates *u, unsigned node,
+                const struct cluster_message *message)
+{
+    const struct cluster_node *starter = &c->nodes[node];
+
+    if (c->phase != PHASE_WAITING || message->start.group != c->group || c->starter ||
+        !starter->hello_seen || starter->hello_incarnation != message->incarnation)
+        return;
+    for (unsigned i = 1; i <= LIMIT_NODES; i++)
+        if (c->nodes[i].hello_seen && (c->nodes[i].hello.flags & HELLO_MEMBER))
+            return;
+    c->starter = node;
+    if (node != c->setup.self) {
+        c->record_members |= node_bit(node);
+        if (c->have_record)
+            c->start_persist = cluster_persist(c);
+        return;
+    }
+    for (unsigned i = 1; i <= LIMIT_NODES; i++)
+        if (i != node && c->nodes[i].hello_seen && c->nodes[i].compatible &&
+            (c->nodes[i].hello.flags & HELLO_JOURNAL))
+            c->start_need |= node_bit(i);
+    if (!c->start_need)
+        begin_view(c, u);
+}
+
+static void admit_starter(struct cluster *c, struct cluster_updates *u)
+{
+    struct cluster_message m = {.type = MESSAGE_ADMIT};
+
+    if (!c->start_persist || c->durable < c->start_persist)
+        return;
+    c->start_persist = 0;
+    m.admit.node = c->starter;
+    m.admit.attempt = c->nodes[c->starter].hello.attempt;
+    m.admit.incarnation = c->nodes[c->starter].hello_incarnation;
+    cluster_send(c, u, &m);
+}
+
+static void starter_admitted(struct cluster *c, struct cluster_updates *u, unsigned node,
+                             const struct cluster_message *message)
+{
+    if (c->starter != c->setup.self || message->admit.node != c->setup.self ||
+        message->admit.incarnation != c->setup.incarnation ||
+        message->admit.attempt != c->attempt || !(c->start_need & node_bit(node)))
+        return;
+    c->start_need &= ~node_bit(node);
+    if (!c->start_need)
+        begin_view(c, u);
 }
 
 /* --- snapshot ------------------------------------------------------------------------------- */
@@ -332,6 +376,8 @@ void join_admit(struct cluster *c, struct cluster_updates *u, unsigned node,
     struct cluster_node *n = &c->nodes[joiner];
     uint64_t incarnation = n->join_incarnation;
 
+    if (c->phase == PHASE_WAITING)
+        starter_admitted(c, u, node, message);
     if (!follows(c) || !is_live(c, node) || !n->join_ready || c->unproven ||
         c->nodes[node].incarnation != message->incarnation ||
         incarnation != message->admit.incarnation || n->join_attempt != message->admit.attempt)
@@ -390,8 +436,9 @@ void join_advance(struct cluster *c, struct cluster_updates *u)
 
     switch (c->phase) {
     case PHASE_WAITING:
+        admit_starter(c, u);
         if ((c->quorate || c->setup.single) && !c->start_sent &&
-            newest_record(c) == c->setup.self) {
+            !c->starter && newest_record(c) == c->setup.self) {
             c->start_sent = true;
             m.type = MESSAGE_START;
             m.start.group = c->group;

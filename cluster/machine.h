@@ -89,6 +89,9 @@ struct cluster {
     uint32_t record_members;
     struct cluster_stamp stamp; /* where the group last changed */
     bool start_sent;
+    unsigned starter; /* agreed: who has begun a cold start; 0 = nobody */
+    uint32_t start_need; /* starter: whose records must be superseded before it begins */
+    uint64_t start_persist; /* others: record that names the starter; 0 = none to write */
     uint32_t attempt;
     uint32_t confirmed[LIMIT_NODES + 1]; /* the CONFIRM that we sent */
 
