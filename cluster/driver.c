@@ -356,8 +356,8 @@ static uint32_t node_bits(const struct config *config)
     return bits;
 }
 
-/* The state of a new array: nothing reserved, nobody owner, every copy counts as current until the
- * cluster agrees that one is not (whether it was ever synchronized is the replica's knowledge). */
+/* The state of a new array: nothing reserved, nobody owner. Which copy of a replicated group is the good one
+ * nobody knows before its first start (SHARED_OP_CURRENT). */
 static struct shared_state *new_state(const struct config *config)
 {
     struct shared_state *state = shared_state_new(config->lu_count, config->group_count);
@@ -378,7 +378,8 @@ static struct shared_state *new_state(const struct config *config)
         if (group->replication == REPLICATION_NONE || !nodes)
             nodes = node_bits(config);
         snprintf(state->groups[i].name, sizeof state->groups[i].name, "%s", group->name);
-        state->groups[i].nodes = state->groups[i].current = nodes;
+        state->groups[i].nodes = nodes;
+        state->groups[i].current = group->replication == REPLICATION_NONE ? nodes : 0;
     }
     return state;
 }

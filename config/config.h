@@ -126,6 +126,7 @@ struct config {
     unsigned reactors;        /* 0 = one per core */
     uint64_t pool_bytes;      /* payload memory per reactor, default 64 MiB */
     unsigned log_priority;    /* syslog level, default LOG_INFO */
+    char log_file[256];       /* beside syslog; "" = none */
     bool control_readers;     /* every local user may read the status over the control socket */
     char secrets[256];        /* path of the secrets file that was read; "" = there is none */
 

@@ -7,29 +7,48 @@
 
 enum { BLACKBOX_BYTES = 1 << 20 };
 
-static enum qb_log_target_slot target = QB_LOG_STDERR;
+/* Where operators read: standard error, or syslog and perhaps a file. */
+static int32_t targets[2];
+static unsigned target_count;
 
 void log_set_priority(unsigned priority)
 {
-    qb_log_filter_ctl(target, QB_LOG_FILTER_CLEAR_ALL, QB_LOG_FILTER_FILE, "*", LOG_TRACE);
-    qb_log_filter_ctl(target, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", (uint8_t)priority);
+    for (unsigned i = 0; i < target_count; i++) {
+        qb_log_filter_ctl(targets[i], QB_LOG_FILTER_CLEAR_ALL, QB_LOG_FILTER_FILE, "*", LOG_TRACE);
+        qb_log_filter_ctl(targets[i], QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*",
+                          (uint8_t)priority);
+    }
 }
 
-void log_start(bool foreground, unsigned priority)
+static void add_target(int32_t target)
 {
+    qb_log_ctl(target, QB_LOG_CONF_ENABLED, QB_TRUE);
+    /* Reactors log as well; a slow terminal or syslog must not hold them up. */
+    qb_log_ctl(target, QB_LOG_CONF_THREADED, QB_TRUE);
+    if (target != QB_LOG_SYSLOG)
+        qb_log_format_set(target, "%T [%p] %b");
+    targets[target_count++] = target;
+}
+
+void log_start(bool foreground, unsigned priority, const char *file)
+{
+    int32_t opened;
+
     qb_log_init("halund", LOG_DAEMON, (uint8_t)priority);
-    target = foreground ? QB_LOG_STDERR : QB_LOG_SYSLOG;
-    qb_log_ctl(QB_LOG_SYSLOG, QB_LOG_CONF_ENABLED, !foreground);
-    qb_log_ctl(QB_LOG_STDERR, QB_LOG_CONF_ENABLED, foreground);
+    qb_log_ctl(QB_LOG_SYSLOG, QB_LOG_CONF_ENABLED, QB_FALSE);
+    add_target(foreground ? QB_LOG_STDERR : QB_LOG_SYSLOG);
+    if (!foreground && *file) {
+        opened = qb_log_file_open(file);
+        if (opened >= 0)
+            add_target(opened);
+        else
+            qb_log(LOG_ERR, "log file %s cannot be opened", file);
+    }
     log_set_priority(priority);
-    if (foreground)
-        qb_log_format_set(QB_LOG_STDERR, "%T [%p] %b");
     qb_log_filter_ctl(QB_LOG_BLACKBOX, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", LOG_DEBUG);
     qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_SIZE, BLACKBOX_BYTES);
     qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_THREADED, QB_FALSE);
     qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_ENABLED, QB_TRUE);
-    /* Reactors log as well; a slow terminal or syslog must not hold them up. */
-    qb_log_ctl(target, QB_LOG_CONF_THREADED, QB_TRUE);
     qb_log_thread_start();
 }
 

@@ -5,8 +5,9 @@
 
 #include <stdbool.h>
 
-/* Starts logging. `priority`: the least urgent syslog level that is printed. */
-void log_start(bool foreground, unsigned priority);
+/* Starts logging. `priority`: the least urgent syslog level that is printed; `file`: a file that is logged
+ * to as well when in the background ("" = none). */
+void log_start(bool foreground, unsigned priority, const char *file);
 /* Changes the level while running. */
 void log_set_priority(unsigned priority);
 /* Writes the blackbox to RUN_DIR/blackbox-PID. Call from a fatal end as well. */

@@ -316,7 +316,7 @@ int main(int argc, char **argv)
         return 1;
     }
     signal(SIGPIPE, SIG_IGN);
-    log_start(foreground, halund.config->log_priority);
+    log_start(foreground, halund.config->log_priority, halund.config->log_file);
     halund.self = halund.config->nodes[halund.config->self].id;
     halund.started_ns = monotonic_ns();
     halund.loop = qb_loop_create();
