@@ -91,14 +91,40 @@ static bool just_created(const struct volume *v)
     return generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
 }
 
+/* A peer that has just died looks alive until the link times out. Who is asked to be Primary nevertheless
+ * gives it less time than that to show that it is. */
+static bool impatient(struct resource *r, struct admin *a)
+{
+    uint64_t patience = (uint64_t)(r->group->timeout_ms ? r->group->timeout_ms : 2000) * 1000000 / 4;
+
+    if (a->serial != r->link.serial) {
+        a->serial = r->link.serial;
+        a->since_ns = r->home->now_ns;
+        link_ping(r);
+        a->mark = r->link.pings;
+    }
+    if (r->home->now_ns - a->since_ns < patience)
+        return false;
+    link_fail(r, "the peer does not answer when asked for its role");
+    return true;
+}
+
+static bool still_primary(struct resource *r, struct admin *a)
+{
+    return !impatient(r, a) && r->link.ping_acks >= a->mark;
+}
+
 static bool promote_check(struct resource *r, struct admin *a)
 {
     if (r->serving)
         return finish(a, 0, "%s", "");
     if (settling(r) || r->link.failing)
         return false;
-    if (link_up(r) && r->peer_role == WIRE_PRIMARY)
-        return finish(a, -EBUSY, "the peer is Primary");
+    if (link_up(r) && r->peer_role == WIRE_PRIMARY) {
+        if (still_primary(r, a))
+            return finish(a, -EBUSY, "the peer is Primary");
+        return false;
+    }
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
         const char *why;
@@ -110,6 +136,7 @@ static bool promote_check(struct resource *r, struct admin *a)
     a->phase = PROMOTE_WRITE;
     if (link_up(r)) {
         ask_peer(r);
+        a->serial = 0;
         a->phase = PROMOTE_ASK;
     }
     return false;
@@ -127,6 +154,8 @@ static bool promote_ask(struct resource *r, struct admin *a)
                                                                                         : -EBUSY,
                           "the peer refuses: %s", state_reply_text(r->reply));
         a->phase = PROMOTE_WRITE;
+    } else {
+        impatient(r, a);
     }
     return false;
 }
@@ -540,6 +569,8 @@ void admin_run(struct resource *r)
             refuse_rest(r);
             return;
         }
+        if (r->publish)
+            resource_publish(r); /* who is answered may look at the status */
         mailbox_post(r->public.control, &a->post);
     }
 }

@@ -326,6 +326,24 @@ static const struct config_node *node(const struct config *config, unsigned id)
     return NULL;
 }
 
+static int listen_now(struct link *link)
+{
+    int on = 1, error;
+
+    link->listen_fd = socket(link->own.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (link->listen_fd < 0)
+        return -1;
+    if (!setsockopt(link->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) &&
+        !bind(link->listen_fd, (struct sockaddr *)&link->own, link->address_length) &&
+        !listen(link->listen_fd, LINK_PENDING))
+        return 0;
+    error = errno;
+    close(link->listen_fd);
+    link->listen_fd = -1;
+    errno = error;
+    return -1;
+}
+
 int connector_listen(struct resource *r, char *why)
 {
     const struct config *config = r->public.options.config;
@@ -333,7 +351,6 @@ int connector_listen(struct resource *r, char *why)
     const struct config_node *peer = node(config, r->peer_node);
     struct link *link = &r->link;
     socklen_t length;
-    int on = 1;
 
     if (!peer || parse(self->replication_address, r->group->port, &link->own,
                        &link->address_length) ||
@@ -347,15 +364,16 @@ int connector_listen(struct resource *r, char *why)
     link->accept_op.done = accepted;
     link->connect_op.done = connected;
     link->retry.fire = retry;
-    link->listen_fd = socket(link->own.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (link->listen_fd < 0 ||
-        setsockopt(link->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
-        bind(link->listen_fd, (struct sockaddr *)&link->own, link->address_length) ||
-        listen(link->listen_fd, LINK_PENDING)) {
+    for (unsigned i = 0; listen_now(link); i++) {
         int rc = -errno;
 
+        /* The socket of a daemon that was killed lives until the kernel has cleaned up behind it. */
+        if (rc == -EADDRINUSE && i < 100) {
+            usleep(20000);
+            continue;
+        }
         snprintf(why, 256, "group \"%s\": cannot listen on %s port %u: %s", r->group->name,
-                 self->replication_address, r->group->port, strerror(errno));
+                 self->replication_address, r->group->port, strerror(-rc));
         return rc;
     }
     return 0;

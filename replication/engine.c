@@ -83,6 +83,8 @@ void volume_verdict(struct volume_state *v, enum generation_action action)
     switch (action) {
     case GENERATION_SYNC_SOURCE:
         v->conn = CONN_WF_BITMAP_S;
+        if (v->disk > DISK_INCONSISTENT)
+            v->disk = DISK_UP_TO_DATE; /* the newer of the two there are */
         if (v->peer_disk > DISK_CONSISTENT)
             v->peer_disk = DISK_CONSISTENT;
         break;

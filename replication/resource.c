@@ -156,6 +156,7 @@ void resource_publish(struct resource *r)
     };
     bool changed;
 
+    resource_ask_outdate(r);
     r->publish = false;
     r->published_ns = r->home->now_ns;
     for (unsigned i = 0; i < r->volume_count; i++) {
@@ -277,10 +278,8 @@ void resource_leave(struct resource *r)
     } while (again);
     if (r->closed)
         deliver(r);
-    else if (r->publish) {
-        resource_ask_outdate(r);
+    else if (r->publish)
         resource_publish(r);
-    }
     r->depth = 0;
     if (r->last_post)
         mailbox_post(r->public.control, r->last_post);

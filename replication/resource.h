@@ -241,7 +241,8 @@ struct admin {
     enum admin_kind kind;
     bool flag;                /* force; agreed; discard my data */
     unsigned phase;
-    unsigned waiting;         /* metadata writes, replies */
+    unsigned waiting;         /* metadata writes */
+    uint64_t serial, since_ns, mark; /* of the connection that is asked, since when, its ping */
     int error;
     char why[160];
     struct md_waiter waiters[RESOURCE_VOLUMES];

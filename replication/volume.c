@@ -164,6 +164,21 @@ static int attach(struct volume *v, const struct config_lu *lu, int fd, char *wh
     return 0;
 }
 
+/* When a daemon is killed, the kernel finishes its writes and only then gives up its lock: wait for that. */
+static int open_backing(const struct store_options *options, struct store **store, char *why)
+{
+    enum { TRIES = 100, PAUSE_MS = 20 };
+    int rc = 0;
+
+    for (unsigned i = 0; i < TRIES; i++) {
+        rc = file_store_open(options, store, why);
+        if (rc != -EBUSY)
+            break;
+        usleep(PAUSE_MS * 1000);
+    }
+    return rc;
+}
+
 int volume_open(struct resource *r, const struct config_lu *lu, struct volume **volume, char *why)
 {
     const struct config *config = r->public.options.config;
@@ -193,7 +208,7 @@ int volume_open(struct resource *r, const struct config_lu *lu, struct volume **
     /* The size is of the file to be made; an existing one is taken as it is, metadata are at its end. */
     if (access(path, F_OK) && lu->size)
         options.size = bytes_with_metadata(lu->size);
-    rc = file_store_open(&options, &v->backing, why);
+    rc = open_backing(&options, &v->backing, why);
     if (rc)
         goto failed;
     fd = open(path, O_RDWR | O_CLOEXEC | (lu->direct ? O_DIRECT : 0));

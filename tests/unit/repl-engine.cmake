@@ -1,0 +1,2 @@
+halun_test(test_replica SOURCES test_replica.c replica_rig.c LINK halun_replication)
+halun_test(test_replica_crash SOURCES test_replica_crash.c replica_rig.c LINK halun_replication)

@@ -1,0 +1,230 @@
+#include "replica_rig.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "target/base/container.h"
+
+uint16_t rig_port(void)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002) };
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    uint16_t port = 0;
+
+    if (!bind(fd, (struct sockaddr *)&a, sizeof a) && !getsockname(fd, (struct sockaddr *)&a, &n))
+        port = ntohs(a.sin_port);
+    close(fd);
+    return port;
+}
+
+void rig_path(char *out, const char *directory, unsigned index, unsigned lu)
+{
+    snprintf(out, 200, "%s/n%u-%u", directory, index, lu);
+}
+
+static void ask(void *context, struct replica *replica, unsigned peer)
+{
+    struct rig_node *node = context;
+
+    node->asked++;
+    if (node->on_outdate)
+        node->on_outdate(node);
+}
+
+static void current(void *context, struct replica *replica, unsigned peer)
+{
+    struct rig_node *node = context;
+
+    node->told_current++;
+    if (node->on_current)
+        node->on_current(node);
+}
+
+static void changed(void *context, struct replica *replica)
+{
+    ((struct rig_node *)context)->changed++;
+}
+
+static void *run(void *context)
+{
+    reactor_run(context);
+    return NULL;
+}
+
+static void configure(struct rig_node *node, unsigned index, const struct rig_options *o)
+{
+    node->index = index;
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(node->nodes[i].name, sizeof node->nodes[i].name, "n%u", i);
+        node->nodes[i].id = i + 1;
+        snprintf(node->nodes[i].replication_address, sizeof node->nodes[i].replication_address,
+                 "127.0.0.%u", i + 2);
+    }
+    strcpy(node->group.name, "g0");
+    node->group.replication = REPLICATION_BUILTIN;
+    node->group.port = o->port;
+    node->group.nodes[0] = 1;
+    node->group.nodes[1] = 2;
+    node->group.node_count = 2;
+    node->group.al_extents = o->al_extents ? o->al_extents : 67;
+    node->group.timeout_ms = o->timeout_ms ? o->timeout_ms : 2000;
+    node->group.ping_ms = node->group.timeout_ms / 2;
+    node->group.resync_rate = o->resync_rate;
+    if (o->secret)
+        snprintf(node->group.secret, sizeof node->group.secret, "%s", o->secret);
+    for (unsigned i = 0; i < o->lus; i++) {
+        struct config_lu *lu = &node->lus[i];
+
+        snprintf(lu->name, sizeof lu->name, "lu%u", i);
+        lu->volume = i;
+        lu->store = STORE_KIND_FILE;
+        snprintf(lu->path, sizeof lu->path, "%s/%%n-%u", o->directory, i);
+        lu->size = o->size;
+        lu->block_size = 512;
+    }
+    node->config = (struct config){
+        .nodes = node->nodes,
+        .node_count = 2,
+        .groups = &node->group,
+        .group_count = 1,
+        .lus = node->lus,
+        .lu_count = o->lus,
+        .self = index,
+    };
+}
+
+static void stop(struct post *post)
+{
+    reactor_stop(reactor_self());
+}
+
+static void end_thread(struct rig_node *node)
+{
+    struct post post = { .run = stop };
+
+    reactor_post(&node->reactor, &post);
+    pthread_join(node->thread, NULL);
+    reactor_done(&node->reactor);
+    mailbox_run(&node->control);
+    mailbox_done(&node->control);
+}
+
+int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
+{
+    struct replica_options options = { .config = &node->config, .group = &node->group };
+    int rc;
+
+    memset(node, 0, sizeof *node);
+    configure(node, index, o);
+    node->callbacks = (struct replica_callbacks){ node, ask, current, changed };
+    options.home = &node->reactor;
+    options.control = &node->control;
+    options.callbacks = &node->callbacks;
+    if (reactor_init(&node->reactor, index, 256) || mailbox_init(&node->control))
+        abort();
+    pthread_create(&node->thread, NULL, run, &node->reactor);
+    rc = replica_open(&options, &node->replica, node->why);
+    if (rc)
+        end_thread(node);
+    return rc;
+}
+
+void rig_answer(void *context, int error, const char *why)
+{
+    struct rig_node *node = context;
+
+    node->answered = true;
+    node->error = error;
+    snprintf(node->why, sizeof node->why, "%s", why);
+}
+
+int rig_close(struct rig_node *node)
+{
+    node->answered = false;
+    replica_close(node->replica, rig_answer, node);
+    while (!node->answered)
+        rig_turn(node, 1, 100);
+    end_thread(node);
+    node->replica = NULL;
+    return node->error;
+}
+
+void rig_turn(struct rig_node *nodes, unsigned count, int ms)
+{
+    struct pollfd fds[2];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (nodes[i].replica)
+            fds[n++] = (struct pollfd){ .fd = nodes[i].control.wake_fd, .events = POLLIN };
+    poll(fds, n, ms);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t value;
+
+        if (!nodes[i].replica)
+            continue;
+        if (read(nodes[i].control.wake_fd, &value, sizeof value) < 0 && errno != EAGAIN)
+            abort();
+        mailbox_run(&nodes[i].control);
+    }
+}
+
+static void arrived(struct post *post)
+{
+    struct rig_io *io = container_of(post, struct rig_io, post);
+
+    io->done = true;
+    if (io->on_done)
+        io->on_done(io);
+}
+
+static void io_done(struct store_io *store_io, int error)
+{
+    struct rig_io *io = container_of(store_io, struct rig_io, io);
+
+    io->error = error;
+    io->post.run = arrived;
+    mailbox_post(&io->node->control, &io->post);
+}
+
+static void submit(struct post *post)
+{
+    struct rig_io *io = container_of(post, struct rig_io, post);
+
+    store_submit(io->store, &io->io);
+}
+
+void rig_submit(struct rig_node *node, struct rig_io *io, unsigned lu, enum store_operation operation,
+                unsigned flags, uint64_t offset, void *data, uint64_t length)
+{
+    io->node = node;
+    io->store = replica_store(node->replica, lu);
+    io->done = false;
+    io->iov = (struct iovec){ data, length };
+    io->io = (struct store_io){
+        .operation = operation,
+        .flags = flags,
+        .offset = offset,
+        .length = length,
+        .iov = &io->iov,
+        .iov_count = data ? 1 : 0,
+        .done = io_done,
+    };
+    io->post.run = submit;
+    reactor_post(&node->reactor, &io->post);
+}
+
+struct replica_status rig_status(const struct rig_node *node)
+{
+    struct replica_status s;
+
+    replica_get_status(node->replica, &s);
+    return s;
+}
