@@ -216,8 +216,7 @@ static void turn(struct timer *timer)
 {
     struct conn *conn = container_of(timer, struct conn, turn);
 
-    if (conn->rx.stalled && conn->state == CONN_FULL && control_available(conn) &&
-        !qb_list_empty(&conn->free_slots))
+    if (conn->rx.stalled && rx_has_room(conn))
         rx_parse(conn);
     while (!qb_list_empty(&conn->ready)) {
         struct slot *slot = qb_list_first_entry(&conn->ready, struct slot, link);
@@ -253,8 +252,8 @@ int conn_make_slots(struct conn *conn, unsigned depth)
     if (depth > CONN_DEPTH_MAX)
         depth = CONN_DEPTH_MAX;
     conn->depth = depth;
-    /* Twice the window: answers that are still in the socket hold their slots. Pages that are not used
-     * are not touched (last used, first used again). */
+    /* Twice the window: answers that are still in the socket hold their slots. Slots are touched only
+     * when they are needed, last used first, so what an initiator never uses costs no memory. */
     conn->slot_count = 2 * depth + CONN_IMMEDIATE;
     while (size < conn->slot_count)
         size *= 2;
@@ -266,16 +265,6 @@ int conn_make_slots(struct conn *conn, unsigned depth)
         return -ENOMEM;
     }
     conn->hash_mask = size - 1;
-    for (unsigned i = 0; i < conn->slot_count; i++) {
-        struct slot *slot = &conn->slots[i];
-        slot->conn = conn;
-        slot->index = (uint16_t)i;
-        slot->r2t.kind = TX_R2T;
-        slot->response.kind = TX_RESPONSE;
-        qb_list_init(&slot->r2t.link);
-        qb_list_init(&slot->response.link);
-        qb_list_add_tail(&slot->link, &conn->free_slots);
-    }
     for (unsigned i = 0; i < CONN_CONTROLS; i++) {
         conn->controls[i].conn = conn;
         conn->controls[i].item.kind = TX_CONTROL;

@@ -196,7 +196,7 @@ struct conn {
     bool leaving;        /* the initiator was asked to log out */
 
     struct slot *slots;
-    unsigned slot_count, depth, busy, immediate_busy, active;
+    unsigned slot_count, slots_touched, depth, busy, immediate_busy, active;
     uint16_t *hash;      /* initiator task tag -> index + 1 */
     unsigned hash_mask;
     struct qb_list_head free_slots, queued, ready;
@@ -233,6 +233,8 @@ void conn_drop(struct nexus *nexus, const char *why);
 
 /* conn_rx.c */
 void rx_init(struct conn *conn);
+/* Can one more request be answered? Otherwise parsing stops until something was sent. */
+bool rx_has_room(const struct conn *conn);
 void rx_parse(struct conn *conn);
 void rx_arm(struct conn *conn);
 
@@ -241,9 +243,10 @@ void rx_arm(struct conn *conn);
 void conn_login_pdu(struct conn *conn, const uint8_t *bhs, const uint8_t *data, size_t length);
 
 /* conn_scsi.c */
+bool slot_available(const struct conn *conn);
 struct slot *slot_take(struct conn *conn);
 void slot_release(struct slot *slot);
-/* From here on the initiator may use the command's place in the window again. */
+/* From here on the initiator may use the command's tag and its place in the window again. */
 void slot_answered(struct slot *slot);
 /* Takes back a command that the command layer does not have: not run yet, or over but not answered.
  * Returns false when it is neither. */

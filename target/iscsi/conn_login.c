@@ -1,4 +1,5 @@
 /* The login phase of a connection, and how it becomes a session (RFC 7143 6.3). */
+#include <assert.h>
 #include <errno.h>
 #include <openssl/rand.h>
 #include <qb/qblog.h>
@@ -13,11 +14,7 @@ static void send_reply(struct conn *conn, const struct login_reply *reply)
 {
     struct control *control = control_own(conn);
 
-    /* An initiator that does not wait for an answer before it goes on is none. */
-    if (!control) {
-        conn_end(conn, false, "login requests without waiting for the answer");
-        return;
-    }
+    assert(control); /* requests are taken one at a time */
     memcpy(control->bhs, reply->bhs, ISCSI_BHS_LENGTH);
     control->data = reply->text;
     control->data_length = reply->length;
@@ -44,10 +41,7 @@ static void send_last(struct conn *conn)
     struct login *login = conn->login;
     struct control *control = control_own(conn);
 
-    if (!control) {
-        conn_end(conn, false, "login requests without waiting for the answer");
-        return;
-    }
+    assert(control);
     memcpy(control->bhs, login->last.bhs, ISCSI_BHS_LENGTH);
     put_be16(control->bhs + LOGIN_TSIH, conn->nexus.tsih);
     control->data = login->last.text;

@@ -188,7 +188,7 @@ static int abort_elsewhere(struct conn *conn, const uint8_t *bhs)
         return slot_cancel(slot) ? TMF_RESPONSE_COMPLETE : -1;
     /* Not here yet, but it may come: its CmdSN counts as received from now on. */
     if (session_order(&conn->session, ref) != ORDER_DROP && sn_before(ref, own) &&
-        !slot_is_queued(conn, ref) && !qb_list_empty(&conn->free_slots)) {
+        !slot_is_queued(conn, ref) && slot_available(conn)) {
         uint8_t missing[ISCSI_BHS_LENGTH] = {0};
         put_be32(missing + BHS_CMD_SN, ref);
         slot_cancel(slot_queue(conn, missing));

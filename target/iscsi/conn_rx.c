@@ -27,6 +27,13 @@ static bool digest_right(uint32_t crc, const uint8_t *digest)
     return pdu_crc_finish(crc) == get_le32(digest);
 }
 
+bool rx_has_room(const struct conn *conn)
+{
+    if (conn->state == CONN_LOGIN)
+        return !conn->own_busy;
+    return conn->state == CONN_FULL && control_available(conn) && slot_available(conn);
+}
+
 /* In the login phase a PDU is taken when it is there as a whole. Returns false: more bytes are needed. */
 static bool login_pdu(struct conn *conn)
 {
@@ -40,6 +47,10 @@ static bool login_pdu(struct conn *conn)
     }
     if (rx_have(conn) < head + length + pdu_padding(length))
         return false;
+    if (!rx_has_room(conn)) { /* the answer before this request is not known to be sent yet */
+        conn->rx.stalled = true;
+        return false;
+    }
     conn->rx.start += head + length + pdu_padding(length);
     conn_login_pdu(conn, bhs, bhs + head, length);
     return true;
@@ -62,8 +73,7 @@ static bool take_header(struct conn *conn, const uint8_t *bhs, const uint8_t *ah
     enum session_order order = ORDER_NOW;
 
     /* Any of these may need an answer of its own, a reject at least. */
-    if (opcode != ISCSI_SCSI_DATA_OUT &&
-        (!control_available(conn) || qb_list_empty(&conn->free_slots)))
+    if (opcode != ISCSI_SCSI_DATA_OUT && !rx_has_room(conn))
         return false;
     conn->rx.sink = RX_DISCARD;
     conn->rx.run_now = false;

@@ -67,11 +67,32 @@ static void task_clear(struct task *task)
     task->data_in_length = task->data_wanted = 0;
 }
 
+bool slot_available(const struct conn *conn)
+{
+    return conn->slots_touched < conn->slot_count || !qb_list_empty(&conn->free_slots);
+}
+
+static void slot_touch(struct conn *conn)
+{
+    struct slot *slot = &conn->slots[conn->slots_touched];
+
+    slot->conn = conn;
+    slot->index = (uint16_t)conn->slots_touched++;
+    slot->r2t.kind = TX_R2T;
+    slot->response.kind = TX_RESPONSE;
+    qb_list_init(&slot->r2t.link);
+    qb_list_init(&slot->response.link);
+    qb_list_add(&slot->link, &conn->free_slots);
+}
+
 struct slot *slot_take(struct conn *conn)
 {
-    struct slot *slot = qb_list_first_entry(&conn->free_slots, struct slot, link);
+    struct slot *slot;
 
-    assert(!qb_list_empty(&conn->free_slots) && slot->phase == SLOT_FREE);
+    if (qb_list_empty(&conn->free_slots))
+        slot_touch(conn);
+    slot = qb_list_first_entry(&conn->free_slots, struct slot, link);
+    assert(slot->phase == SLOT_FREE);
     qb_list_del(&slot->link);
     qb_list_init(&slot->link);
     task_clear(&slot->task);
@@ -85,6 +106,7 @@ struct slot *slot_take(struct conn *conn)
 
 void slot_answered(struct slot *slot)
 {
+    hash_remove(slot);
     if (!slot->busy)
         return;
     slot->busy = false;
@@ -99,7 +121,6 @@ void slot_release(struct slot *slot)
     struct conn *conn = slot->conn;
 
     assert(slot->phase != SLOT_FREE && slot->phase != SLOT_ACTIVE && conn->rx.slot != slot);
-    hash_remove(slot);
     slot_answered(slot);
     tx_unqueue(&slot->r2t);
     tx_unqueue(&slot->response);
@@ -504,10 +525,10 @@ void slots_abort(struct conn *conn)
         slot->mute = true;
         slot_progress(slot);
     }
-    for (unsigned i = 0; i < conn->slot_count && conn->active; i++)
+    for (unsigned i = 0; i < conn->slots_touched && conn->active; i++)
         if (conn->slots[i].phase == SLOT_ACTIVE && !conn->slots[i].task.silent)
             task_abort(&conn->slots[i].task, true);
-    for (unsigned i = 0; i < conn->slot_count; i++) {
+    for (unsigned i = 0; i < conn->slots_touched; i++) {
         struct slot *slot = &conn->slots[i];
         if (slot->phase == SLOT_DONE && !slot->mute) {
             slot->mute = true;
