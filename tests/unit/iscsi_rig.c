@@ -77,6 +77,8 @@ static void run_drop(struct post *post)
 static void run_gone(struct post *post)
 {
     struct entry *entry = container_of(post, struct entry, gone_post);
+    void (*gone)(struct nexus *nexus) = entry->gone;
+    struct nexus *nexus = entry->nexus;
 
     pthread_mutex_lock(&registry.lock);
     for (unsigned i = 0; i < 64; i++) {
@@ -89,7 +91,7 @@ static void run_gone(struct post *post)
     entry->used = false;
     pthread_mutex_unlock(&registry.lock);
     atomic_fetch_sub(&rig.nexuses, 1);
-    entry->gone(entry->nexus);
+    gone(nexus);
 }
 
 int nexus_add(struct nexus *nexus, void (*ready)(struct nexus *nexus))

@@ -447,14 +447,13 @@ static void data_when_command_layer_asks_late_then_is_kept(void **state)
 
     rig_start(NULL);
     client_login(&c, 1, "InitialR2T=No\0FirstBurstLength=262144\0");
-    rig_cdb10(cdb, RIG_WRITE_LATE, 100, 256);
     for (unsigned i = 0; i < 20; i++) {
+        rig_cdb10(cdb, RIG_WRITE_LATE, i * 256, 256);
         itt = client_command(&c, bhs, COMMAND_WRITE, 256 * RIG_BLOCK, cdb, 16);
         client_send(&c, bhs, data, 30000);
         data_out(&c, 0x80, itt, ISCSI_RESERVED_TAG, 0, 30000, 256 * RIG_BLOCK - 30000);
         expect_status(&c, itt, 0);
-        assert_memory_equal(rig.disk + 100 * RIG_BLOCK, data, 256 * RIG_BLOCK);
-        memset(rig.disk, 0, 400 * RIG_BLOCK);
+        assert_memory_equal(rig.disk + i * 256 * RIG_BLOCK, data, 256 * RIG_BLOCK);
     }
     client_close(&c);
     rig_stop();
