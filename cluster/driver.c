@@ -368,7 +368,7 @@ static struct shared_state *new_state(const struct config *config)
         const struct config_lu *lu = &config->lus[i];
         memcpy(state->lus[i].uuid, lu->uuid, sizeof lu->uuid);
         state->lus[i].capacity = lu->block_size ? lu->size / lu->block_size : 0;
-        state->lus[i].mode.wce = 1;
+        state->lus[i].mode = SHARED_MODE_DEFAULTS;
     }
     for (unsigned i = 0; i < config->group_count; i++) {
         const struct config_group *group = &config->groups[i];

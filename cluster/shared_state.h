@@ -55,6 +55,10 @@ struct shared_mode {
     uint8_t tas;     /* control mode page TAS: aborted tasks of others end with TASK ABORTED */
 };
 
+/* What a new unit has. TAS: an initiator whose commands another one aborted (LOGICAL UNIT RESET, PREEMPT AND
+ * ABORT) is told so at once, instead of finding out by its timeout. */
+#define SHARED_MODE_DEFAULTS ((struct shared_mode){.wce = 1, .tas = 1})
+
 /* Reservations of one logical unit. Registrants are kept sorted by (transport id, rtpi). */
 struct shared_lu {
     uint8_t uuid[16];

@@ -55,7 +55,7 @@ enum {
 static void make_page(uint8_t bytes[PAGE_MAX], const struct page_row *row,
                       enum page_control control, const struct shared_mode *mode)
 {
-    static const struct shared_mode defaults;
+    const struct shared_mode defaults = SHARED_MODE_DEFAULTS;
 
     if (control == PAGES_DEFAULT)
         mode = &defaults;

@@ -4,6 +4,7 @@
 : "${rig:?}" "${build:?}"
 client=
 base=0
+trap '' PIPE # a client that has ended must not end the script that talks to it
 
 on() { "$rig" exec "$@"; }
 # until LIMIT_S COMMAND...: polls, because Pacemaker's tools report states, not events.

@@ -71,7 +71,7 @@ static void bits_when_selected_then_only_changeable_ones_are_taken(void **state)
 {
     for (unsigned i = 0; i < sizeof codes; i++) {
         uint8_t current[255], changeable[255], list[64];
-        struct shared_mode zero = {0};
+        struct shared_mode zero = SHARED_MODE_DEFAULTS;
         size_t length =
             sense(current, sizeof current, false, codes[i], 0, PAGES_CURRENT, &zero) - 12;
 
