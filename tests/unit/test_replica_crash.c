@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <qb/qblog.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ static uint64_t offset_of(unsigned block)
     return (uint64_t)block * (SIZE / BLOCKS / RIG_BLOCK) * RIG_BLOCK;
 }
 
-enum kind { PROMOTE, NEW_CURRENT, OUTDATE, PEER_OUTDATED, WORK, REST, CLOSE, CUT, CONNECT, /* to a node */
+enum kind { PROMOTE, NEW_CURRENT, OUTDATE, PEER_OUTDATED, WORK, REST, CLOSE, CUT, CONNECT, QUERY, /* to a node */
             ANSWER, ASKED, CURRENT, ISSUED, ACKED, RESTS, STATE };            /* from a node */
 struct message {
     enum kind kind;
@@ -139,6 +140,19 @@ static void next_write(struct work *w)
         me->flushing = false;
 }
 
+static void tell_state(void)
+{
+    struct replica_status s = rig_status(&me->node);
+    bool good = s.connection == CONN_CONNECTED && s.disk == DISK_UP_TO_DATE &&
+                s.peer_disk == DISK_UP_TO_DATE && !s.suspended;
+    struct message m = { .kind = STATE, .good = good };
+
+    snprintf(m.why, sizeof m.why, "%s %s/%s role %d%s: %.40s", replica_connection_name(s.connection),
+             replica_disk_name(s.disk), replica_disk_name(s.peer_disk), s.role,
+             s.suspended ? " suspended" : "", s.why);
+    say(m);
+}
+
 static void obey(const struct message *m)
 {
     struct replica *replica = me->node.replica;
@@ -163,7 +177,11 @@ static void obey(const struct message *m)
     case CONNECT:
         replica_connect(replica, false);
         break;
+    case QUERY:
+        tell_state();
+        break;
     case WORK:
+        qb_log(LOG_INFO, "work from %llu", (unsigned long long)m->sequence);
         me->working = true;
         me->sequence = m->sequence;
         for (unsigned i = 0; i < IN_FLIGHT; i++)
@@ -182,22 +200,16 @@ static void obey(const struct message *m)
     }
 }
 
-static void tell_state(void)
-{
-    struct replica_status s = rig_status(&me->node);
-    bool good = s.connection == CONN_CONNECTED && s.disk == DISK_UP_TO_DATE &&
-                s.peer_disk == DISK_UP_TO_DATE && !s.suspended;
-    struct message m = { .kind = STATE, .good = good };
-
-    snprintf(m.why, sizeof m.why, "%s %s/%s role %d%s: %.40s", replica_connection_name(s.connection),
-             replica_disk_name(s.disk), replica_disk_name(s.peer_disk), s.role,
-             s.suspended ? " suspended" : "", s.why);
-    say(m);
-}
-
 static void live(unsigned index, const struct rig_options *options, int fd, unsigned seed)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getenv("REPLICA_LOG")) {
+        qb_log_init(index ? "node1" : "node0", LOG_USER, LOG_DEBUG);
+        qb_log_ctl(QB_LOG_SYSLOG, QB_LOG_CONF_ENABLED, QB_FALSE);
+        qb_log_filter_ctl(QB_LOG_STDERR, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", LOG_DEBUG);
+        qb_log_format_set(QB_LOG_STDERR, "%T %N %b");
+        qb_log_ctl(QB_LOG_STDERR, QB_LOG_CONF_ENABLED, QB_TRUE);
+    }
     me = calloc(1, sizeof *me);
     me->fd = fd;
     me->seed = seed;
@@ -232,6 +244,7 @@ struct proxy {
     pid_t pid; /* 0 = dead */
     int fd;
     bool good, rests, answered, asked;
+    unsigned states; /* told so far */
     int error;
     char why[100], state[100];
 };
@@ -310,6 +323,7 @@ static void heard(struct rig *rig, unsigned i, const struct message *m)
         break;
     case STATE:
         p->good = m->good;
+        p->states++;
         strcpy(p->state, m->why);
         break;
     default:
@@ -400,7 +414,8 @@ static void close_node(struct rig *rig, unsigned i)
     close(rig->p[i].fd);
 }
 
-static void promote(struct rig *rig, unsigned i)
+/* False: it refuses, as its copy was just being resynced. */
+static bool promote(struct rig *rig, unsigned i)
 {
     uint64_t until = monotonic_ns() + WAIT_S * 1000000000ull;
 
@@ -410,10 +425,24 @@ static void promote(struct rig *rig, unsigned i)
         order(rig, i, (struct message){ .kind = PROMOTE });
         WAIT(rig, rig->p[i].answered);
     } while (rig->p[i].error == -EAGAIN && monotonic_ns() < until);
+    if (rig->p[i].error == -ENODATA)
+        return false;
     if (rig->p[i].error)
         fail_msg("node %u cannot be promoted: %s", i, rig->p[i].why);
     rig->p[i].rests = false;
     order(rig, i, (struct message){ .kind = WORK, .sequence = rig->sequence });
+    return true;
+}
+
+/* A failover to `i`, or to the other node when only that has the data. */
+static unsigned fail_over(struct rig *rig, unsigned i)
+{
+    spawn(rig, i);
+    if (promote(rig, i))
+        return i;
+    spawn(rig, !i);
+    assert_true(promote(rig, !i));
+    return !i;
 }
 
 static void load(struct rig *rig, unsigned i, uint64_t blocks[BLOCKS][2])
@@ -518,14 +547,36 @@ static void more_acks(struct rig *rig, unsigned n)
     WAIT(rig, rig->acks >= until);
 }
 
+/* What a node told last may be old news: asks both again until both say that all is well. */
+static bool all_good(struct rig *rig)
+{
+    unsigned before[2] = { rig->p[0].states, rig->p[1].states };
+
+    order(rig, 0, (struct message){ .kind = QUERY });
+    order(rig, 1, (struct message){ .kind = QUERY });
+    WAIT(rig, rig->p[0].states > before[0] && rig->p[1].states > before[1]);
+    return rig->p[0].good && rig->p[1].good && rig->current[0] && rig->current[1];
+}
+
+/* For REPLICA_LOG, to be read with what the nodes say. */
+static void note(const char *format, unsigned a, unsigned b)
+{
+    if (getenv("REPLICA_LOG"))
+        fprintf(stderr, format, a, b);
+}
+
 /* One accident; returns who is Primary afterwards. */
 static unsigned accident(struct rig *rig, unsigned primary)
 {
     unsigned what = (unsigned)rand_r(&rig->seed) % 8, next = primary;
 
+    note("--- accident %u, Primary is %u\n", what, primary);
+    note("--- current %u %u\n", rig->current[0], rig->current[1]);
+
     switch (what) {
     case 0: /* the link, both live */
         order(rig, !primary, (struct message){ .kind = CUT });
+        WAIT(rig, !rig->p[!primary].good);
         if (rand_r(&rig->seed) % 2)
             more_acks(rig, 50);
         order(rig, !primary, (struct message){ .kind = CONNECT });
@@ -544,25 +595,21 @@ static unsigned accident(struct rig *rig, unsigned primary)
             next = !next;
         if (!rig->current[next])
             next = !next;
-        spawn(rig, next);
         if (rand_r(&rig->seed) % 2)
             spawn(rig, !next);
-        promote(rig, next);
+        next = fail_over(rig, next);
         break;
     case 4: /* the Primary, and the same comes back as Primary */
         kill_node(rig, primary);
         if (!rig->current[primary])
             next = !primary;
-        spawn(rig, next);
-        promote(rig, next);
+        next = fail_over(rig, next);
         break;
     default: /* the Primary: the other takes over, if it may */
         kill_node(rig, primary);
         if (rig->current[!primary])
             next = !primary;
-        else
-            spawn(rig, primary);
-        promote(rig, next);
+        next = fail_over(rig, next);
         if (rand_r(&rig->seed) % 2)
             more_acks(rig, 100);
         break;
@@ -580,15 +627,16 @@ static void nodes_when_killed_at_random_then_nothing_acknowledged_is_lost(void *
 
     rig->seed = seed ? (unsigned)atoi(seed) : 1;
     start(rig);
-    promote(rig, primary);
+    assert_true(promote(rig, primary));
     for (unsigned round = 0; round < count; round++) {
+        note("--- round %u\n", round, 0);
         more_acks(rig, 20 + (unsigned)rand_r(&rig->seed) % 400);
         primary = accident(rig, primary);
         if (rand_r(&rig->seed) % 3 == 0) { /* the next one already during the resync */
             more_acks(rig, (unsigned)rand_r(&rig->seed) % 100);
             primary = accident(rig, primary);
         }
-        WAIT(rig, rig->p[0].good && rig->p[1].good && rig->current[0] && rig->current[1]);
+        WAIT(rig, all_good(rig));
         order(rig, primary, (struct message){ .kind = REST });
         WAIT(rig, rig->p[primary].rests);
         judge(rig);
@@ -616,7 +664,7 @@ static void metadata_when_killed_then_drbdmeta_applies_the_log(void **state)
         skip();
     rig->seed = 7;
     start(rig);
-    promote(rig, 0);
+    assert_true(promote(rig, 0));
     for (unsigned round = 0; round < 4; round++) {
         more_acks(rig, 300);
         kill_node(rig, 0);
@@ -627,7 +675,7 @@ static void metadata_when_killed_then_drbdmeta_applies_the_log(void **state)
         assert_int_equal(drbdmeta(rig, 1, "dump-md"), 0);
         spawn(rig, 0);
         spawn(rig, 1);
-        promote(rig, 0);
+        assert_true(promote(rig, 0));
         WAIT(rig, rig->p[0].good && rig->p[1].good);
         order(rig, 0, (struct message){ .kind = REST });
         WAIT(rig, rig->p[0].rests);
