@@ -28,8 +28,7 @@ unsigned chap_digest(unsigned algorithm, uint8_t id, const char *secret, const u
         if (algorithms[i].algorithm == algorithm)
             md = EVP_MD_fetch(NULL, algorithms[i].name, NULL);
     if (!context || !md || !EVP_DigestInit_ex(context, md, NULL) ||
-        !EVP_DigestUpdate(context, &id, 1) ||
-        !EVP_DigestUpdate(context, secret, strlen(secret)) ||
+        !EVP_DigestUpdate(context, &id, 1) || !EVP_DigestUpdate(context, secret, strlen(secret)) ||
         !EVP_DigestUpdate(context, challenge, length) || !EVP_DigestFinal_ex(context, out, &n))
         n = 0;
     EVP_MD_free(md);

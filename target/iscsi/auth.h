@@ -1,5 +1,5 @@
-/* CHAP (RFC 1994, RFC 7143 12.1.3): the target's side of AuthMethod=CHAP, one-way and mutual. Pure but
- * for the digest functions of OpenSSL; random bytes are the caller's. */
+/* CHAP (RFC 1994, RFC 7143 12.1.3): the target's side of AuthMethod=CHAP, one-way and mutual. Pure
+ * but for the digest functions of OpenSSL; random bytes are the caller's. */
 #ifndef HALUN_ISCSI_AUTH_H
 #define HALUN_ISCSI_AUTH_H
 
@@ -40,8 +40,8 @@ struct chap_keys {
 unsigned chap_digest(unsigned algorithm, uint8_t id, const char *secret, const uint8_t *challenge,
                      size_t length, uint8_t *out);
 
-/* One step. `proof` is what the initiator must prove, `mutual` what the target can prove (empty secret:
- * not configured). Appends the answer's keys. Returns 0, or -1: authentication failed. */
+/* One step. `proof` is what the initiator must prove, `mutual` what the target can prove (empty
+ * secret: not configured). Appends the answer's keys. Returns 0, or -1: authentication failed. */
 int chap_step(struct chap *chap, const struct config_chap *proof, const struct config_chap *mutual,
               const struct chap_keys *keys, const uint8_t random[CHAP_RANDOM], struct writer *out);
 

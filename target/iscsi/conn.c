@@ -146,8 +146,8 @@ static void watch(struct timer *timer)
     }
 }
 
-/* After the last byte: say so, and let the initiator read it. Closing with unread input would reset the
- * connection and could destroy what it has not read yet. */
+/* After the last byte: say so, and let the initiator read it. Closing with unread input would reset
+ * the connection and could destroy what it has not read yet. */
 static void flushed(struct conn *conn)
 {
     shutdown(conn->fd, SHUT_WR);
@@ -252,8 +252,9 @@ int conn_make_slots(struct conn *conn, unsigned depth)
     if (depth > CONN_DEPTH_MAX)
         depth = CONN_DEPTH_MAX;
     conn->depth = depth;
-    /* Twice the window: answers that are still in the socket hold their slots. Slots are touched only
-     * when they are needed, last used first, so what an initiator never uses costs no memory. */
+    /* Twice the window: answers that are still in the socket hold their slots. Slots are touched
+     * only when they are needed, last used first, so what an initiator never uses costs no memory.
+     */
     conn->slot_count = 2 * depth + CONN_IMMEDIATE;
     while (size < conn->slot_count)
         size *= 2;

@@ -1,5 +1,5 @@
-/* Private to target/iscsi: one connection, which is one session, which is one nexus (MaxConnections 1).
- * Everything of it lives on one reactor.
+/* Private to target/iscsi: one connection, which is one session, which is one nexus (MaxConnections
+ * 1). Everything of it lives on one reactor.
  *
  *   conn.c          life: birth, turns, timers, end
  *   conn_rx.c       bytes to PDUs
@@ -8,9 +8,10 @@
  *   conn_request.c  NOP, task management, text, logout, reject, asynchronous messages
  *   conn_tx.c       PDUs to bytes
  *
- * Events only change state and call conn_kick(); conn_turn() then acts once per turn of the reactor, after
- * all completions: it resumes parsing, hands over data, sends all that has gathered in one sendmsg, and is
- * the only place where a connection is freed, so no caller ever holds a dead one. */
+ * Events only change state and call conn_kick(); conn_turn() then acts once per turn of the
+ * reactor, after all completions: it resumes parsing, hands over data, sends all that has gathered
+ * in one sendmsg, and is the only place where a connection is freed, so no caller ever holds a dead
+ * one. */
 #ifndef HALUN_ISCSI_CONN_H
 #define HALUN_ISCSI_CONN_H
 
@@ -33,21 +34,21 @@
 #include "target/nexus/tmf.h"
 
 enum {
-    CONN_RX = 128 << 10,        /* receive buffer; pages are touched only as far as used */
-    CONN_RX_LOGIN = 16 << 10,   /* of it during login */
-    CONN_DIRECT = 16 << 10,     /* data from this size on is received into the payload itself */
-    CONN_TX_IOV = 512,          /* of one sendmsg */
-    CONN_TX_HEADS = 32 << 10,   /* headers, digests, sense of one sendmsg */
-    CONN_TX_BYTES = 1 << 20,    /* one sendmsg carries about so much */
+    CONN_RX = 128 << 10,           /* receive buffer; pages are touched only as far as used */
+    CONN_RX_LOGIN = 16 << 10,      /* of it during login */
+    CONN_DIRECT = 16 << 10,        /* data from this size on is received into the payload itself */
+    CONN_TX_IOV = 512,             /* of one sendmsg */
+    CONN_TX_HEADS = 32 << 10,      /* headers, digests, sense of one sendmsg */
+    CONN_TX_BYTES = 1 << 20,       /* one sendmsg carries about so much */
     CONN_SEND_SEGMENT = 256 << 10, /* longest Data-In segment sent, whatever the initiator takes */
-    CONN_CONTROLS = 32,         /* NOP, task management, text and reject PDUs being worked on */
-    CONN_IMMEDIATE = 16,        /* immediate SCSI commands at once */
+    CONN_CONTROLS = 32,            /* NOP, task management, text and reject PDUs being worked on */
+    CONN_IMMEDIATE = 16,           /* immediate SCSI commands at once */
     CONN_DISCOVERY_DEPTH = 8,
-    CONN_DEPTH_MAX = 4096,      /* slots have 16-bit numbers */
-    CONN_LOGIN_S = 15,          /* login limit when no target says another */
-    CONN_LINGER_MS = 1000,      /* after our last PDU: until the initiator has read it and closed */
-    CONN_LEAVE_MS = 1000,       /* for a logout we asked for */
-    CONN_FLUSH_MS = 5000,       /* for sending the last PDUs */
+    CONN_DEPTH_MAX = 4096, /* slots have 16-bit numbers */
+    CONN_LOGIN_S = 15,     /* login limit when no target says another */
+    CONN_LINGER_MS = 1000, /* after our last PDU: until the initiator has read it and closed */
+    CONN_LEAVE_MS = 1000,  /* for a logout we asked for */
+    CONN_FLUSH_MS = 5000,  /* for sending the last PDUs */
 };
 
 enum tx_kind { TX_RESPONSE, TX_R2T, TX_CONTROL };
@@ -76,20 +77,20 @@ struct slot {
     uint8_t bhs[ISCSI_BHS_LENGTH];
     uint32_t itt, cmd_sn;
     bool hashed, immediate, busy;
-    bool mute;           /* no response */
-    bool local;          /* the status is the transport's own, in status, sense */
-    bool asked;          /* receive_data() was called: wanted is valid */
-    bool delivered;      /* task_data_ready() was called */
-    bool unsolicited;    /* the initiator's unsolicited burst is not finished */
+    bool mute;        /* no response */
+    bool local;       /* the status is the transport's own, in status, sense */
+    bool asked;       /* receive_data() was called: wanted is valid */
+    bool delivered;   /* task_data_ready() was called */
+    bool unsolicited; /* the initiator's unsolicited burst is not finished */
 
     /* Data-Out. Bursts come in order (DataSequenceInOrder, DataPDUInOrder). */
-    uint32_t wanted;     /* asked for by the command layer */
-    uint32_t received;   /* offset of the next byte */
-    uint32_t granted;    /* end of what was asked for by R2T, or may come unsolicited */
-    uint32_t burst_end;  /* of the burst being received */
-    uint32_t data_sn;    /* next in this burst */
-    uint32_t r2t_sn;     /* next R2T */
-    uint32_t r2t_done;   /* bursts received */
+    uint32_t wanted;      /* asked for by the command layer */
+    uint32_t received;    /* offset of the next byte */
+    uint32_t granted;     /* end of what was asked for by R2T, or may come unsolicited */
+    uint32_t burst_end;   /* of the burst being received */
+    uint32_t data_sn;     /* next in this burst */
+    uint32_t r2t_sn;      /* next R2T */
+    uint32_t r2t_done;    /* bursts received */
     struct payload early; /* data that came before receive_data() */
     struct tx_item r2t;
 
@@ -107,8 +108,8 @@ struct control {
     struct qb_list_head link; /* free, or in flight */
     struct conn *conn;
     uint8_t bhs[ISCSI_BHS_LENGTH];
-    bool status_sn;  /* takes a StatSN of its own */
-    bool plain;      /* no digests: login */
+    bool status_sn;      /* takes a StatSN of its own */
+    bool plain;          /* no digests: login */
     const uint8_t *data; /* or NULL: payload */
     uint32_t data_length;
     uint8_t copy[ISCSI_BHS_LENGTH];
@@ -130,8 +131,8 @@ struct conn_rx {
     uint32_t crc;
     struct slot *slot;
     struct payload payload;
-    bool unchecked;  /* the digest cannot be checked: the data went where nobody looks */
-    bool run_now;    /* its CmdSN is next: run the PDU when it is complete */
+    bool unchecked;      /* the digest cannot be checked: the data went where nobody looks */
+    bool run_now;        /* its CmdSN is next: run the PDU when it is complete */
     struct slot *queued; /* or keep it here until its turn */
     bool armed, direct, stalled, more, eof;
     struct io_op op;
@@ -141,8 +142,8 @@ struct conn_rx {
 };
 
 struct conn_tx {
-    struct qb_list_head queue;    /* items in order */
-    struct qb_list_head flying;   /* slots and controls whose memory is in the socket's hands */
+    struct qb_list_head queue;  /* items in order */
+    struct qb_list_head flying; /* slots and controls whose memory is in the socket's hands */
     struct qb_list_head flying_controls;
     bool armed;
     struct io_op op;
@@ -158,16 +159,16 @@ struct conn_tx {
 struct conn_text {
     uint8_t *in, *out; /* TEXT buffers, allocated by the first text request */
     size_t in_used, out_used, out_sent;
-    uint32_t ttt;      /* of the exchange that goes on, or ISCSI_RESERVED_TAG */
-    bool answered;     /* `out` holds the answer */
+    uint32_t ttt;  /* of the exchange that goes on, or ISCSI_RESERVED_TAG */
+    bool answered; /* `out` holds the answer */
 };
 
 enum conn_state {
     CONN_LOGIN,
     CONN_JOINING, /* nexus_add() works */
     CONN_FULL,
-    CONN_LOGOUT,  /* tasks are ended, then the logout response is sent */
-    CONN_ENDING,  /* tasks are ended, nothing is parsed any more */
+    CONN_LOGOUT, /* tasks are ended, then the logout response is sent */
+    CONN_ENDING, /* tasks are ended, nothing is parsed any more */
 };
 
 enum conn_socket { SOCKET_OPEN, SOCKET_FLUSH, SOCKET_LINGER, SOCKET_SHUT };
@@ -179,9 +180,9 @@ struct conn {
     int fd;
     enum conn_state state;
     enum conn_socket socket;
-    bool in_login;      /* counted by the server */
-    bool nexus_known;   /* nexus_add() succeeded, nexus_remove() was not called */
-    bool removing;      /* nexus_remove() works */
+    bool in_login;    /* counted by the server */
+    bool nexus_known; /* nexus_add() succeeded, nexus_remove() was not called */
+    bool removing;    /* nexus_remove() works */
     bool discovery;
     bool digest_header, digest_data; /* received PDUs */
     bool send_header_digest, send_data_digest;
@@ -191,21 +192,21 @@ struct conn {
     struct login *login;
     struct config_target target; /* copy */
     struct timer turn, watch;
-    uint64_t ping_ns;    /* when the ping under way was sent; 0 = none */
-    uint32_t next_ttt;   /* for pings and text */
-    bool leaving;        /* the initiator was asked to log out */
+    uint64_t ping_ns;  /* when the ping under way was sent; 0 = none */
+    uint32_t next_ttt; /* for pings and text */
+    bool leaving;      /* the initiator was asked to log out */
 
     struct slot *slots;
     unsigned slot_count, slots_touched, depth, busy, immediate_busy, active;
-    uint16_t *hash;      /* initiator task tag -> index + 1 */
+    uint16_t *hash; /* initiator task tag -> index + 1 */
     unsigned hash_mask;
     struct qb_list_head free_slots, queued, ready;
     struct control *controls;
     struct qb_list_head free_controls;
-    struct control own;  /* login and logout responses, asynchronous messages */
+    struct control own; /* login and logout responses, asynchronous messages */
     bool own_busy;
     struct control *logout; /* the response, until all tasks are gone */
-    unsigned tmfs;       /* running */
+    unsigned tmfs;          /* running */
 
     struct conn_rx rx;
     struct conn_tx tx;
@@ -217,8 +218,8 @@ struct conn {
 void conn_start(struct iscsi_home *home, int fd, uint16_t rtpi);
 /* Makes conn_turn() run later in this turn of the reactor. */
 void conn_kick(struct conn *conn);
-/* Ends the connection: tasks are aborted silently, the nexus is removed. `flush`: what is queued is sent
- * first. Idempotent; a later call without flush cuts a flush short. */
+/* Ends the connection: tasks are aborted silently, the nexus is removed. `flush`: what is queued is
+ * sent first. Idempotent; a later call without flush cuts a flush short. */
 void conn_end(struct conn *conn, bool flush, const char *why);
 /* Gives up the socket at once. */
 void conn_shut(struct conn *conn);
@@ -226,7 +227,8 @@ void conn_shut(struct conn *conn);
 int conn_make_slots(struct conn *conn, unsigned depth);
 /* Arms the timer of full feature phase. */
 void conn_watch_start(struct conn *conn);
-/* Asks the initiator to log out (async event 1), drops the session if it does not within a second. */
+/* Asks the initiator to log out (async event 1), drops the session if it does not within a second.
+ */
 void conn_leave(struct conn *conn);
 /* Drops the session of a nexus, telling the initiator (async event 3). */
 void conn_drop(struct nexus *nexus, const char *why);

@@ -86,8 +86,7 @@ static int join(struct conn *conn)
     nexus->tpgt = (uint16_t)conn->home->config->nodes[conn->home->config->self].id;
     snprintf(nexus->target_name, sizeof nexus->target_name, "%s", login->target.name);
     nexus->transport_data = conn;
-    nexus->tsih =
-        server_tsih_take(conn->home->server, login->initiator, login->isid, login->cid);
+    nexus->tsih = server_tsih_take(conn->home->server, login->initiator, login->isid, login->cid);
     if (!nexus->tsih)
         return -ENOSPC;
     conn->state = CONN_JOINING;

@@ -1,5 +1,5 @@
-/* Requests other than SCSI commands: NOP-Out, task management, text, logout; and what a target says of
- * its own accord: NOP-In, Reject, asynchronous messages. */
+/* Requests other than SCSI commands: NOP-Out, task management, text, logout; and what a target says
+ * of its own accord: NOP-In, Reject, asynchronous messages. */
 #include <qb/qblog.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,10 +155,8 @@ static const struct {
 };
 
 static const uint8_t responses[] = {
-    [TMF_COMPLETE] = TMF_RESPONSE_COMPLETE,
-    [TMF_NO_TASK] = TMF_RESPONSE_NO_TASK,
-    [TMF_NO_LUN] = TMF_RESPONSE_NO_LUN,
-    [TMF_NOT_SUPPORTED] = TMF_RESPONSE_NOT_SUPPORTED,
+    [TMF_COMPLETE] = TMF_RESPONSE_COMPLETE, [TMF_NO_TASK] = TMF_RESPONSE_NO_TASK,
+    [TMF_NO_LUN] = TMF_RESPONSE_NO_LUN,     [TMF_NOT_SUPPORTED] = TMF_RESPONSE_NOT_SUPPORTED,
     [TMF_REJECTED] = TMF_RESPONSE_REJECTED,
 };
 
@@ -177,8 +175,8 @@ static void tmf_done(struct tmf *tmf, enum tmf_response response)
     tmf_answer(control, responses[response]);
 }
 
-/* ABORT TASK of something the command layer does not have (11.5.1). Returns a response, or -1 when the
- * command layer decides. */
+/* ABORT TASK of something the command layer does not have (11.5.1). Returns a response, or -1 when
+ * the command layer decides. */
 static int abort_elsewhere(struct conn *conn, const uint8_t *bhs)
 {
     uint32_t ref = get_be32(bhs + TMF_REF_CMD_SN), own = get_be32(bhs + BHS_CMD_SN);
@@ -197,15 +195,17 @@ static int abort_elsewhere(struct conn *conn, const uint8_t *bhs)
     return -1;
 }
 
-/* Commands that came before the function, but wait for others, are affected by it like those that run. */
+/* Commands that came before the function, but wait for others, are affected by it like those that
+ * run. */
 static void cancel_queued(struct conn *conn, uint32_t before, bool all_luns, uint64_t lun)
 {
     struct slot *slot;
 
-    qb_list_for_each_entry(slot, &conn->queued, link)
-        if (slot->phase == SLOT_QUEUED && pdu_opcode(slot->bhs) == ISCSI_SCSI_COMMAND &&
-            sn_before(slot->cmd_sn, before) && (all_luns || slot->task.lun == lun))
-            slot_cancel(slot);
+    qb_list_for_each_entry(slot, &conn->queued,
+                           link) if (slot->phase == SLOT_QUEUED &&
+                                     pdu_opcode(slot->bhs) == ISCSI_SCSI_COMMAND &&
+                                     sn_before(slot->cmd_sn, before) &&
+                                     (all_luns || slot->task.lun == lun)) slot_cancel(slot);
 }
 
 static void task_management(struct conn *conn, const uint8_t *bhs, struct payload *data)

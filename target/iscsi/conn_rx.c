@@ -18,8 +18,7 @@ static size_t rx_have(const struct conn *conn)
 
 static size_t header_length(const struct conn *conn, const uint8_t *bhs)
 {
-    return ISCSI_BHS_LENGTH + pdu_ahs_length(bhs) +
-           (conn->digest_header ? ISCSI_DIGEST_LENGTH : 0);
+    return ISCSI_BHS_LENGTH + pdu_ahs_length(bhs) + (conn->digest_header ? ISCSI_DIGEST_LENGTH : 0);
 }
 
 static bool digest_right(uint32_t crc, const uint8_t *digest)
@@ -34,7 +33,8 @@ bool rx_has_room(const struct conn *conn)
     return conn->state == CONN_FULL && control_available(conn) && slot_available(conn);
 }
 
-/* In the login phase a PDU is taken when it is there as a whole. Returns false: more bytes are needed. */
+/* In the login phase a PDU is taken when it is there as a whole. Returns false: more bytes are
+ * needed. */
 static bool login_pdu(struct conn *conn)
 {
     const uint8_t *bhs = rx_at(conn);
@@ -178,7 +178,8 @@ static void pdu_done(struct conn *conn, bool intact)
 
     rx->state = RX_HEADER;
     if (!intact && rx->length) {
-        /* Commands and text cannot be asked for again at this recovery level; data can be given up. */
+        /* Commands and text cannot be asked for again at this recovery level; data can be given up.
+         */
         conn_reject(conn, rx->bhs, REJECT_DATA_DIGEST, rx->sink == RX_PAYLOAD, "data digest error");
     }
     rx->slot = NULL;
@@ -200,7 +201,8 @@ static void pdu_done(struct conn *conn, bool intact)
     run_queued(conn);
 }
 
-/* Takes `n` bytes of the data segment that are in memory at `data`, or (NULL) already in their place. */
+/* Takes `n` bytes of the data segment that are in memory at `data`, or (NULL) already in their
+ * place. */
 static void take_data(struct conn *conn, const uint8_t *data, uint32_t n)
 {
     struct conn_rx *rx = &conn->rx;
@@ -289,8 +291,8 @@ void rx_parse(struct conn *conn)
     if (rx->armed && rx->direct)
         return;
     rx->stalled = false;
-    while (conn->socket == SOCKET_OPEN &&
-           (conn->state == CONN_LOGIN || conn->state == CONN_FULL) && step(conn))
+    while (conn->socket == SOCKET_OPEN && (conn->state == CONN_LOGIN || conn->state == CONN_FULL) &&
+           step(conn))
         ;
     if (rx->start == rx->end)
         rx->start = rx->end = 0;

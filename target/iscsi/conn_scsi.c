@@ -138,9 +138,7 @@ bool slot_is_queued(const struct conn *conn, uint32_t cmd_sn)
 {
     struct slot *slot;
 
-    qb_list_for_each_entry(slot, &conn->queued, link)
-        if (slot->cmd_sn == cmd_sn)
-            return true;
+    qb_list_for_each_entry(slot, &conn->queued, link) if (slot->cmd_sn == cmd_sn) return true;
     return false;
 }
 
@@ -205,10 +203,10 @@ static void respond(struct slot *slot)
         task->data_in_length = 0;
         task->data_wanted = slot->received;
     }
-    slot->send_total = task->data_in_length < task->expected_in ? task->data_in_length
-                                                                : task->expected_in;
-    slot->residual = residual_of(task->expected_in, task->expected_out, task->data_wanted,
-                                 slot->send_total);
+    slot->send_total =
+        task->data_in_length < task->expected_in ? task->data_in_length : task->expected_in;
+    slot->residual =
+        residual_of(task->expected_in, task->expected_out, task->data_wanted, slot->send_total);
     slot->phase = SLOT_SEND;
     tx_queue(conn, &slot->response);
 }
@@ -440,8 +438,8 @@ static void burst_done(struct slot *slot)
     slot->r2t_done++;
     slot->received = slot->burst_end;
     if (slot->r2t_done < slot->r2t_sn) {
-        slot->burst_end += slot->granted - slot->burst_end < max ? slot->granted - slot->burst_end
-                                                                 : max;
+        slot->burst_end +=
+            slot->granted - slot->burst_end < max ? slot->granted - slot->burst_end : max;
     }
 }
 

@@ -1,5 +1,5 @@
-/* From answers to bytes. Everything queued during a turn of the reactor leaves in one sendmsg. StatSN,
- * ExpCmdSN and MaxCmdSN are filled in here, so they are in the order of the wire. */
+/* From answers to bytes. Everything queued during a turn of the reactor leaves in one sendmsg.
+ * StatSN, ExpCmdSN and MaxCmdSN are filled in here, so they are in the order of the wire. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -277,8 +277,8 @@ static void send_rest(struct conn *conn)
     struct conn_tx *tx = &conn->tx;
     struct io_uring_sqe *sqe;
 
-    tx->message = (struct msghdr){.msg_iov = tx->iov + tx->iov_at,
-                                  .msg_iovlen = tx->iov_used - tx->iov_at};
+    tx->message =
+        (struct msghdr){.msg_iov = tx->iov + tx->iov_at, .msg_iovlen = tx->iov_used - tx->iov_at};
     tx->armed = true;
     sqe = reactor_sqe(conn->home->reactor, &tx->op);
     io_uring_prep_sendmsg(sqe, conn->fd, &tx->message, MSG_NOSIGNAL | MSG_WAITALL);
@@ -341,7 +341,8 @@ void tx_drop(struct conn *conn)
 {
     struct qb_list_head *at, *next;
 
-    qb_list_for_each_safe(at, next, &conn->tx.queue) {
+    qb_list_for_each_safe(at, next, &conn->tx.queue)
+    {
         struct tx_item *item = qb_list_entry(at, struct tx_item, link);
         struct slot *slot = container_of(item, struct slot, response);
         struct control *control = container_of(item, struct control, item);

@@ -49,7 +49,8 @@ static const struct config_target *find_target(const struct config *config, cons
     return NULL;
 }
 
-/* Values of a discovery session: those of the first target, so that an operator sees no third set. */
+/* Values of a discovery session: those of the first target, so that an operator sees no third set.
+ */
 static void discovery_defaults(struct config_target *target, const struct config *config)
 {
     memset(target, 0, sizeof *target);
@@ -148,8 +149,8 @@ static uint16_t security_stage(struct login *login, const struct login_world *wo
     return LOGIN_SUCCESS;
 }
 
-/* Reads all pairs of a finished request (no C bit any more); unknown and misplaced ones are answered at
- * once. */
+/* Reads all pairs of a finished request (no C bit any more); unknown and misplaced ones are
+ * answered at once. */
 static uint16_t read_keys(struct login *login, struct login_keys *keys, struct writer *out)
 {
     const char *data = (const char *)login->in;
@@ -390,9 +391,10 @@ void login_parameters(const struct login *login, struct session_parameters *p)
     p->initial_r2t = value[KEY_INITIAL_R2T];
     p->immediate_data = value[KEY_IMMEDIATE_DATA];
     p->max_send_data = value[KEY_MAX_RECV_DATA_SEGMENT];
-    /* Without a declaration (the operational stage was skipped) the default holds for both sides. */
-    p->max_recv_data = login->target_declared ? login->target.max_recv_data_segment
-                                              : ISCSI_DEFAULT_DATA_SEGMENT;
+    /* Without a declaration (the operational stage was skipped) the default holds for both sides.
+     */
+    p->max_recv_data =
+        login->target_declared ? login->target.max_recv_data_segment : ISCSI_DEFAULT_DATA_SEGMENT;
     p->max_burst = value[KEY_MAX_BURST];
     p->first_burst = value[KEY_FIRST_BURST];
     p->max_outstanding_r2t = value[KEY_MAX_OUTSTANDING_R2T];

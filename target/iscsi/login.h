@@ -1,5 +1,5 @@
-/* The login phase (RFC 7143 6.3, 11.12, 11.13) as a pure state machine: requests in, replies out. It
- * reads the configuration it is given, copies what it needs, and keeps no pointer to it. */
+/* The login phase (RFC 7143 6.3, 11.12, 11.13) as a pure state machine: requests in, replies out.
+ * It reads the configuration it is given, copies what it needs, and keeps no pointer to it. */
 #ifndef HALUN_ISCSI_LOGIN_H
 #define HALUN_ISCSI_LOGIN_H
 
@@ -43,7 +43,7 @@ struct login_reply {
 
 struct login {
     enum login_phase phase;
-    unsigned stage;        /* CSG of the exchange */
+    unsigned stage; /* CSG of the exchange */
     unsigned requests;
     uint8_t isid[6];
     uint16_t tsih, cid;
@@ -58,19 +58,18 @@ struct login {
 
     struct login_reply last; /* kept by the caller until the session is ready */
     size_t in_used, out_used, out_sent;
-    bool transit;      /* the reply in `out` ends the stage */
+    bool transit; /* the reply in `out` ends the stage */
     unsigned next_stage;
     uint8_t in[TEXT_LIMIT], out[TEXT_LIMIT];
 };
 
 void login_init(struct login *login);
-/* Handles one PDU of `data_length` bytes of text; its header is not checked yet. Fills `reply`, which is
- * always to be sent. Afterwards login->phase tells how to go on. */
+/* Handles one PDU of `data_length` bytes of text; its header is not checked yet. Fills `reply`,
+ * which is always to be sent. Afterwards login->phase tells how to go on. */
 void login_step(struct login *login, const struct login_world *world, const uint8_t *bhs,
                 const uint8_t *data, size_t data_length, struct login_reply *reply);
 /* Turns a prepared reply into one that refuses with `status` (enum iscsi_login_status). */
-void login_refuse(struct login *login, uint16_t status, const char *why,
-                  struct login_reply *reply);
+void login_refuse(struct login *login, uint16_t status, const char *why, struct login_reply *reply);
 /* What was agreed on; after LOGIN_DONE. */
 void login_parameters(const struct login *login, struct session_parameters *parameters);
 

@@ -4,11 +4,10 @@
 #include <string.h>
 
 enum pdu_row_flags {
-    ROW_DATA = 1,   /* may have a data segment */
-    ROW_AHS = 2,    /* may have additional header segments */
-    ROW_CMD_SN = 4, /* carries a CmdSN, may be immediate */
-    ROW_FINAL = 8,  /* the F bit is always 1 */
-    ROW_LOGIN = 16, /* belongs to the login phase */
+    ROW_DATA = 1,  /* may have a data segment */
+    ROW_AHS = 2,   /* may have additional header segments */
+    ROW_FINAL = 4, /* the F bit is always 1 */
+    ROW_LOGIN = 8, /* belongs to the login phase */
 };
 
 struct pdu_row {
@@ -18,13 +17,13 @@ struct pdu_row {
 };
 
 static const struct pdu_row rows[] = {
-    {"NOP-Out", ISCSI_NOP_OUT, ROW_DATA | ROW_CMD_SN | ROW_FINAL},
-    {"SCSI Command", ISCSI_SCSI_COMMAND, ROW_DATA | ROW_AHS | ROW_CMD_SN},
-    {"Task Management Function Request", ISCSI_TASK_MANAGEMENT_REQUEST, ROW_CMD_SN | ROW_FINAL},
+    {"NOP-Out", ISCSI_NOP_OUT, ROW_DATA | ROW_FINAL},
+    {"SCSI Command", ISCSI_SCSI_COMMAND, ROW_DATA | ROW_AHS},
+    {"Task Management Function Request", ISCSI_TASK_MANAGEMENT_REQUEST, ROW_FINAL},
     {"Login Request", ISCSI_LOGIN_REQUEST, ROW_DATA | ROW_LOGIN},
-    {"Text Request", ISCSI_TEXT_REQUEST, ROW_DATA | ROW_CMD_SN},
+    {"Text Request", ISCSI_TEXT_REQUEST, ROW_DATA},
     {"SCSI Data-Out", ISCSI_SCSI_DATA_OUT, ROW_DATA},
-    {"Logout Request", ISCSI_LOGOUT_REQUEST, ROW_CMD_SN | ROW_FINAL},
+    {"Logout Request", ISCSI_LOGOUT_REQUEST, ROW_FINAL},
     {"SNACK Request", ISCSI_SNACK_REQUEST, ROW_FINAL},
 };
 
@@ -40,12 +39,6 @@ const char *pdu_name(uint8_t opcode)
 {
     const struct pdu_row *row = row_of(opcode);
     return row ? row->name : "?";
-}
-
-bool pdu_has_cmd_sn(uint8_t opcode)
-{
-    const struct pdu_row *row = row_of(opcode);
-    return row && row->flags & ROW_CMD_SN;
 }
 
 static struct pdu_fault fault(uint8_t reason, bool fatal, const char *why)

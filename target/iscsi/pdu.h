@@ -51,8 +51,6 @@ struct pdu_fault {
 struct pdu_fault pdu_check(const uint8_t *bhs, uint32_t max_data);
 /* "SCSI Command" or "?". Static. */
 const char *pdu_name(uint8_t opcode);
-/* Does this opcode of an initiator carry a CmdSN (11.2.1.8)? */
-bool pdu_has_cmd_sn(uint8_t opcode);
 
 /* A SCSI command's CDB with its extension. */
 struct pdu_cdb {
@@ -62,8 +60,8 @@ struct pdu_cdb {
     bool bidirectional; /* R and W, or the AHS for it: not supported */
 };
 
-/* Takes the CDB from a SCSI command and its AHS (`length` = pdu_ahs_length()). Returns 0, or -1 when
- * the AHS are malformed. */
+/* Takes the CDB from a SCSI command and its AHS (`length` = pdu_ahs_length()). Returns 0, or -1
+ * when the AHS are malformed. */
 int pdu_command_cdb(const uint8_t *bhs, const uint8_t *ahs, size_t length, struct pdu_cdb *out);
 
 /* CRC32C (RFC 7143 13.1, RFC 3385). Start with PDU_CRC_START, feed the parts in order, finish. The

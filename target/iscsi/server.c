@@ -38,7 +38,7 @@ struct iscsi_server {
     unsigned home_count, next_home;
     struct qb_list_head listeners; /* the first reactor's */
     struct qb_list_head added;     /* opened by a reload, on their way there */
-    struct post begin, stop; /* to the first reactor */
+    struct post begin, stop;       /* to the first reactor */
     void (*reloaded)(void *context);
     void (*stopped)(void *context);
     void *reload_context, *stop_context;
@@ -77,8 +77,8 @@ static uint64_t port_hash(const char *initiator, const uint8_t isid[6])
     return (hash << 16) | 1ull << 63;
 }
 
-uint16_t server_tsih_take(struct iscsi_server *server, const char *initiator,
-                          const uint8_t isid[6], uint16_t cid)
+uint16_t server_tsih_take(struct iscsi_server *server, const char *initiator, const uint8_t isid[6],
+                          uint16_t cid)
 {
     uint64_t owner = port_hash(initiator, isid) | cid;
 
@@ -113,7 +113,8 @@ void server_login_over(struct iscsi_server *server)
     atomic_fetch_sub(&server->logins, 1);
 }
 
-/* A stopping reactor has let go when nothing of it is left; nothing may touch the server afterwards. */
+/* A stopping reactor has let go when nothing of it is left; nothing may touch the server
+ * afterwards. */
 static void home_check(struct iscsi_home *home)
 {
     struct iscsi_server *server = home->server;
@@ -199,7 +200,8 @@ static void accepted(struct io_op *op, int32_t res, uint32_t flags)
         arm(listener);
     } else {
         qb_log(LOG_WARNING, "iscsi: accept on %s: %s", listener->address.text, strerror(-res));
-        reactor_timer_set(reactor, &listener->retry, reactor->now_ns + ACCEPT_RETRY_MS * 1000000ull);
+        reactor_timer_set(reactor, &listener->retry,
+                          reactor->now_ns + ACCEPT_RETRY_MS * 1000000ull);
     }
 }
 
@@ -300,8 +302,7 @@ static void begin(struct post *post)
     struct iscsi_server *server = container_of(post, struct iscsi_server, begin);
     struct listener *listener;
 
-    qb_list_for_each_entry(listener, &server->listeners, link)
-        arm(listener);
+    qb_list_for_each_entry(listener, &server->listeners, link) arm(listener);
 }
 
 int iscsi_server_start(struct iscsi_server **out, const struct config *config,
@@ -363,7 +364,8 @@ static void reload_listeners(struct iscsi_server *server, const struct config *c
 {
     struct qb_list_head *at, *next;
 
-    qb_list_for_each_safe(at, next, &server->listeners) {
+    qb_list_for_each_safe(at, next, &server->listeners)
+    {
         struct listener *listener = qb_list_entry(at, struct listener, link);
         const struct config_portal *portal = find_portal(config, &listener->address);
         if (portal)
@@ -371,7 +373,8 @@ static void reload_listeners(struct iscsi_server *server, const struct config *c
         else
             listener_close(listener);
     }
-    qb_list_for_each_safe(at, next, &server->added) {
+    qb_list_for_each_safe(at, next, &server->added)
+    {
         struct listener *listener = qb_list_entry(at, struct listener, link);
         qb_list_del(&listener->link);
         qb_list_add_tail(&listener->link, &server->listeners);
@@ -400,7 +403,8 @@ static void reload(struct post *post)
     if (home == server->homes)
         reload_listeners(server, home->config);
     /* conn_drop() frees nothing at once. */
-    qb_list_for_each_safe(at, next, &home->conns) {
+    qb_list_for_each_safe(at, next, &home->conns)
+    {
         struct conn *conn = qb_list_entry(at, struct conn, link);
         if ((conn->state == CONN_FULL || conn->state == CONN_JOINING) &&
             !still_allowed(conn, home->config))
@@ -435,8 +439,7 @@ static void home_stop(struct iscsi_home *home)
     struct qb_list_head *at, *next;
 
     home->stopping = true;
-    qb_list_for_each_safe(at, next, &home->conns)
-        conn_leave(qb_list_entry(at, struct conn, link));
+    qb_list_for_each_safe(at, next, &home->conns) conn_leave(qb_list_entry(at, struct conn, link));
     home_check(home);
 }
 

@@ -23,13 +23,14 @@ struct iscsi_home {
     const struct config *config;
     struct qb_list_head conns; /* struct conn.link */
     bool stopping;
-    bool reported;             /* this reactor has told that nothing is left */
+    bool reported; /* this reactor has told that nothing is left */
     struct post post;
 };
 
-/* A session handle for this initiator port, unique among the sessions of the node; 0 = none free. */
-uint16_t server_tsih_take(struct iscsi_server *server, const char *initiator,
-                          const uint8_t isid[6], uint16_t cid);
+/* A session handle for this initiator port, unique among the sessions of the node; 0 = none free.
+ */
+uint16_t server_tsih_take(struct iscsi_server *server, const char *initiator, const uint8_t isid[6],
+                          uint16_t cid);
 void server_tsih_release(struct iscsi_server *server, uint16_t tsih);
 /* For a login with TSIH != 0; see struct login_world. `context` is the server. */
 uint16_t server_session_status(void *context, const char *initiator, const uint8_t isid[6],

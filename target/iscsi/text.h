@@ -10,9 +10,9 @@
 #include "target/base/bytes.h"
 
 enum {
-    TEXT_KEY_LENGTH = 63,     /* 6.1 */
-    TEXT_LIMIT = 16 << 10,    /* bytes of one negotiation's text over all its PDUs (C bit), each way */
-    TEXT_KEYS_LIMIT = 256,    /* pairs in one negotiation step */
+    TEXT_KEY_LENGTH = 63,  /* 6.1 */
+    TEXT_LIMIT = 16 << 10, /* bytes of one negotiation's text over all its PDUs (C bit), each way */
+    TEXT_KEYS_LIMIT = 256, /* pairs in one negotiation step */
 };
 
 enum text_kind {
@@ -58,16 +58,17 @@ struct text_pair {
     const char *value; /* NUL-terminated in the data */
 };
 
-/* Takes the next pair from *data (advances it). Returns 1, 0 at the end, -1 when the text is malformed:
- * no "=", no NUL at the end, a key that is empty or too long or has characters that keys do not have. */
+/* Takes the next pair from *data (advances it). Returns 1, 0 at the end, -1 when the text is
+ * malformed: no "=", no NUL at the end, a key that is empty or too long or has characters that keys
+ * do not have. */
 int text_next(const char **data, size_t *left, struct text_pair *pair);
 
 /* Appends "name=value" and its NUL. */
 void text_put(struct writer *w, const char *name, const char *value);
 void text_put_number(struct writer *w, const char *name, uint32_t value);
 
-/* A number: decimal, or hexadecimal after 0x (6.1). Returns false unless the whole value is one that
- * fits 32 bits. */
+/* A number: decimal, or hexadecimal after 0x (6.1). Returns false unless the whole value is one
+ * that fits 32 bits. */
 bool text_number(const char *value, uint32_t *out);
 /* Binary values: "0x" and hexadecimal, or "0b" and base64 (6.1). Returns the length, or -1 when
  * malformed or longer than `size`. */
@@ -77,7 +78,8 @@ bool text_list_has(const char *list, const char *word);
 
 /* The state of one negotiation of operational parameters. */
 struct negotiation {
-    uint32_t ours[KEY_COUNT];  /* what this side wants; digests: bit set of allowed (1 None, 2 CRC32C) */
+    uint32_t
+        ours[KEY_COUNT]; /* what this side wants; digests: bit set of allowed (1 None, 2 CRC32C) */
     uint32_t value[KEY_COUNT]; /* result so far; digests: 0 None, 1 CRC32C */
     uint64_t seen;             /* keys the initiator sent */
     uint64_t fresh;            /* of these, the ones not answered yet */
@@ -89,8 +91,8 @@ struct negotiation {
 void negotiation_init(struct negotiation *n);
 /* Takes one pair of an operational key (kind below KIND_TEXT). Returns 0, or -1: sent twice. */
 int negotiation_take(struct negotiation *n, const struct text_pair *pair);
-/* After the last pair of a request: settles keys that limit each other and writes the answers, in the
- * order of the table. Returns 0, or -1: the result contradicts itself (FirstBurstLength above
+/* After the last pair of a request: settles keys that limit each other and writes the answers, in
+ * the order of the table. Returns 0, or -1: the result contradicts itself (FirstBurstLength above
  * MaxBurstLength agreed on earlier). */
 int negotiation_answer(struct negotiation *n, struct writer *out);
 

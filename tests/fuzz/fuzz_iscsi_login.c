@@ -1,5 +1,6 @@
-/* The login phase on arbitrary requests: a sequence of (2-byte length, flags, text), each a login request
- * with a sound header. Checks that no input gets through CHAP, and that a reply is always well formed. */
+/* The login phase on arbitrary requests: a sequence of (2-byte length, flags, text), each a login
+ * request with a sound header. Checks that no input gets through CHAP, and that a reply is always
+ * well formed. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,8 +50,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                             .node_count = 1,
                             .target_count = 1,
                             .host_count = 2};
-    struct login_world world = {
-        .config = &config, .available = true, .session_status = session_status, .random = {1, 2, 3}};
+    struct login_world world = {.config = &config,
+                                .available = true,
+                                .session_status = session_status,
+                                .random = {1, 2, 3}};
     static struct login login;
     struct session_parameters p;
 

@@ -44,7 +44,8 @@ void identity_from_iscsi(struct nexus_identity *identity, const char *initiator_
     memcpy(identity->transport_id, isid, 6);
 }
 
-/* ---- nexuses: one list for all reactors, under a lock, as the control thread would keep it ---- */
+/* ---- nexuses: one list for all reactors, under a lock, as the control thread would keep it ----
+ */
 
 static struct {
     pthread_mutex_t lock;
@@ -77,7 +78,7 @@ static void run_drop(struct post *post)
 static void run_gone(struct post *post)
 {
     struct entry *entry = container_of(post, struct entry, gone_post);
-    void (*gone)(struct nexus *nexus) = entry->gone;
+    void (*gone)(struct nexus * nexus) = entry->gone;
     struct nexus *nexus = entry->nexus;
 
     pthread_mutex_lock(&registry.lock);
@@ -291,7 +292,8 @@ void tmf_execute(struct tmf *tmf)
     struct qb_list_head *at, *next;
     bool any = tmf->function != TMF_ABORT_TASK;
 
-    qb_list_for_each_safe(at, next, &tmf->nexus->tasks) {
+    qb_list_for_each_safe(at, next, &tmf->nexus->tasks)
+    {
         struct task *task = qb_list_entry(at, struct task, nexus_link);
         if (tmf->function == TMF_ABORT_TASK && task->tag != tmf->tag)
             continue;
@@ -570,7 +572,8 @@ void client_login(struct client *client, uint8_t isid, const char *keys)
     struct answer *answer = &login_answer;
     char text[2048];
     int n = snprintf(text, sizeof text, "InitiatorName=%s%cTargetName=%s%cSessionType=Normal",
-                     RIG_INITIATOR, 0, RIG_TARGET, 0) + 1;
+                     RIG_INITIATOR, 0, RIG_TARGET, 0) +
+            1;
 
     client_connect(client);
     client->itt = isid;

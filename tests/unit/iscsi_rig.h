@@ -1,6 +1,6 @@
-/* Runs the iSCSI target over loopback TCP: the real server and reactors; doubles for the command layer (a
- * small memory disk), for nexus_add() and task management. Tests talk to it with PDUs made by hand, or
- * with libiscsi. */
+/* Runs the iSCSI target over loopback TCP: the real server and reactors; doubles for the command
+ * layer (a small memory disk), for nexus_add() and task management. Tests talk to it with PDUs made
+ * by hand, or with libiscsi. */
 #ifndef HALUN_TESTS_ISCSI_RIG_H
 #define HALUN_TESTS_ISCSI_RIG_H
 
@@ -30,8 +30,8 @@ enum {
     RIG_MORE = 0xc2,       /* returns bytes 2-5 of the CDB as length of data, wants bytes 6-9 */
 };
 
-#define RIG_TARGET "iqn.2026-01.example.halun:disk"
-#define RIG_INITIATOR "iqn.2026-01.example.host:plain"
+#define RIG_TARGET         "iqn.2026-01.example.halun:disk"
+#define RIG_INITIATOR      "iqn.2026-01.example.host:plain"
 #define RIG_CHAP_INITIATOR "iqn.2026-01.example.host:chap"
 
 struct rig {
@@ -45,15 +45,16 @@ struct rig {
     struct iscsi_server *server;
     uint16_t port;
     uint8_t *disk;
-    atomic_uint nexuses;   /* added and not removed */
-    atomic_uint tasks;     /* with the double */
+    atomic_uint nexuses; /* added and not removed */
+    atomic_uint tasks;   /* with the double */
     atomic_uint executed;
-    atomic_uint drops;     /* of a predecessor, by nexus_add() */
+    atomic_uint drops; /* of a predecessor, by nexus_add() */
 };
 
 extern struct rig rig;
 
-/* Fills the configuration with defaults and starts; `change` (may be NULL) alters the target before. */
+/* Fills the configuration with defaults and starts; `change` (may be NULL) alters the target
+ * before. */
 void rig_start(void (*change)(struct rig *rig));
 /* Stops everything and asserts that nothing is left: no nexus, no task, all payload memory free. */
 void rig_stop(void);
@@ -74,8 +75,8 @@ struct answer {
 
 void client_connect(struct client *client);
 void client_close(struct client *client);
-/* Sends header and data with padding and, if agreed on, digests. Data length and nothing else is filled
- * in. */
+/* Sends header and data with padding and, if agreed on, digests. Data length and nothing else is
+ * filled in. */
 void client_send(struct client *client, uint8_t *bhs, const void *data, uint32_t length);
 void client_raw(struct client *client, const void *data, size_t length);
 /* Receives a PDU (at most 10 s); returns false when the connection was closed. Checks digests. */

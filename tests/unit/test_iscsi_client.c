@@ -1,6 +1,6 @@
-/* The iSCSI target as libiscsi, an independent initiator, sees it: login with and without CHAP, discovery,
- * data both ways under every combination of what can be negotiated.
- * Not covered here: malformed PDUs (test_iscsi_conn), the pure parts (test_iscsi_*). */
+/* The iSCSI target as libiscsi, an independent initiator, sees it: login with and without CHAP,
+ * discovery, data both ways under every combination of what can be negotiated. Not covered here:
+ * malformed PDUs (test_iscsi_conn), the pure parts (test_iscsi_*). */
 #include "iscsi_rig.h"
 
 #include <iscsi/iscsi.h>

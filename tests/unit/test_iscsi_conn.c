@@ -1,7 +1,7 @@
-/* The iSCSI target driven by PDUs made by hand over loopback: what a well-behaved initiator never sends, and
- * what libiscsi does not show (flags, numbering, order). Each case ends with rig_stop(), which asserts that
- * no nexus, task or payload memory is left.
- * Not covered: several initiators' timing, IPv6 portals, memory shortage. */
+/* The iSCSI target driven by PDUs made by hand over loopback: what a well-behaved initiator never
+ * sends, and what libiscsi does not show (flags, numbering, order). Each case ends with rig_stop(),
+ * which asserts that no nexus, task or payload memory is left. Not covered: several initiators'
+ * timing, IPv6 portals, memory shortage. */
 #include "iscsi_rig.h"
 
 #include <stdio.h>
@@ -143,8 +143,10 @@ static void login_when_refused_then_status_is_exact_and_connection_ends(void **s
     rig_start(NULL);
     assert_int_equal(LOGIN_STATUS("TargetName=" RIG_TARGET, 0x87), 0x0207);
     assert_int_equal(LOGIN_STATUS("InitiatorName=" RIG_INITIATOR, 0x87), 0x0207);
-    assert_int_equal(LOGIN_STATUS("InitiatorName=" RIG_INITIATOR "\0TargetName=iqn.x:y", 0x87), 0x0203);
-    assert_int_equal(LOGIN_STATUS("InitiatorName=iqn.x:unknown\0TargetName=" RIG_TARGET, 0x87), 0x0202);
+    assert_int_equal(LOGIN_STATUS("InitiatorName=" RIG_INITIATOR "\0TargetName=iqn.x:y", 0x87),
+                     0x0203);
+    assert_int_equal(LOGIN_STATUS("InitiatorName=iqn.x:unknown\0TargetName=" RIG_TARGET, 0x87),
+                     0x0202);
     assert_int_equal(
         LOGIN_STATUS("InitiatorName=" RIG_CHAP_INITIATOR "\0TargetName=" RIG_TARGET, 0x87), 0x0201);
     assert_int_equal(LOGIN_STATUS("InitiatorName=x\0SessionType=Odd", 0x87), 0x0209);
@@ -694,7 +696,8 @@ static void text_when_in_session_then_only_own_target_is_told(void **state)
     rig_start(NULL);
     client_login(&c, 1, "MaxRecvDataSegmentLength=512\0");
     n = snprintf(all, sizeof all, "TargetName=%s%cTargetAddress=127.0.0.1:%u,3", RIG_TARGET, 0,
-                 rig.port) + 1;
+                 rig.port) +
+        1;
     send_text(&c, 0x80, ISCSI_RESERVED_TAG, "SendTargets=", 13);
     expect_text(&c, all, (size_t)n);
     assert_int_equal(answer.bhs[1], 0x80);
@@ -738,8 +741,8 @@ static void many_targets(struct rig *r)
 static void discovery_when_answer_is_long_then_comes_in_pieces(void **state)
 {
     static char got[16 << 10];
-    static const char text[] = "InitiatorName=" RIG_INITIATOR
-                               "\0SessionType=Discovery\0MaxRecvDataSegmentLength=512";
+    static const char text[] =
+        "InitiatorName=" RIG_INITIATOR "\0SessionType=Discovery\0MaxRecvDataSegmentLength=512";
     struct client c;
     uint32_t used = 0, pieces = 0, targets = 0;
     uint8_t bhs[ISCSI_BHS_LENGTH], cdb[16] = {0};

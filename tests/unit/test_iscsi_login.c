@@ -56,10 +56,14 @@ static int setup(void **state)
     node.id = 2;
     host.initiators = names;
     host.initiator_count = 1;
-    config = (struct config){.nodes = &node, .targets = &target, .hosts = &host,
-                             .node_count = 1, .target_count = 1, .host_count = 1};
-    world = (struct login_world){.config = &config, .available = true, .tpgt = 2,
-                                 .session_status = session_status};
+    config = (struct config){.nodes = &node,
+                             .targets = &target,
+                             .hosts = &host,
+                             .node_count = 1,
+                             .target_count = 1,
+                             .host_count = 1};
+    world = (struct login_world){
+        .config = &config, .available = true, .tpgt = 2, .session_status = session_status};
     for (unsigned i = 0; i < CHAP_RANDOM; i++)
         world.random[i] = (uint8_t)(i + 1);
     login_init(&login);
@@ -80,7 +84,7 @@ static uint16_t step(uint8_t flags, const char *text, size_t n)
     return get_be16(reply.bhs + LOGIN_STATUS_CLASS);
 }
 #define STEP(flags, text) step(flags, text "", sizeof(text))
-#define WHO "InitiatorName=iqn.i\0TargetName=" TARGET "\0"
+#define WHO               "InitiatorName=iqn.i\0TargetName=" TARGET "\0"
 
 static const char *value_of(const char *key)
 {
@@ -110,8 +114,9 @@ static void expect_answer(const char *key, const char *value)
 static const char *offer(const char *key, const char *value)
 {
     char text[512];
-    int n = snprintf(text, sizeof text, "InitiatorName=iqn.i%cTargetName=" TARGET "%c%s=%s", 0, 0, key,
-                     value) + 1;
+    int n = snprintf(text, sizeof text, "InitiatorName=iqn.i%cTargetName=" TARGET "%c%s=%s", 0, 0,
+                     key, value) +
+            1;
 
     login_init(&login);
     assert_int_equal(step(0x87, text, (size_t)n), 0);
@@ -222,7 +227,8 @@ static void digest_when_demanded_then_login_needs_it(void **state)
 static void discovery_when_normal_keys_then_irrelevant(void **state)
 {
     assert_int_equal(STEP(0x87, "InitiatorName=iqn.i\0SessionType=Discovery\0"
-                                "InitialR2T=No\0MaxBurstLength=1\0HeaderDigest=None"), 0);
+                                "InitialR2T=No\0MaxBurstLength=1\0HeaderDigest=None"),
+                     0);
     expect_answer("InitialR2T", "Irrelevant");
     expect_answer("MaxBurstLength", "Irrelevant");
     expect_answer("HeaderDigest", "None");
@@ -251,11 +257,11 @@ static void header_when_wrong_then_refused(void **state)
         uint8_t flags;
         uint16_t status;
     } cases[] = {
-        {0x84, 0x0200}, /* next stage before this one */
-        {0x85, 0x0200}, /* the same stage */
-        {0x86, 0x0200}, /* stage 2 is reserved */
+        {0x84, 0x0200},                 /* next stage before this one */
+        {0x85, 0x0200},                 /* the same stage */
+        {0x86, 0x0200},                 /* stage 2 is reserved */
         {0x88, 0x0200}, {0x0c, 0x0200}, /* stages that a request cannot be in */
-        {0xc7, 0x0200}, /* T and C */
+        {0xc7, 0x0200},                 /* T and C */
         {0x87, 0x0000}, {0x81, 0x0000}, {0x83, 0x0000},
     };
 
@@ -345,7 +351,8 @@ static void demand_chap(bool mutual)
     }
 }
 
-static size_t chap_answer(char *text, size_t size, const char *algorithm, const char *secret, bool base64)
+static size_t chap_answer(char *text, size_t size, const char *algorithm, const char *secret,
+                          bool base64)
 {
     uint8_t challenge[64], digest[CHAP_DIGEST_MAX];
     uint32_t id;
@@ -355,7 +362,8 @@ static size_t chap_answer(char *text, size_t size, const char *algorithm, const 
 
     assert_true(length >= 16);
     assert_true(text_number(value_of("CHAP_I"), &id));
-    n = chap_digest((unsigned)atoi(algorithm), (uint8_t)id, secret, challenge, (size_t)length, digest);
+    n = chap_digest((unsigned)atoi(algorithm), (uint8_t)id, secret, challenge, (size_t)length,
+                    digest);
     assert_int_equal(n, length);
     used = (size_t)snprintf(text, size, "CHAP_N=user%cCHAP_R=0%c", 0, base64 ? 'b' : 'x');
     if (base64) {
@@ -448,7 +456,8 @@ static void chap_when_mutual_then_target_proves_itself(void **state)
         n += (size_t)snprintf(text + n, sizeof text - n, "CHAP_I=9%cCHAP_C=%s", 0,
                               mode == 2   ? challenge /* reflected */
                               : mode == 3 ? "0xzz"
-                                          : "0x0102030405060708090a") + 1;
+                                          : "0x0102030405060708090a") +
+             1;
         if (mode) {
             assert_int_equal(step(0x81, text, n), LOGIN_AUTHENTICATION_FAILURE);
             continue;
@@ -522,8 +531,9 @@ static void addresses_when_listed_then_only_reachable_ones(void **state)
         struct text_pair pair;
         size_t left;
 
-        assert_int_equal(sendtargets(&config, "All", NULL,
-                                     &node.portals[cases[i].from].address.address, &out), 0);
+        assert_int_equal(
+            sendtargets(&config, "All", NULL, &node.portals[cases[i].from].address.address, &out),
+            0);
         left = out.used;
         assert_int_equal(text_next(&data, &left, &pair), 1);
         assert_string_equal(pair.value, TARGET);
@@ -558,7 +568,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(key_when_offered_then_answered_by_its_rule, setup),
         cmocka_unit_test_setup(key_when_sent_twice_or_out_of_place_then_initiator_error, setup),
-        cmocka_unit_test_setup(bursts_when_first_exceeds_max_then_settled_after_the_last_key, setup),
+        cmocka_unit_test_setup(bursts_when_first_exceeds_max_then_settled_after_the_last_key,
+                               setup),
         cmocka_unit_test_setup(digest_when_demanded_then_login_needs_it, setup),
         cmocka_unit_test_setup(discovery_when_normal_keys_then_irrelevant, setup),
         cmocka_unit_test_setup(parameters_when_operational_stage_is_skipped_then_defaults, setup),

@@ -20,9 +20,9 @@ static uint32_t crc(const void *data, size_t n)
 static void crc_when_rfc_examples_then_matches(void **state)
 {
     /* RFC 7143 A.4: bytes in the order of the wire */
-    static const uint8_t read_pdu[48] = {
-        0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 4, 0,
-        0, 0, 0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t read_pdu[48] = {0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, 0, 0,
+                                         0x14, 0,    0, 0, 0, 0, 4, 0, 0, 0, 0, 0x14, 0, 0, 0, 0x18,
+                                         0x28, 0,    0, 0, 0, 0, 0, 0, 2, 0, 0, 0,    0, 0, 0, 0};
     uint8_t bytes[32], digest[4];
 
     memset(bytes, 0, 32);
@@ -41,8 +41,9 @@ static void crc_when_rfc_examples_then_matches(void **state)
     assert_memory_equal(digest, "\x5c\xdb\x3f\x11", 4);
     put_le32(digest, crc(read_pdu, 48));
     assert_memory_equal(digest, "\x56\x3a\x96\xd9", 4);
-    assert_int_equal(crc(read_pdu, 48), pdu_crc_finish(pdu_crc_feed(pdu_crc_feed(PDU_CRC_START, read_pdu, 7),
-                                                                    read_pdu + 7, 41)));
+    assert_int_equal(
+        crc(read_pdu, 48),
+        pdu_crc_finish(pdu_crc_feed(pdu_crc_feed(PDU_CRC_START, read_pdu, 7), read_pdu + 7, 41)));
 }
 
 static void padding_when_any_length_then_fills_words(void **state)
@@ -56,9 +57,9 @@ static void padding_when_any_length_then_fills_words(void **state)
 
 static void check_when_every_opcode_then_only_known_ones_pass(void **state)
 {
-    static const uint8_t good[] = {ISCSI_NOP_OUT,        ISCSI_SCSI_COMMAND,
-                                   ISCSI_TEXT_REQUEST,   ISCSI_TASK_MANAGEMENT_REQUEST,
-                                   ISCSI_SCSI_DATA_OUT,  ISCSI_LOGOUT_REQUEST,
+    static const uint8_t good[] = {ISCSI_NOP_OUT,       ISCSI_SCSI_COMMAND,
+                                   ISCSI_TEXT_REQUEST,  ISCSI_TASK_MANAGEMENT_REQUEST,
+                                   ISCSI_SCSI_DATA_OUT, ISCSI_LOGOUT_REQUEST,
                                    ISCSI_SNACK_REQUEST};
     uint8_t bhs[ISCSI_BHS_LENGTH];
 
@@ -122,7 +123,8 @@ static void residual_when_any_lengths_then_adds_up(void **state)
                 assert_int_equal(r.flags, wanted > expected   ? RESPONSE_OVERFLOW
                                           : wanted < expected ? RESPONSE_UNDERFLOW
                                                               : 0);
-                assert_int_equal(r.count, wanted > expected ? wanted - expected : expected - wanted);
+                assert_int_equal(r.count,
+                                 wanted > expected ? wanted - expected : expected - wanted);
             }
     /* a read that failed, and one that returned less than its allocation length */
     assert_int_equal(residual_of(4096, 0, 4096, 0).count, 4096);
