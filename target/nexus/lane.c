@@ -121,7 +121,8 @@ bool lane_admit(struct task *task, bool media)
     struct exclusion *exclusion;
 
     task->executing = false;
-    if (media && task->nexus->forwarded && group->gate != GATE_EXECUTE) {
+    if (media && task->nexus->forwarded &&
+        (group->gate != GATE_EXECUTE || !lane_lease_valid(task->reactor))) {
         /* The other node asks the wrong one: it must not be held here as well, or the drain there
          * would wait for a gate that waits for that drain. */
         task->bounced = true;

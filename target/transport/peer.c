@@ -13,16 +13,23 @@
 #include "target/base/threads.h"
 #include "target/transport/peer_private.h"
 
+enum { ACCEPT_AGAIN_NS = 100000000 /* when there are no descriptors or no memory */ };
+
+struct cut_part;
+
+/* The listener belongs to reactor 0. */
 static struct {
     const struct config *config;
     int listener;
     struct io_op accept_op;
-    struct post start, stop;
+    struct post start;
+    struct timer again;
     unsigned next; /* reactor of the next connection */
-    bool accepting, stopping;
-    void (*stopped)(void *context);
-    void *stopped_context;
-    unsigned waiting;
+    bool accepting;
+    struct local {
+        bool stopping;
+        struct cut_part *waiter; /* peer_stop()'s, until nothing is left */
+    } local[LIMIT_REACTORS]; /* each reactor's own */
 } peer = {.listener = -1};
 
 const struct config_node *peer_node(unsigned id)
@@ -80,24 +87,38 @@ static void at_reactor_take(struct post *post)
 
 static void arm_accept(void);
 
+static void accept_again(struct timer *timer)
+{
+    if (!peer_stopping())
+        arm_accept();
+}
+
 static void accepted(struct io_op *op, int32_t res, uint32_t flags)
 {
     struct accepted *item;
 
     if (res >= 0) {
-        item = peer.stopping ? NULL : malloc(sizeof *item);
+        item = peer_stopping() ? NULL : malloc(sizeof *item);
         if (item) {
             item->fd = res;
             item->post.run = at_reactor_take;
             reactor_post(threads.reactors[peer.next++ % threads.reactor_count], &item->post);
-        } else
+        } else {
             close(res);
+        }
     }
     if (flags & IORING_CQE_F_MORE)
         return;
     peer.accepting = false;
-    if (!peer.stopping && res != -EBADF)
+    if (peer_stopping()) {
+        peer_settled();
+    } else if (res >= 0) {
         arm_accept();
+    } else {
+        qb_log(LOG_ERR, "peer: no connections can be accepted now: %s", strerror(-res));
+        peer.again.fire = accept_again;
+        reactor_timer_set(reactor_self(), &peer.again, reactor_self()->now_ns + ACCEPT_AGAIN_NS);
+    }
 }
 
 static void arm_accept(void)
@@ -110,7 +131,8 @@ static void arm_accept(void)
 
 static void at_reactor_start(struct post *post)
 {
-    arm_accept();
+    if (!peer_stopping())
+        arm_accept();
 }
 
 int peer_start(const struct config *config, char *why)
@@ -163,24 +185,52 @@ static void at_control_cut(struct post *post)
     free(cut);
 }
 
+bool peer_stopping(void)
+{
+    return peer.local[reactor_self()->index].stopping;
+}
+
+void peer_settled(void)
+{
+    struct local *local = &peer.local[reactor_self()->index];
+    struct cut_part *part = local->waiter;
+
+    if (!part || !peer_client_idle() || !peer_server_idle())
+        return;
+    if (reactor_self()->index == 0) {
+        if (peer.accepting)
+            return;
+        reactor_timer_cancel(reactor_self(), &peer.again);
+        if (peer.listener >= 0)
+            close(peer.listener);
+        peer.listener = -1;
+    }
+    local->waiter = NULL;
+    part->post.run = at_control_cut;
+    control_post(&part->post);
+}
+
 static void at_reactor_cut(struct post *post)
 {
-    struct cut *cut = container_of(post, struct cut_part, post)->cut;
-    unsigned reactor = reactor_self()->index;
+    struct cut_part *part = container_of(post, struct cut_part, post);
+    struct cut *cut = part->cut;
+    struct local *local = &peer.local[reactor_self()->index];
 
     for (unsigned node = 1; node <= LIMIT_NODES; node++)
         if (!cut->node || cut->node == node)
-            peer_client_cut(reactor, node, cut->why);
+            peer_client_cut(reactor_self()->index, node, cut->why);
     peer_server_cut(cut->node, cut->why);
-    if (!cut->node && reactor == 0 && peer.listener >= 0) {
-        peer.stopping = true;
-        if (peer.accepting)
-            reactor_cancel(reactor_self(), &peer.accept_op);
-        close(peer.listener);
-        peer.listener = -1;
+    if (cut->node) {
+        post->run = at_control_cut;
+        control_post(post);
+        return;
     }
-    post->run = at_control_cut;
-    control_post(post);
+    /* Links end when the kernel has let go of them, and their commands when the medium has. */
+    local->stopping = true;
+    local->waiter = part;
+    if (reactor_self()->index == 0 && peer.accepting)
+        reactor_cancel(reactor_self(), &peer.accept_op);
+    peer_settled();
 }
 
 static void cut_links(unsigned node, const char *why, void (*done)(void *context), void *context)

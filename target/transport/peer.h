@@ -13,7 +13,9 @@ struct task;
  * nodes, which connect when first needed. The configuration must stay until peer_stop(). Control
  * thread, reactors running. Returns 0 or -errno and a sentence in `why` (256 bytes). */
 int peer_start(const struct config *config, char *why);
-/* Closes everything; forwarded tasks go back to their lanes. `done` on the control thread. */
+/* Closes everything, once: forwarded tasks go back to their lanes and are sent no more, commands of other
+ * nodes are aborted. `done` on the control thread when no link and no such command is left, so that stores
+ * may be closed. */
 void peer_stop(void (*done)(void *context), void *context);
 /* A node left the cluster: its links are cut, whatever TCP thinks. Control thread. */
 void peer_node_lost(unsigned node);
@@ -24,7 +26,8 @@ void peer_node_lost(unsigned node);
 void peer_forward(struct task *task, unsigned owner);
 /* Aborts what peer_forward() sent; the task completes as in task_abort(). */
 void peer_abort(struct task *task);
-/* A nexus of this reactor is gone: the owners may forget its proxy. */
+/* A nexus of this reactor is gone, its memory may be another's soon: the owners forget its proxy. To be
+ * called for every nexus (nexus_removed of target/nexus/nexus_table.h). */
 void peer_nexus_gone(struct nexus *nexus);
 
 #endif

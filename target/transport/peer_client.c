@@ -17,43 +17,56 @@
 #include "target/transport/peer_private.h"
 
 enum {
-    SLOTS = 1024,            /* forwarded commands of one reactor to one node */
     RECONNECT_NS = 100000000,
-    KNOWN = 1024,            /* nexuses declared on a link */
+    CONNECT_NS = 2000000000, /* a SYN that was lost longer ago is repeated too late */
     OP_COMPARE_AND_WRITE = 0x89,
 };
 
-/* A slot is free, or carries one command. The task may leave before its frame has left the kernel. */
-struct slot {
-    struct task *task;  /* NULL: free, or only `sending` keeps it */
-    struct peer_frame frame, abort;
-    bool sending, answered, retry, aborting;
-    enum scsi_reason reason; /* when answered without a response */
-    uint32_t next;      /* free list: index + 1 */
+enum slot_end {
+    SLOT_RUNS,
+    SLOT_ANSWERED, /* status, sense and data are in the task */
+    SLOT_RETRY,    /* back to its lane */
+    SLOT_FAILED,   /* with slot->reason */
 };
 
-enum client_state { CLIENT_IDLE, CLIENT_CONNECTING, CLIENT_HELLO, CLIENT_READY, CLIENT_CLOSING };
+/* A slot is free, or carries one command. The command may be over before its frames have left the kernel,
+ * which reads the task's payload: the slot keeps the task until then. */
+struct slot {
+    struct task *task; /* NULL: free */
+    struct peer_frame frame, abort;
+    enum slot_end end; /* what is known of it; final once `over` */
+    bool sending, over, aborting;
+    enum scsi_reason reason;
+    uint32_t next; /* free list: index + 1 */
+};
 
+enum client_state { CLIENT_IDLE, CLIENT_CONNECTING, CLIENT_HELLO, CLIENT_READY };
+
+/* How the other side knows a nexus. */
 struct declared {
     struct peer_frame frame;
-    struct nexus *nexus; /* NULL: gone, or not used */
+    struct client *client;
     uint32_t id;
-    bool gone_wanted;
+    bool gone_wanted; /* the nexus went while its declaration was on its way */
 };
 
 struct client {
     struct reactor *reactor;
     unsigned node;
     enum client_state state;
+    bool cut;        /* while connecting: give up */
+    bool complained; /* the log knows that there is no link */
     struct peer_link link;
     struct peer_frame hello;
     struct io_op connect_op;
+    struct timer timer; /* while connecting */
     int fd;
     uint64_t not_before_ns;
     struct slot *slots;
-    uint32_t free_slot;  /* index + 1 */
-    struct declared *declared;
+    uint32_t free_slot; /* index + 1 */
     uint32_t next_id;
+    struct declared *declared;
+    struct nexus *nexuses[PEER_NEXUSES]; /* whom declared[i] is about; NULL: gone or not used */
 };
 
 static struct client clients[LIMIT_REACTORS][LIMIT_NODES + 1];
@@ -69,28 +82,39 @@ static struct client *client_of_slot(struct slot *slot, const struct reactor *re
 {
     for (unsigned node = 1; node <= LIMIT_NODES; node++) {
         struct client *client = &clients[reactor->index][node];
-        if (client->slots && slot >= client->slots && slot < client->slots + SLOTS)
+        if (client->slots && slot >= client->slots && slot < client->slots + PEER_SLOTS)
             return client;
     }
     abort();
+}
+
+/* A response may have arrived in part; a task that is tried again must be as it was before. */
+static void forget_answer(struct task *task)
+{
+    payload_free(task->reactor->payloads, &task->data_in);
+    task->data_in_length = 0;
+    task->sense_length = 0;
+    task->status = 0;
 }
 
 /* The command is over for the link: gives the task on. */
 static void settle(struct client *client, struct slot *slot)
 {
     struct task *task = slot->task;
-    bool retry = slot->retry;
+    enum slot_end end = slot->end;
     enum scsi_reason reason = slot->reason;
 
     if (slot->sending || slot->abort.queued)
         return; /* frames still use the task's payload; their `sent` comes here again */
     slot_free(client, slot);
     task->forward_slot = 0;
+    if (end != SLOT_ANSWERED || task->aborted)
+        forget_answer(task);
     if (task->aborted)
         task_complete(task, REASON_TASK_ABORTED);
-    else if (retry)
+    else if (end == SLOT_RETRY)
         lane_retry(task);
-    else if (reason == REASON_PENDING) /* status and sense came from the owner */
+    else if (end == SLOT_ANSWERED)
         task_complete_as_is(task);
     else
         task_complete(task, reason);
@@ -101,7 +125,7 @@ static void command_sent(struct peer_frame *frame)
     struct slot *slot = container_of(frame, struct slot, frame);
 
     slot->sending = false;
-    if (slot->answered)
+    if (slot->over)
         settle(client_of_slot(slot, reactor_self()), slot);
 }
 
@@ -109,44 +133,69 @@ static void abort_sent(struct peer_frame *frame)
 {
     struct slot *slot = container_of(frame, struct slot, abort);
 
-    if (slot->answered && !slot->sending)
+    if (slot->over && !slot->sending)
         settle(client_of_slot(slot, reactor_self()), slot);
 }
 
+/* The slot of a command that waits for its response. */
 static struct slot *slot_at(struct client *client, uint32_t index)
 {
-    if (index >= SLOTS || !client->slots[index].task || client->slots[index].answered)
+    if (index >= PEER_SLOTS || !client->slots[index].task || client->slots[index].over)
         return NULL;
     return &client->slots[index];
 }
 
+/* No answer will come. Reads and writes may be done twice: while ours is unanswered its order against
+ * others is open. COMPARE AND WRITE would compare with its own data. */
 static void lose_slot(struct slot *slot)
 {
-    slot->answered = true;
-    /* Reads and writes may be done twice: while ours is unanswered its order against others is open.
-     * COMPARE AND WRITE would compare with its own data. */
-    slot->retry = slot->task->cdb[0] != OP_COMPARE_AND_WRITE;
+    slot->end = slot->task->cdb[0] == OP_COMPARE_AND_WRITE && slot->frame.started ? SLOT_FAILED
+                                                                                  : SLOT_RETRY;
     slot->reason = REASON_ABORTED_COMMAND;
+}
+
+/* No link now: the log is told once, not at every try. */
+static void not_connected(struct client *client, const char *why)
+{
+    qb_log(client->complained ? LOG_DEBUG : LOG_WARNING,
+           "peer: no link from reactor %u to node %u: %s", client->reactor->index, client->node, why);
+    client->complained = true;
+    client->state = CLIENT_IDLE;
+    client->not_before_ns = client->reactor->now_ns + RECONNECT_NS;
 }
 
 static void client_closed(struct peer_link *link, const char *why)
 {
     struct client *client = container_of(link, struct client, link);
 
-    qb_log(LOG_WARNING, "peer: link to node %u of reactor %u closed: %s", client->node,
-           client->reactor->index, why);
-    client->state = CLIENT_IDLE;
-    client->not_before_ns = client->reactor->now_ns + RECONNECT_NS;
-    for (unsigned i = 0; i < KNOWN; i++)
-        client->declared[i].nexus = NULL;
-    for (unsigned i = 0; i < SLOTS; i++) {
+    not_connected(client, why);
+    memset(client->nexuses, 0, sizeof client->nexuses);
+    for (unsigned i = 0; i < PEER_SLOTS; i++) {
         struct slot *slot = &client->slots[i];
         if (slot->task) {
-            if (!slot->answered)
+            if (!slot->over)
                 lose_slot(slot);
+            slot->over = true;
             settle(client, slot);
         }
     }
+    peer_settled();
+}
+
+static void take_hello(struct client *client, enum peer_type type, const uint8_t *body,
+                       uint32_t body_length)
+{
+    const char *why = peer_check_hello(type, body, body_length, client->node);
+
+    if (why) {
+        peer_link_close(&client->link, why);
+        return;
+    }
+    client->state = CLIENT_READY;
+    if (client->complained)
+        qb_log(LOG_NOTICE, "peer: reactor %u is linked to node %u again", client->reactor->index,
+               client->node);
+    client->complained = false;
 }
 
 static struct payload *client_head(struct peer_link *link, enum peer_type type, uint32_t index,
@@ -157,35 +206,33 @@ static struct payload *client_head(struct peer_link *link, enum peer_type type, 
     struct task *task;
 
     if (client->state == CLIENT_HELLO) {
-        const char *why = peer_check_hello(type, body, body_length, client->node);
-        if (why)
-            peer_link_close(link, why);
-        else
-            client->state = CLIENT_READY;
+        take_hello(client, type, body, body_length);
         return NULL;
     }
-    if (type != PEER_RESPONSE || body_length < PEER_RESPONSE_BODY) {
+    slot = type == PEER_RESPONSE ? slot_at(client, index) : NULL;
+    if (!slot || data > slot->task->expected_in || body[PEER_RESPONSE_OUTCOME] > PEER_LOST) {
         peer_link_close(link, "unexpected frame");
         return NULL;
     }
-    slot = slot_at(client, index);
-    if (!slot)
-        return NULL; /* answered meanwhile */
     task = slot->task;
-    if (body[PEER_RESPONSE_BOUNCED]) {
-        slot->retry = true;
+    if (body[PEER_RESPONSE_OUTCOME] == PEER_LOST) {
+        lose_slot(slot);
+        return NULL;
+    }
+    if (body[PEER_RESPONSE_OUTCOME] == PEER_BOUNCED) {
+        slot->end = SLOT_RETRY;
         return NULL;
     }
     task->status = body[PEER_RESPONSE_STATUS];
     task->sense_length = body[PEER_RESPONSE_SENSE];
     memcpy(task->sense, body + PEER_RESPONSE_BODY, task->sense_length);
     task->data_wanted = get_be32(body + PEER_RESPONSE_WANTED);
-    slot->reason = REASON_PENDING;
-    if (data > task->expected_in || data > LIMIT_TRANSFER ||
-        (data && payload_alloc(client->reactor->payloads, &task->data_in, data))) {
+    if (data && payload_alloc(client->reactor->payloads, &task->data_in, data)) {
+        slot->end = SLOT_FAILED;
         slot->reason = REASON_TASK_SET_FULL;
         return NULL;
     }
+    slot->end = SLOT_ANSWERED;
     task->data_in_length = data;
     return data ? &task->data_in : NULL;
 }
@@ -196,7 +243,7 @@ static void client_complete(struct peer_link *link, enum peer_type type, uint32_
     struct slot *slot = type == PEER_RESPONSE ? slot_at(client, index) : NULL;
 
     if (slot) {
-        slot->answered = true;
+        slot->over = true;
         settle(client, slot);
     }
 }
@@ -211,10 +258,15 @@ static void connected(struct io_op *op, int32_t res, uint32_t flags)
 {
     struct client *client = container_of(op, struct client, connect_op);
 
-    if (res < 0 || peer_link_start(&client->link, client->reactor, client->fd, &client_callbacks)) {
+    reactor_timer_cancel(client->reactor, &client->timer);
+    if (res >= 0 && client->cut)
+        res = -ECANCELED;
+    if (res >= 0)
+        res = peer_link_start(&client->link, client->reactor, client->fd, &client_callbacks);
+    if (res < 0) {
         close(client->fd);
-        client->state = CLIENT_IDLE;
-        client->not_before_ns = client->reactor->now_ns + RECONNECT_NS;
+        not_connected(client, strerror(-res));
+        peer_settled();
         return;
     }
     client->state = CLIENT_HELLO;
@@ -222,70 +274,100 @@ static void connected(struct io_op *op, int32_t res, uint32_t flags)
     peer_link_send(&client->link, &client->hello);
 }
 
+static void connect_late(struct timer *timer)
+{
+    struct client *client = container_of(timer, struct client, timer);
+
+    client->cut = true;
+    reactor_cancel(client->reactor, &client->connect_op);
+}
+
 static void client_connect(struct client *client)
 {
     const struct config_node *node = peer_node(client->node);
+    struct reactor *reactor = client->reactor;
 
-    if (client->state != CLIENT_IDLE || !node || !node->peer.length ||
-        client->reactor->now_ns < client->not_before_ns)
+    if (client->state != CLIENT_IDLE || peer_stopping() || reactor->now_ns < client->not_before_ns)
         return;
+    if (!node || !node->peer.length) {
+        not_connected(client, "it has no peer address");
+        return;
+    }
     client->fd = socket(node->peer.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (client->fd < 0)
+    if (client->fd < 0) {
+        not_connected(client, strerror(errno));
         return;
+    }
     client->state = CLIENT_CONNECTING;
+    client->cut = false;
     client->connect_op.done = connected;
-    io_uring_prep_connect(reactor_sqe(client->reactor, &client->connect_op), client->fd,
+    io_uring_prep_connect(reactor_sqe(reactor, &client->connect_op), client->fd,
                           (const struct sockaddr *)&node->peer.address, node->peer.length);
+    client->timer.fire = connect_late;
+    reactor_timer_set(reactor, &client->timer, reactor->now_ns + CONNECT_NS);
+}
+
+static void send_gone(struct declared *declared)
+{
+    declared->gone_wanted = false;
+    peer_frame_init(&declared->frame, PEER_NEXUS_GONE, 0, PEER_GONE_BODY, 0);
+    put_be32(declared->frame.head + PEER_HEADER, declared->id);
+    peer_link_send(&declared->client->link, &declared->frame);
 }
 
 static void declared_sent(struct peer_frame *frame)
 {
+    struct declared *declared = container_of(frame, struct declared, frame);
+
+    if (declared->gone_wanted)
+        send_gone(declared);
 }
 
 /* The id under which the link knows a nexus; declares it first if it does not. 0: the table is full. */
 static uint32_t declare(struct client *client, struct nexus *nexus)
 {
-    struct declared *free_one = NULL;
+    struct declared *declared;
+    unsigned at = PEER_NEXUSES;
     uint8_t *body;
 
-    for (unsigned i = 0; i < KNOWN; i++) {
-        if (client->declared[i].nexus == nexus)
+    for (unsigned i = 0; i < PEER_NEXUSES; i++) {
+        if (client->nexuses[i] == nexus)
             return client->declared[i].id;
-        if (!free_one && !client->declared[i].nexus && !client->declared[i].frame.queued)
-            free_one = &client->declared[i];
+        if (at == PEER_NEXUSES && !client->nexuses[i] && !client->declared[i].frame.queued)
+            at = i;
     }
-    if (!free_one)
+    if (at == PEER_NEXUSES)
         return 0;
-    free_one->nexus = nexus;
-    free_one->id = ++client->next_id;
-    free_one->frame.sent = declared_sent;
-    peer_frame_init(&free_one->frame, PEER_NEXUS, 0,
+    declared = &client->declared[at];
+    client->nexuses[at] = nexus;
+    declared->client = client;
+    declared->id = ++client->next_id;
+    declared->gone_wanted = false;
+    declared->frame.sent = declared_sent;
+    peer_frame_init(&declared->frame, PEER_NEXUS, 0,
                     PEER_NEXUS_TRANSPORT + nexus->identity.transport_length, 0);
-    body = free_one->frame.head + PEER_HEADER;
-    put_be32(body + PEER_NEXUS_ID, free_one->id);
+    body = declared->frame.head + PEER_HEADER;
+    put_be32(body + PEER_NEXUS_ID, declared->id);
     put_be16(body + PEER_NEXUS_RTPI, nexus->identity.rtpi);
     put_be16(body + PEER_NEXUS_LENGTH, nexus->identity.transport_length);
     memcpy(body + PEER_NEXUS_TRANSPORT, nexus->identity.transport_id,
            nexus->identity.transport_length);
-    peer_link_send(&client->link, &free_one->frame);
-    return free_one->id;
+    peer_link_send(&client->link, &declared->frame);
+    return declared->id;
 }
 
 void peer_nexus_gone(struct nexus *nexus)
 {
     for (unsigned node = 1; node <= LIMIT_NODES; node++) {
         struct client *client = &clients[nexus->reactor->index][node];
-        for (unsigned i = 0; client->declared && i < KNOWN; i++) {
-            struct declared *declared = &client->declared[i];
-            if (declared->nexus != nexus)
+        for (unsigned i = 0; client->declared && i < PEER_NEXUSES; i++) {
+            if (client->nexuses[i] != nexus)
                 continue;
-            declared->nexus = NULL;
-            /* Still declaring it: the proxy stays until the link ends; it costs memory, no more. */
-            if (client->state != CLIENT_READY || declared->frame.queued)
-                continue;
-            peer_frame_init(&declared->frame, PEER_NEXUS_GONE, 0, PEER_GONE_BODY, 0);
-            put_be32(declared->frame.head + PEER_HEADER, declared->id);
-            peer_link_send(&client->link, &declared->frame);
+            client->nexuses[i] = NULL;
+            if (client->declared[i].frame.queued)
+                client->declared[i].gone_wanted = true;
+            else
+                send_gone(&client->declared[i]);
         }
     }
 }
@@ -294,8 +376,8 @@ static bool client_allocate(struct client *client)
 {
     if (client->slots)
         return true;
-    client->slots = calloc(SLOTS, sizeof *client->slots);
-    client->declared = calloc(KNOWN, sizeof *client->declared);
+    client->slots = calloc(PEER_SLOTS, sizeof *client->slots);
+    client->declared = calloc(PEER_NEXUSES, sizeof *client->declared);
     if (!client->slots || !client->declared) {
         free(client->slots);
         free(client->declared);
@@ -303,7 +385,7 @@ static bool client_allocate(struct client *client)
         client->declared = NULL;
         return false;
     }
-    for (unsigned i = SLOTS; i-- > 0;)
+    for (unsigned i = PEER_SLOTS; i-- > 0;)
         slot_free(client, &client->slots[i]);
     return true;
 }
@@ -322,7 +404,7 @@ void peer_forward(struct task *task, unsigned owner)
         task_complete(task, REASON_INSUFFICIENT_RESOURCES);
         return;
     }
-    if (client->state != CLIENT_READY) {
+    if (client->state != CLIENT_READY || client->link.closing) {
         client_connect(client);
         lane_retry(task);
         return;
@@ -335,7 +417,8 @@ void peer_forward(struct task *task, unsigned owner)
     slot = &client->slots[client->free_slot - 1];
     client->free_slot = slot->next;
     slot->task = task;
-    slot->answered = slot->retry = slot->aborting = false;
+    slot->over = slot->aborting = false;
+    slot->end = SLOT_RUNS;
     slot->sending = true;
     slot->frame.sent = command_sent;
     task->forward_slot = (uint32_t)(slot - client->slots) + 1;
@@ -370,7 +453,7 @@ void peer_abort(struct task *task)
             break;
         }
     }
-    if (!slot || slot->aborting || slot->answered)
+    if (!slot || slot->aborting || slot->over)
         return;
     slot->aborting = true;
     slot->abort.sent = abort_sent;
@@ -382,9 +465,23 @@ void peer_client_cut(unsigned reactor, unsigned node, const char *why)
 {
     struct client *client = &clients[reactor][node];
 
-    if (client->state == CLIENT_HELLO || client->state == CLIENT_READY)
+    switch (client->state) {
+    case CLIENT_IDLE:
+        break;
+    case CLIENT_CONNECTING:
+        connect_late(&client->timer);
+        break;
+    case CLIENT_HELLO:
+    case CLIENT_READY:
         peer_link_close(&client->link, why);
-    else if (client->state == CLIENT_CONNECTING)
-        shutdown(client->fd, SHUT_RDWR);
-    client->not_before_ns = 0;
+        break;
+    }
+}
+
+bool peer_client_idle(void)
+{
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        if (clients[reactor_self()->index][node].state != CLIENT_IDLE)
+            return false;
+    return true;
 }

@@ -7,6 +7,7 @@
 #include <qb/qblog.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "target/base/bytes.h"
@@ -14,11 +15,13 @@
 
 enum {
     PING_NS = 500000000,     /* a link silent for so long is asked */
-    SILENCE_NS = 2000000000, /* and given up after so long; the cluster decides about the node */
+    SILENCE_NS = 2000000000, /* and given up after so long; the cluster decides about the node. The
+                              * first frame must come in this time, too */
 };
 
 static void receive_more(struct peer_link *link);
 static void send_more(struct peer_link *link);
+static void send_sign(struct peer_link *link, enum peer_type type);
 
 static void frame_sent(struct peer_frame *frame)
 {
@@ -71,78 +74,113 @@ static void silence(struct timer *timer)
     uint64_t now = link->reactor->now_ns;
 
     if (now - link->last_heard_ns >= SILENCE_NS) {
-        peer_link_close(link, "peer is silent");
+        peer_link_close(link, link->greeted ? "peer is silent" : "peer did not say HELLO");
         return;
     }
-    if (now - link->last_heard_ns >= PING_NS && !link->ping.queued) {
-        peer_frame_init(&link->ping, PEER_PING, 0, 0, 0);
-        peer_link_send(link, &link->ping);
-    }
+    if (link->greeted && now - link->last_heard_ns >= PING_NS)
+        send_sign(link, PEER_PING);
     reactor_timer_set(link->reactor, timer, now + PING_NS);
 }
 
 void peer_frame_init(struct peer_frame *frame, enum peer_type type, uint32_t slot,
                      uint32_t body_length, uint32_t data_length)
 {
-    assert(body_length % 4 == 0 && body_length <= PEER_BODY_MAX);
+    assert(body_length <= PEER_BODY_MAX);
     memset(frame->head, 0, PEER_HEADER + body_length);
-    put_be16(frame->head + PEER_H_MAGIC, PEER_MAGIC);
-    frame->head[PEER_H_TYPE] = (uint8_t)type;
-    frame->head[PEER_H_BODY] = (uint8_t)(body_length / 4);
-    put_be32(frame->head + PEER_H_SLOT, slot);
-    put_be32(frame->head + PEER_H_DATA, data_length);
+    peer_frame_write(frame->head, type, slot, body_length, data_length);
     frame->head_length = PEER_HEADER + body_length;
     frame->payload = NULL;
     frame->payload_length = 0;
 }
 
-void peer_link_send(struct peer_link *link, struct peer_frame *frame)
+static void send_frame(struct peer_link *link, struct peer_frame *frame, bool first)
 {
     assert(!frame->queued);
+    frame->started = false;
     if (link->closing) {
         if (frame->sent)
             frame->sent(frame);
         return;
     }
     frame->queued = true;
-    qb_list_add_tail(&frame->link, &link->queue);
+    if (first)
+        qb_list_add(&frame->link, &link->queue);
+    else
+        qb_list_add_tail(&frame->link, &link->queue);
     if (!link->sending)
         send_more(link);
 }
 
-static void send_done(struct io_op *op, int32_t res, uint32_t flags)
+void peer_link_send(struct peer_link *link, struct peer_frame *frame)
 {
-    struct peer_link *link = container_of(op, struct peer_link, send_op);
-    size_t left = res > 0 ? (size_t)res : 0;
-    struct msghdr *message = &link->send_message;
+    send_frame(link, frame, false);
+}
 
-    link->sending = false;
-    if (res < 0 && !link->closing)
-        peer_link_close(link, strerror(-res));
-    if (link->closing) {
-        finish_if_idle(link);
+/* A sign of life overtakes what waits: behind seconds of data it would come too late. */
+static void send_sign(struct peer_link *link, enum peer_type type)
+{
+    if (link->ping.queued)
         return;
+    peer_frame_init(&link->ping, type, 0, 0, 0);
+    send_frame(link, &link->ping, true);
+}
+
+/* The frames that have left in full. Their `sent` may send more, so the link counts as sending until the
+ * list is its own again; and it must not wait for the rest of a large one: the other side may have
+ * answered the first of them already. */
+static void frames_left(struct peer_link *link, size_t n)
+{
+    link->gone += n;
+    while (!qb_list_empty(&link->in_flight)) {
+        struct peer_frame *frame = qb_list_first_entry(&link->in_flight, struct peer_frame, link);
+        size_t length = frame->head_length + frame->payload_length;
+
+        if (link->gone < length)
+            return;
+        link->gone -= length;
+        frame_sent(frame);
     }
-    while (left && message->msg_iovlen) { /* a short send: go on with the rest */
+}
+
+static void message_advance(struct msghdr *message, size_t n)
+{
+    while (n) {
         struct iovec *iov = message->msg_iov;
-        size_t n = left < iov->iov_len ? left : iov->iov_len;
-        iov->iov_base = (uint8_t *)iov->iov_base + n;
-        iov->iov_len -= n;
-        left -= n;
+        size_t piece = n < iov->iov_len ? n : iov->iov_len;
+
+        iov->iov_base = (uint8_t *)iov->iov_base + piece;
+        iov->iov_len -= piece;
+        n -= piece;
         if (!iov->iov_len) {
             message->msg_iov++;
             message->msg_iovlen--;
         }
     }
-    if (message->msg_iovlen) {
-        struct io_uring_sqe *sqe = reactor_sqe(link->reactor, &link->send_op);
-        io_uring_prep_sendmsg(sqe, link->fd, message, MSG_NOSIGNAL);
-        link->sending = true;
-        return;
+}
+
+static void submit_send(struct peer_link *link)
+{
+    io_uring_prep_sendmsg(reactor_sqe(link->reactor, &link->send_op), link->fd, &link->send_message,
+                          MSG_NOSIGNAL);
+    link->sending = true;
+}
+
+static void send_done(struct io_op *op, int32_t res, uint32_t flags)
+{
+    struct peer_link *link = container_of(op, struct peer_link, send_op);
+
+    if (res < 0 && !link->closing)
+        peer_link_close(link, strerror(-res));
+    if (!link->closing) {
+        message_advance(&link->send_message, (size_t)res);
+        frames_left(link, (size_t)res);
     }
-    while (!qb_list_empty(&link->in_flight))
-        frame_sent(qb_list_first_entry(&link->in_flight, struct peer_frame, link));
-    if (!link->sending)
+    link->sending = false;
+    if (link->closing)
+        finish_if_idle(link);
+    else if (link->send_message.msg_iovlen) /* a short send: go on with the rest */
+        submit_send(link);
+    else
         send_more(link);
 }
 
@@ -152,36 +190,37 @@ static void send_more(struct peer_link *link)
 
     while (!qb_list_empty(&link->queue)) {
         struct peer_frame *frame = qb_list_first_entry(&link->queue, struct peer_frame, link);
-        unsigned need = 1 + (frame->payload ? frame->payload->count : 0);
+        unsigned need = 1 + (frame->payload_length ? frame->payload->count : 0);
         if (used + need > PEER_SEND_IOV)
             break;
         link->send_iov[used].iov_base = frame->head;
         link->send_iov[used++].iov_len = frame->head_length;
         if (frame->payload_length)
             used += payload_slice(frame->payload, 0, frame->payload_length, link->send_iov + used);
+        frame->started = true;
         qb_list_del(&frame->link);
         qb_list_add_tail(&frame->link, &link->in_flight);
     }
     if (!used)
         return;
-    link->send_message =
-        (struct msghdr){.msg_iov = link->send_iov, .msg_iovlen = used};
+    link->gone = 0;
+    link->send_message = (struct msghdr){.msg_iov = link->send_iov, .msg_iovlen = used};
     link->send_op.done = send_done;
-    io_uring_prep_sendmsg(reactor_sqe(link->reactor, &link->send_op), link->fd, &link->send_message,
-                          MSG_NOSIGNAL);
-    link->sending = true;
+    submit_send(link);
+}
+
+static bool is_sign(enum peer_type type)
+{
+    return type == PEER_PING || type == PEER_PONG;
 }
 
 static void frame_complete(struct peer_link *link)
 {
     link->in_payload = false;
-    if (link->type == PEER_PING) {
-        if (!link->ping.queued) {
-            peer_frame_init(&link->ping, PEER_PONG, 0, 0, 0);
-            peer_link_send(link, &link->ping);
-        }
-    } else if (link->type != PEER_PONG)
-        link->callbacks->complete(link, link->type, link->slot);
+    if (link->head.type == PEER_PING)
+        send_sign(link, PEER_PONG);
+    else if (!is_sign(link->head.type))
+        link->callbacks->complete(link, link->head.type, link->head.slot);
 }
 
 static void take_payload(struct peer_link *link)
@@ -197,43 +236,47 @@ static void take_payload(struct peer_link *link)
     link->data_left -= n;
 }
 
-/* Takes one header with its body from the buffer. False: more bytes are needed. */
+/* Takes one header with its body from the buffer. False: more bytes are needed, or it was wrong. */
 static bool take_head(struct peer_link *link)
 {
-    const uint8_t *head = link->buffer + link->begin;
-    uint32_t have = link->end - link->begin, need = PEER_HEADER, body, extra = 0;
+    const uint8_t *bytes = link->buffer + link->begin, *body = bytes + PEER_HEADER;
+    uint32_t have = link->end - link->begin, extra = 0;
+    struct peer_head *head = &link->head;
+    const char *why;
 
-    if (have < need)
+    if (have < PEER_HEADER)
         return false;
-    body = head[PEER_H_BODY] * 4u;
-    if (get_be16(head + PEER_H_MAGIC) != PEER_MAGIC || get_be32(head + PEER_H_ZERO) ||
-        get_be32(head + PEER_H_DATA) > LIMIT_TRANSFER + LIMIT_SENSE) {
-        peer_link_close(link, "malformed frame header");
+    why = peer_frame_read(bytes, head);
+    if (!why && !link->greeted && is_sign(head->type))
+        why = "no HELLO frame";
+    if (why) {
+        peer_link_close(link, why);
         return false;
     }
-    need += body;
-    if (have < need)
+    if (have < PEER_HEADER + head->body)
         return false;
-    link->type = head[PEER_H_TYPE];
-    link->slot = get_be32(head + PEER_H_SLOT);
-    link->data_left = get_be32(head + PEER_H_DATA);
+    /* The sense data of a response is small: it is waited for and handed over with the body. */
+    if (head->type == PEER_RESPONSE) {
+        why = peer_frame_sense(body, head->data, &extra);
+        if (why) {
+            peer_link_close(link, why);
+            return false;
+        }
+    }
+    if (have < PEER_HEADER + head->body + extra)
+        return false;
+    link->begin += PEER_HEADER + head->body + extra;
+    link->data_left = head->data - extra;
     link->data_done = 0;
     link->target = NULL;
-    /* The sense data of a response is small: it is waited for and handed over with the body. */
-    if (link->type == PEER_RESPONSE && body == PEER_RESPONSE_BODY)
-        extra = head[PEER_HEADER + PEER_RESPONSE_SENSE];
-    if (extra > link->data_left) {
-        peer_link_close(link, "malformed response");
-        return false;
+    if (!link->greeted) {
+        link->greeted = true;
+        link->last_heard_ns = link->reactor->now_ns;
     }
-    need += extra;
-    if (have < need)
-        return false;
-    link->begin += need;
-    link->data_left -= extra;
-    if (link->type != PEER_PING && link->type != PEER_PONG)
-        link->target = link->callbacks->head(link, link->type, link->slot, head + PEER_HEADER,
-                                             body + extra, link->data_left);
+    if (!is_sign(head->type))
+        link->target = link->callbacks->head(link, head->type, head->slot, body, head->body + extra,
+                                             link->data_left);
+    assert(!link->target || link->target->length >= link->data_left);
     link->in_payload = true;
     return true;
 }
@@ -249,7 +292,8 @@ static void receive_done(struct io_op *op, int32_t res, uint32_t flags)
         finish_if_idle(link);
         return;
     }
-    link->last_heard_ns = link->reactor->now_ns;
+    if (link->greeted)
+        link->last_heard_ns = link->reactor->now_ns;
     if (link->direct) {
         link->direct = false;
         link->data_done += (uint32_t)res;

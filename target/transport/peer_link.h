@@ -10,7 +10,7 @@
 
 #include "target/base/payload.h"
 #include "target/base/reactor.h"
-#include "target/transport/peer_wire.h"
+#include "target/transport/peer_frame.h"
 
 enum { PEER_BODY_MAX = 8 + LIMIT_TRANSPORT_ID, PEER_SENSE_MAX = LIMIT_SENSE };
 
@@ -20,18 +20,20 @@ struct peer_frame {
     uint32_t head_length;
     const struct payload *payload; /* NULL: none */
     uint32_t payload_length;       /* its first bytes */
-    void (*sent)(struct peer_frame *frame); /* also called when the link is lost before */
+    void (*sent)(struct peer_frame *frame); /* also called when the link is lost before; may be NULL */
     struct qb_list_head link;
     bool queued;
+    bool started; /* some of it may have reached the other side */
 };
 
 struct peer_link;
 
 struct peer_link_callbacks {
-    /* A header and body arrived. Returns where the payload goes: a payload with room for at least
-     * `data` bytes, or NULL to have them dropped (or when there are none). On a protocol error it calls
-     * peer_link_close() and returns NULL. RESPONSE: the first bytes of the payload, its sense, are handed
-     * over in `body` as well (see peer_link.c). */
+    /* A header and body arrived, with lengths that peer_frame_read() accepts. Returns where the payload
+     * goes: a payload with room for at least `data` bytes, which stays until complete() or closed(); or
+     * NULL to have them dropped (or when there are none). On a protocol error it calls peer_link_close()
+     * and returns NULL. RESPONSE: the first bytes of the payload, its sense, are handed over behind the
+     * body as well (body_length includes them, `data` does not). */
     struct payload *(*head)(struct peer_link *link, enum peer_type type, uint32_t slot,
                             const uint8_t *body, uint32_t body_length, uint32_t data);
     /* The payload of the last head() is complete. */
@@ -48,6 +50,7 @@ struct peer_link {
     struct reactor *reactor;
     int fd;
     bool closing, closed;
+    bool greeted; /* the first frame came: from now on, bytes are a sign of life */
     char why[96];
     struct io_op receive_op, send_op;
     bool receiving, sending;
@@ -57,8 +60,8 @@ struct peer_link {
     uint8_t *buffer; /* PEER_RECEIVE bytes */
     uint32_t begin, end;
     bool in_payload;
-    enum peer_type type;
-    uint32_t slot, data_left, data_done;
+    struct peer_head head;
+    uint32_t data_left, data_done;
     struct payload *target;
     struct iovec receive_iov[LIMIT_SEGMENTS + 1];
     struct msghdr receive_message;
@@ -66,6 +69,7 @@ struct peer_link {
     /* sender */
     struct qb_list_head queue;      /* frames not yet handed to the kernel */
     struct qb_list_head in_flight;  /* frames of the running sendmsg */
+    size_t gone;                    /* bytes of in_flight that have left */
     struct iovec send_iov[PEER_SEND_IOV];
     struct msghdr send_message;
     struct peer_frame ping;

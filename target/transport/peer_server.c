@@ -1,4 +1,11 @@
-/* The owner's side: commands of other nodes' nexuses, run by this node's engine through proxies. */
+/* The owner's side: commands of other nodes' nexuses, run by this node's engine through proxies.
+ *
+ * The sender may use a slot again as soon as it has the response, which is before this side learns that
+ * the response has left. So a slot names a command only until that command is over; what is left of it
+ * (`served`, with the frame and its data) lives on until nothing uses it:
+ *
+ *   take_command -> [payload arrives] -> task -> respond -> response_sent -> free list
+ */
 #include <assert.h>
 #include <qb/qblog.h>
 #include <stdio.h>
@@ -8,13 +15,16 @@
 
 #include "target/base/bytes.h"
 #include "target/base/container.h"
-#include "target/base/threads.h"
 #include "target/command/command.h"
 #include "target/device/device.h"
 #include "target/nexus/nexus.h"
 #include "target/transport/peer_private.h"
 
-enum { SLOTS = 1024 /* as many as the other side has */ };
+enum {
+    STATUS_GOOD = 0x00,
+    /* Commands without an answer, and answers the other side has not taken from the link yet. */
+    SERVED_MAX = 2 * PEER_SLOTS,
+};
 
 struct proxy {
     struct nexus nexus;
@@ -29,19 +39,25 @@ struct served {
     struct server *server;
     struct peer_frame frame;
     uint32_t slot;
-    bool used, receiving, completed;
+    bool receiving; /* the link fills the task's data_out */
+    bool completed; /* the task is over */
+    bool sent;      /* nothing reads the frame any more */
+    struct qb_list_head link; /* in server->unused */
 };
 
 struct server {
     struct peer_link link;
     struct reactor *reactor;
     struct qb_list_head of_reactor;
-    struct qb_list_head proxies;
+    struct qb_list_head proxies; /* last used first */
+    unsigned proxy_count;        /* not gone */
     struct peer_frame hello;
     unsigned node; /* 0 until its HELLO came */
     bool closed;
-    unsigned used;
-    struct served *slots[SLOTS]; /* allocated when first used, kept for the link's life */
+    unsigned used; /* served that are not in `unused` */
+    struct qb_list_head unused;
+    struct served *receiving;         /* whose payload is on its way */
+    struct served *slots[PEER_SLOTS]; /* commands without an answer */
 };
 
 static struct qb_list_head servers[LIMIT_REACTORS];
@@ -55,6 +71,11 @@ static struct qb_list_head *local_servers(void)
     return list;
 }
 
+bool peer_server_idle(void)
+{
+    return qb_list_empty(local_servers());
+}
+
 static void proxy_free_if_idle(struct proxy *proxy)
 {
     if (!proxy->gone || !qb_list_empty(&proxy->nexus.tasks))
@@ -66,20 +87,47 @@ static void proxy_free_if_idle(struct proxy *proxy)
 
 static void server_free_if_idle(struct server *server)
 {
+    struct served *served, *next;
+
     if (!server->closed || server->used)
         return;
     assert(qb_list_empty(&server->proxies));
     qb_list_del(&server->of_reactor);
-    for (unsigned i = 0; i < SLOTS; i++)
-        free(server->slots[i]);
+    qb_list_for_each_entry_safe(served, next, &server->unused, link)
+        free(served);
     free(server);
+    peer_settled();
 }
 
-static void served_release(struct served *served)
+static struct served *served_new(struct server *server)
+{
+    struct served *served;
+
+    if (server->used == SERVED_MAX)
+        return NULL;
+    if (qb_list_empty(&server->unused)) {
+        served = malloc(sizeof *served);
+        if (!served)
+            return NULL;
+    } else {
+        served = qb_list_first_entry(&server->unused, struct served, link);
+        qb_list_del(&served->link);
+    }
+    memset(served, 0, sizeof *served);
+    served->server = server;
+    server->used++;
+    return served;
+}
+
+static void served_free_if_idle(struct served *served)
 {
     struct server *server = served->server;
 
-    served->used = false;
+    if (served->receiving || !served->completed || !served->sent)
+        return;
+    payload_free(server->reactor->payloads, &served->task.data_out);
+    payload_free(server->reactor->payloads, &served->task.data_in);
+    qb_list_add(&served->link, &server->unused);
     server->used--;
     server_free_if_idle(server);
 }
@@ -87,41 +135,61 @@ static void served_release(struct served *served)
 static void response_sent(struct peer_frame *frame)
 {
     struct served *served = container_of(frame, struct served, frame);
-    struct server *server = served->server;
 
-    payload_free(server->reactor->payloads, &served->task.data_out);
-    payload_free(server->reactor->payloads, &served->task.data_in);
-    if (!served->receiving)
-        served_release(served);
+    served->sent = true;
+    served_free_if_idle(served);
+}
+
+/* What the sender makes of the end of a task. What this node says about its own state or for want of its
+ * lease is no answer of the owner; and an end that the initiator must not see (aborted without TAS) is
+ * decided where its nexus lives, which the same decision reaches as well. */
+static enum peer_outcome outcome(const struct task *task)
+{
+    enum gate gate = task->lane->group->gate;
+
+    if (task->bounced)
+        return PEER_BOUNCED;
+    if (task->aborted && task->silent)
+        return PEER_LOST;
+    if (task->status != STATUS_GOOD && (gate == GATE_STANDBY || gate == GATE_UNAVAILABLE ||
+                                        !lane_lease_valid(task->reactor)))
+        return PEER_LOST;
+    return PEER_ENDED;
 }
 
 static void respond(struct task *task)
 {
     struct served *served = container_of(task, struct served, task);
     struct proxy *proxy = container_of(task->nexus, struct proxy, nexus);
+    struct server *server = served->server;
     struct peer_frame *frame = &served->frame;
-    uint32_t data = task->data_in_length;
+    enum peer_outcome how = outcome(task);
+    uint32_t data = task->data_in_length, sense = task->sense_length;
     uint8_t *body;
 
     served->completed = true;
+    server->slots[served->slot] = NULL;
+    if (!served->receiving)
+        payload_free(server->reactor->payloads, &task->data_out);
     if (data > task->expected_in)
         data = task->expected_in;
     if (data > task->data_in.length)
         data = (uint32_t)task->data_in.length;
+    if (how != PEER_ENDED)
+        data = sense = 0;
     frame->sent = response_sent;
-    peer_frame_init(frame, PEER_RESPONSE, served->slot, PEER_RESPONSE_BODY,
-                    task->sense_length + data);
+    peer_frame_init(frame, PEER_RESPONSE, served->slot, PEER_RESPONSE_BODY, sense + data);
     body = frame->head + PEER_HEADER;
     body[PEER_RESPONSE_STATUS] = task->status;
-    body[PEER_RESPONSE_BOUNCED] = task->bounced;
-    body[PEER_RESPONSE_SENSE] = task->sense_length;
+    body[PEER_RESPONSE_OUTCOME] = (uint8_t)how;
+    body[PEER_RESPONSE_SENSE] = (uint8_t)sense;
     put_be32(body + PEER_RESPONSE_WANTED, task->data_wanted);
-    memcpy(body + PEER_RESPONSE_BODY, task->sense, task->sense_length);
-    frame->head_length += task->sense_length;
+    memcpy(body + PEER_RESPONSE_BODY, task->sense, sense);
+    frame->head_length += sense;
     frame->payload = &task->data_in;
     frame->payload_length = data;
     proxy_free_if_idle(proxy);
-    peer_link_send(&served->server->link, frame);
+    peer_link_send(&server->link, frame);
 }
 
 /* The data of a command follows it on the link: nothing is fetched, server_complete() goes on. */
@@ -148,20 +216,23 @@ static struct proxy *proxy_find(struct server *server, uint32_t id)
 
     qb_list_for_each_entry(proxy, &server->proxies, link)
     {
-        if (proxy->id == id && !proxy->gone)
+        if (proxy->id == id && !proxy->gone) {
+            qb_list_del(&proxy->link);
+            qb_list_add(&proxy->link, &server->proxies);
             return proxy;
+        }
     }
     return NULL;
 }
 
 static void add_proxy(struct server *server, const uint8_t *body, uint32_t length)
 {
-    uint32_t transport = get_be16(body + PEER_NEXUS_LENGTH);
+    uint32_t id = get_be32(body + PEER_NEXUS_ID), transport = get_be16(body + PEER_NEXUS_LENGTH);
+    struct nexus_identity *identity;
     struct proxy *proxy;
 
-    if (length < PEER_NEXUS_TRANSPORT || transport > LIMIT_TRANSPORT_ID ||
-        length != PEER_NEXUS_TRANSPORT + transport || !transport ||
-        proxy_find(server, get_be32(body + PEER_NEXUS_ID))) {
+    if (length != PEER_NEXUS_TRANSPORT + transport || proxy_find(server, id) ||
+        server->proxy_count == PEER_NEXUSES) {
         peer_link_close(&server->link, "malformed NEXUS frame");
         return;
     }
@@ -171,70 +242,84 @@ static void add_proxy(struct server *server, const uint8_t *body, uint32_t lengt
         return;
     }
     proxy->server = server;
-    proxy->id = get_be32(body + PEER_NEXUS_ID);
+    proxy->id = id;
     proxy->nexus.transport = &proxy_transport;
     proxy->nexus.reactor = server->reactor;
     proxy->nexus.forwarded = true;
-    proxy->nexus.identity.rtpi = get_be16(body + PEER_NEXUS_RTPI);
-    proxy->nexus.identity.transport_length = (uint16_t)transport;
-    memcpy(proxy->nexus.identity.transport_id, body + PEER_NEXUS_TRANSPORT, transport);
-    if (nexus_add_proxy(&proxy->nexus)) {
+    identity = &proxy->nexus.identity;
+    identity->rtpi = get_be16(body + PEER_NEXUS_RTPI);
+    identity->transport_length = (uint16_t)transport;
+    memcpy(identity->transport_id, body + PEER_NEXUS_TRANSPORT, transport);
+    if (!identity_valid(identity) || nexus_add_proxy(&proxy->nexus)) {
         free(proxy);
-        peer_link_close(&server->link, "out of memory");
+        peer_link_close(&server->link, "NEXUS frame without an identity, or no memory");
         return;
     }
-    qb_list_add_tail(&proxy->link, &server->proxies);
+    qb_list_add(&proxy->link, &server->proxies);
+    server->proxy_count++;
 }
 
 static void abort_all(struct proxy *proxy)
 {
-    while (!qb_list_empty(&proxy->nexus.tasks)) {
-        struct task *task, *found = NULL;
+    struct task *task;
+    bool again = true;
+
+    /* The end of one task may end others: look from the beginning after each. */
+    while (again) {
+        again = false;
         qb_list_for_each_entry(task, &proxy->nexus.tasks, nexus_link)
         {
             if (!task->aborted) {
-                found = task;
+                task_abort(task, true);
+                again = true;
                 break;
             }
         }
-        if (!found)
-            break;
-        task_abort(found, true);
     }
 }
 
-static struct payload *take_command(struct server *server, uint32_t slot, const uint8_t *body,
-                                    uint32_t length, uint32_t data)
+/* Not before its tasks are aborted: the last one to end frees a proxy that is gone. */
+static void proxy_gone(struct proxy *proxy)
 {
-    struct proxy *proxy;
+    if (proxy->gone)
+        return;
+    abort_all(proxy);
+    proxy->gone = true;
+    proxy->server->proxy_count--;
+    proxy_free_if_idle(proxy);
+}
+
+/* Only what touches the medium is executed for others: everything else is answered, or brought to the
+ * cluster, by the node where the nexus lives. */
+static bool for_others(const uint8_t *cdb)
+{
+    bool known;
+    const struct scsi_command *command = command_find(cdb, &known);
+
+    return !command || command->flags & COMMAND_MEDIA;
+}
+
+static struct payload *take_command(struct server *server, uint32_t slot, const uint8_t *body,
+                                    uint32_t data)
+{
+    struct proxy *proxy = proxy_find(server, get_be32(body + PEER_COMMAND_NEXUS));
+    uint32_t lu = get_be32(body + PEER_COMMAND_LU);
     struct served *served;
     struct task *task;
-    uint32_t lu;
 
-    if (length != PEER_COMMAND_BODY || slot >= SLOTS ||
-        body[PEER_COMMAND_CDB_LENGTH] > LIMIT_CDB || data > LIMIT_TRANSFER) {
+    if (slot >= PEER_SLOTS || server->slots[slot] || !proxy || lu >= device_lu_count ||
+        !device_lus[lu] || body[PEER_COMMAND_CDB_LENGTH] > LIMIT_CDB ||
+        !for_others(body + PEER_COMMAND_CDB)) {
         peer_link_close(&server->link, "malformed COMMAND frame");
         return NULL;
     }
-    proxy = proxy_find(server, get_be32(body + PEER_COMMAND_NEXUS));
-    lu = get_be32(body + PEER_COMMAND_LU);
-    if (!proxy || lu >= device_lu_count || !device_lus[lu] ||
-        (server->slots[slot] && server->slots[slot]->used)) {
-        peer_link_close(&server->link, "COMMAND frame names an unknown nexus or unit");
-        return NULL;
-    }
-    if (!server->slots[slot])
-        server->slots[slot] = malloc(sizeof *server->slots[slot]);
-    served = server->slots[slot];
+    served = served_new(server);
     if (!served) {
-        peer_link_close(&server->link, "out of memory");
+        peer_link_close(&server->link, "too many commands, or out of memory");
         return NULL;
     }
-    memset(served, 0, sizeof *served);
-    served->server = server;
     served->slot = slot;
-    served->used = served->receiving = true;
-    server->used++;
+    server->slots[slot] = served;
     task = &served->task;
     task->transport = &peer_transport;
     task->nexus = &proxy->nexus;
@@ -248,6 +333,11 @@ static struct payload *take_command(struct server *server, uint32_t slot, const 
     task->expected_out = get_be32(body + PEER_COMMAND_OUT);
     task->cdb_length = body[PEER_COMMAND_CDB_LENGTH];
     memcpy(task->cdb, body + PEER_COMMAND_CDB, sizeof task->cdb);
+    if (task->lane->group->gate != GATE_EXECUTE) {
+        task->bounced = true;
+        respond(task);
+        return NULL;
+    }
     task_execute(task);
     if (served->completed || task->state != TASK_DATA_OUT)
         return NULL; /* what follows is dropped */
@@ -256,7 +346,23 @@ static struct payload *take_command(struct server *server, uint32_t slot, const 
         peer_link_close(&server->link, "COMMAND frame brings another amount of data than it needs");
         return NULL;
     }
+    served->receiving = true;
+    server->receiving = served;
     return &task->data_out;
+}
+
+static void take_hello(struct server *server, enum peer_type type, const uint8_t *body,
+                       uint32_t body_length)
+{
+    const char *why = peer_check_hello(type, body, body_length, 0);
+
+    if (why) {
+        peer_link_close(&server->link, why);
+        return;
+    }
+    server->node = get_be32(body + PEER_HELLO_NODE);
+    peer_make_hello(&server->hello);
+    peer_link_send(&server->link, &server->hello);
 }
 
 static struct payload *server_head(struct peer_link *link, enum peer_type type, uint32_t slot,
@@ -266,36 +372,22 @@ static struct payload *server_head(struct peer_link *link, enum peer_type type, 
     struct proxy *proxy;
 
     if (!server->node) {
-        const char *why = peer_check_hello(type, body, body_length, 0);
-        if (why) {
-            peer_link_close(link, why);
-            return NULL;
-        }
-        server->node = get_be32(body + PEER_HELLO_NODE);
-        peer_make_hello(&server->hello);
-        peer_link_send(link, &server->hello);
+        take_hello(server, type, body, body_length);
         return NULL;
     }
     switch (type) {
     case PEER_NEXUS:
-        if (body_length < PEER_NEXUS_TRANSPORT)
-            peer_link_close(link, "malformed NEXUS frame");
-        else
-            add_proxy(server, body, body_length);
+        add_proxy(server, body, body_length);
         break;
     case PEER_NEXUS_GONE:
-        proxy = body_length == PEER_GONE_BODY ? proxy_find(server, get_be32(body)) : NULL;
-        if (proxy) {
-            abort_all(proxy);
-            proxy->gone = true;
-            proxy_free_if_idle(proxy);
-        }
+        proxy = proxy_find(server, get_be32(body));
+        if (proxy)
+            proxy_gone(proxy);
         break;
     case PEER_COMMAND:
-        return take_command(server, slot, body, body_length, data);
-    case PEER_ABORT:
-        if (slot < SLOTS && server->slots[slot] && server->slots[slot]->used &&
-            !server->slots[slot]->completed)
+        return take_command(server, slot, body, data);
+    case PEER_ABORT: /* of one that is over: the response is on its way */
+        if (slot < PEER_SLOTS && server->slots[slot])
             task_abort(&server->slots[slot]->task, false);
         break;
     default:
@@ -304,46 +396,44 @@ static struct payload *server_head(struct peer_link *link, enum peer_type type, 
     return NULL;
 }
 
+/* The payload is complete, or will never be. Returns whose it was. */
+static struct served *received(struct server *server)
+{
+    struct served *served = server->receiving;
+
+    server->receiving = NULL;
+    if (served)
+        served->receiving = false;
+    return served;
+}
+
 static void server_complete(struct peer_link *link, enum peer_type type, uint32_t slot)
 {
-    struct server *server = container_of(link, struct server, link);
-    struct served *served;
+    struct served *served = received(container_of(link, struct server, link));
 
-    if (type != PEER_COMMAND || slot >= SLOTS || !server->slots[slot])
+    if (!served)
         return;
-    served = server->slots[slot];
-    served->receiving = false;
-    if (served->completed) {
-        if (!served->frame.queued)
-            served_release(served);
-    } else if (served->task.state == TASK_DATA_OUT) {
+    if (served->completed) /* aborted meanwhile */
+        served_free_if_idle(served);
+    else
         task_data_ready(&served->task);
-    }
 }
 
 static void server_closed(struct peer_link *link, const char *why)
 {
     struct server *server = container_of(link, struct server, link);
+    struct served *served;
     struct proxy *proxy, *next;
 
-    qb_log(LOG_INFO, "peer: link from node %u closed: %s", server->node, why);
+    qb_log(server->node ? LOG_NOTICE : LOG_INFO, "peer: link from node %u closed: %s", server->node,
+           why);
+    server->used++; /* keeps it to the end of this function */
     server->closed = true;
-    server->used++; /* keeps it while its tasks end */
-    for (unsigned i = 0; i < SLOTS; i++) {
-        struct served *served = server->slots[i];
-        if (served && served->used && served->receiving) {
-            served->receiving = false;
-            if (served->completed)
-                served_release(served);
-        }
-    }
+    served = received(server);
+    if (served)
+        served_free_if_idle(served);
     qb_list_for_each_entry_safe(proxy, next, &server->proxies, link)
-    {
-        proxy->gone = true;
-        abort_all(proxy);
-    }
-    qb_list_for_each_entry_safe(proxy, next, &server->proxies, link)
-        proxy_free_if_idle(proxy);
+        proxy_gone(proxy);
     server->used--;
     server_free_if_idle(server);
 }
@@ -356,7 +446,7 @@ static const struct peer_link_callbacks server_callbacks = {
 
 void peer_server_take(struct reactor *reactor, int fd)
 {
-    struct server *server = calloc(1, sizeof *server);
+    struct server *server = peer_stopping() ? NULL : calloc(1, sizeof *server);
 
     if (!server || peer_link_start(&server->link, reactor, fd, &server_callbacks)) {
         free(server);
@@ -365,6 +455,7 @@ void peer_server_take(struct reactor *reactor, int fd)
     }
     server->reactor = reactor;
     qb_list_init(&server->proxies);
+    qb_list_init(&server->unused);
     qb_list_add_tail(&server->of_reactor, local_servers());
 }
 

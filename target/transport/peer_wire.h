@@ -6,6 +6,9 @@
 #define HALUN_TRANSPORT_PEER_WIRE_H
 
 enum {
+    PEER_SLOTS = 1024,   /* commands of one link without an answer; slots are below this */
+    PEER_NEXUSES = 1024, /* nexuses of one link, declared and not gone */
+
     PEER_VERSION = 1,
     PEER_MAGIC = 0x484c, /* "HL" */
 
@@ -48,7 +51,7 @@ enum {
 
     /* RESPONSE body; payload: sense (if any), then data-in */
     PEER_RESPONSE_STATUS = 0,  /* u8 */
-    PEER_RESPONSE_BOUNCED = 1, /* u8: not the owner, nothing was done */
+    PEER_RESPONSE_OUTCOME = 1, /* u8 enum peer_outcome */
     PEER_RESPONSE_SENSE = 2,   /* u8 length of the sense data, which begins the payload */
     PEER_RESPONSE_WANTED = 4,  /* u32 data_wanted */
     PEER_RESPONSE_BODY = 8,
@@ -63,6 +66,13 @@ enum peer_type {
     PEER_ABORT, /* no body; slot of the command */
     PEER_PING,  /* no body; answered by PONG, keeps a silent link honest */
     PEER_PONG,
+};
+
+/* How a forwarded command ended at the receiver. */
+enum peer_outcome {
+    PEER_ENDED,   /* status, sense and data are the answer */
+    PEER_BOUNCED, /* the receiver is not the owner; nothing was done */
+    PEER_LOST,    /* no answer can be given; it may have been done */
 };
 
 #endif
