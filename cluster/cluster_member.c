@@ -268,9 +268,10 @@ void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
             cluster_fatal(c, u, "the cluster went on without this node; %s is of the newer view",
                           c->setup.names[node]);
     } else {
-        /* One node runs one daemon: a new process proves that the lost one has ended. */
-        if ((c->unproven & node_bit(node)) && n->incarnation != message->incarnation)
-            drop(c, u, node_bit(node), false, "it was started anew");
+        /* One node runs one daemon: a new process proves that the lost one has ended. If it is the same
+         * process, it never learned that it had been admitted. */
+        if (c->unproven & node_bit(node))
+            drop(c, u, node_bit(node), false, "it has begun anew");
         if (!(c->state->members & node_bit(node)))
             join_register(c, node, message->incarnation, hello->attempt);
     }

@@ -171,8 +171,9 @@ static int32_t on_text(int32_t fd, int32_t events, void *data)
 /* Ordinary priority and signals, whatever the control thread runs with. */
 static int spawn(struct fencing *f, int out)
 {
+    /* Without --verbose equal events are merged, under the time of the oldest. */
     char *const arguments[] = {(char *)"stonith_admin", (char *)"--history", f->name,
-                               (char *)"--output-as=xml", NULL};
+                               (char *)"--output-as=xml", (char *)"--verbose", NULL};
     char *const environment[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"TZ=UTC",
                                  (char *)"LC_ALL=C", NULL};
     posix_spawn_file_actions_t actions;
