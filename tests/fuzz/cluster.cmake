@@ -1,0 +1,1 @@
+halun_fuzz(fuzz_cluster_message LINK halun_cluster)
