@@ -22,6 +22,7 @@ struct nexus_registration {
     bool listed;         /* control: in the registry */
     bool dropping;       /* control: its session was told to end */
     bool reinstates;     /* control: takes the place of an older session */
+    unsigned configuration; /* reactor: which one its LUN map was made from (table.configurations) */
     const char *drop_why;
     struct nexus_registration *successor, *predecessor; /* control */
     struct qb_list_head link;
@@ -31,11 +32,13 @@ struct nexus_registration {
 static struct {
     struct qb_list_head local[LIMIT_REACTORS];
     const struct config *config[LIMIT_REACTORS]; /* each reactor's own pointer */
+    unsigned configurations[LIMIT_REACTORS];     /* how many it has had */
     struct qb_list_head registered;               /* control */
     unsigned count;
 } table;
 
 void (*nexus_lost)(const struct nexus_identity *identity);
+void (*nexus_removed)(struct nexus *nexus);
 
 void nexus_table_init(void)
 {
@@ -68,10 +71,29 @@ static void join_lanes(struct nexus *nexus)
     qb_list_add_tail(&nexus->link, nexus_table_local());
 }
 
+/* Gives a session its LUN map of `config`. False: it has none and was dropped. */
+static bool remap(struct nexus *nexus, const struct config *config)
+{
+    const struct config_host *host = config_host_for(config, nexus->initiator_name);
+    struct lun_map *map = host ? lun_map_new(host) : NULL;
+
+    if (!map) {
+        nexus->transport->drop(nexus, host ? "out of memory" : "no longer configured");
+        return false;
+    }
+    if (!lun_map_equal(nexus->lun_map, map))
+        for (unsigned i = 0; i < map->count; i++)
+            ua_establish(&nexus->lus[map->entries[i].lu_index].unit_attentions, UA_LUNS_CHANGED);
+    lun_map_free(nexus->lun_map);
+    nexus->lun_map = map;
+    return true;
+}
+
 static void at_reactor_ready(struct post *post)
 {
     struct nexus_registration *registration = container_of(post, struct nexus_registration, add);
     struct nexus *nexus = registration->nexus;
+    unsigned reactor = nexus->reactor->index;
 
     if (registration->removed)
         return;
@@ -79,6 +101,10 @@ static void at_reactor_ready(struct post *post)
         ua_establish(&nexus->lus[i].unit_attentions,
                      registration->reinstates ? UA_NEXUS_LOSS : UA_POWER_ON);
     join_lanes(nexus);
+    /* A reload passed by while it waited for its predecessor: it was not in the list. */
+    if (registration->configuration != table.configurations[reactor] &&
+        !remap(nexus, table.config[reactor]))
+        return;
     registration->ready(nexus);
 }
 
@@ -195,6 +221,7 @@ int nexus_add(struct nexus *nexus, void (*ready)(struct nexus *nexus))
     nexus->registration = registration;
     registration->nexus = nexus;
     registration->ready = ready;
+    registration->configuration = table.configurations[nexus->reactor->index];
     memcpy(registration->info.initiator_name, nexus->initiator_name,
            sizeof registration->info.initiator_name);
     memcpy(registration->info.target_name, nexus->target_name,
@@ -219,6 +246,8 @@ void nexus_remove(struct nexus *nexus, void (*gone)(struct nexus *nexus))
     registration->removed = true;
     registration->gone = gone;
     qb_list_del(&nexus->link);
+    if (nexus_removed)
+        nexus_removed(nexus);
     registration->remove.run = at_control_remove;
     control_post(&registration->remove);
 }
@@ -283,28 +312,13 @@ static void at_control_reloaded(struct post *post)
     free(reload);
 }
 
-static void remap(struct nexus *nexus, const struct config *config)
-{
-    const struct config_host *host = config_host_for(config, nexus->initiator_name);
-    struct lun_map *map = host ? lun_map_new(host) : NULL;
-
-    if (!map) {
-        nexus->transport->drop(nexus, host ? "out of memory" : "no longer configured");
-        return;
-    }
-    if (!lun_map_equal(nexus->lun_map, map))
-        for (unsigned i = 0; i < map->count; i++)
-            ua_establish(&nexus->lus[map->entries[i].lu_index].unit_attentions, UA_LUNS_CHANGED);
-    lun_map_free(nexus->lun_map);
-    nexus->lun_map = map;
-}
-
 static void at_reactor_reload(struct post *post)
 {
     struct reload *reload = container_of(post, struct reload_part, post)->reload;
     struct nexus *nexus, *next;
 
     table.config[reactor_self()->index] = reload->config;
+    table.configurations[reactor_self()->index]++;
     qb_list_for_each_entry_safe(nexus, next, nexus_table_local(), link)
     {
         if (!nexus->forwarded)

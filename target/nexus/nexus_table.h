@@ -34,8 +34,13 @@ unsigned nexus_table_count(void);
  * Set by the daemon. */
 extern void (*nexus_lost)(const struct nexus_identity *identity);
 
+/* Called by nexus_remove() on the nexus's reactor, proxies left out: who else knows this nexus by its
+ * address forgets it. Set by the daemon before anyone logs in. */
+extern void (*nexus_removed)(struct nexus *nexus);
+
 /* Uses a new configuration for LUN maps: every session gets its host's new map, and REPORTED LUNS DATA
- * HAS CHANGED where it differs. `done` on the control thread when no reactor uses the old one. */
+ * HAS CHANGED where it differs; a session whose host is not there any more is dropped. Who is between
+ * nexus_add() and `ready` gets the new map before `ready`, or is dropped instead. `done` on the control thread when no reactor uses the old one. */
 void nexus_table_reload(const struct config *config, void (*done)(void *context), void *context);
 /* The configuration that nexus_add() uses. Before the reactors run. */
 void nexus_table_config(const struct config *config);
