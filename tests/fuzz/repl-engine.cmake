@@ -1,0 +1,1 @@
+halun_fuzz(fuzz_replica LINK halun_replication)
