@@ -66,7 +66,6 @@ static void have_socket(struct resource *r)
     reactor_timer_cancel(r->home, &link->retry);
     r->resolve_conflicts = !link->meta_own;
     link->data_fd = link->meta_fd = -1;
-    link->failures = 0;
     link_begin(r, data, meta);
 }
 

@@ -334,6 +334,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
         if (!r->volumes[i]->have_state)
             return;
     phase(r, LINK_UP);
+    r->link.failures = 0;
     r->discard_my_data = false;
     r->why[0] = 0;
     for (unsigned i = 0; i < r->volume_count; i++)

@@ -187,11 +187,13 @@ static void link_lost(struct resource *r)
 {
     bool established = false, down = r->link.stay_down || r->closing;
 
-    resource_say(r, "%s", r->link.fail_why);
-    qb_log(LOG_NOTICE, "group \"%s\": connection lost: %s", r->group->name, r->why);
-    link_drop(r);
     for (unsigned i = 0; i < r->volume_count; i++)
         established |= conn_established(r->volumes[i]->state.conn);
+    /* A connection that fails again and again is logged once. */
+    if (established || strcmp(r->why, r->link.fail_why))
+        qb_log(LOG_NOTICE, "group \"%s\": connection lost: %s", r->group->name, r->link.fail_why);
+    resource_say(r, "%s", r->link.fail_why);
+    link_drop(r);
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
 

@@ -54,6 +54,24 @@ static void turn(void)
     mailbox_run(&control);
 }
 
+/* Until nothing happens for a while. */
+static void settle(unsigned idle)
+{
+    unsigned quiet = 0;
+
+    for (unsigned i = 0; i < TURNS && quiet < idle; i++) {
+        uint64_t before = r->received_bytes + r->sent_bytes + v->md.durable;
+
+        reactor_turn(&reactor, 50000);
+        mailbox_run(&control);
+        if (before != r->received_bytes + r->sent_bytes + v->md.durable || !md_idle(v) ||
+            v->step_running || r->mirrors || r->flush_running)
+            quiet = 0;
+        else
+            quiet++;
+    }
+}
+
 static void set_up(void)
 {
     struct replica_options options = {
@@ -112,7 +130,7 @@ static void put(int fd, enum header_form form, unsigned command, const uint8_t *
         return; /* it has hung up */
 }
 
-static void shake_hands(bool primary, unsigned relation)
+static void shake_hands(bool primary, unsigned relation, bool created)
 {
     struct packet_features features = { 86, 101, 0xd };
     struct packet_protocol protocol = { .protocol = PROTOCOL_C };
@@ -132,13 +150,18 @@ static void shake_hands(bool primary, unsigned relation)
         uuids.current = OLDER;
         uuids.bitmap = GENERATION;
     }
+    if (created) {
+        uuids.current = GENERATION_JUST_CREATED;
+        uuids.bitmap = 0;
+        state.disk = DISK_INCONSISTENT;
+        state.role = WIRE_SECONDARY;
+    }
     put(data_fd, HEADER_80, P_CONNECTION_FEATURES, body, packet_features_encode(&features, body));
     put(data_fd, HEADER_100, P_PROTOCOL, body, packet_protocol_encode(&protocol, body));
     put(data_fd, HEADER_100, P_SIZES, body, packet_sizes_encode(&sizes, true, body));
     put(data_fd, HEADER_100, P_UUIDS, body, packet_uuids_encode(&uuids, body));
     put(data_fd, HEADER_100, P_STATE, body, packet_state_encode(&state, body));
-    for (unsigned i = 0; i < 5; i++)
-        turn();
+    settle(3);
 }
 
 static void feed(const uint8_t *data, size_t size)
@@ -158,8 +181,7 @@ static void feed(const uint8_t *data, size_t size)
         } else {
             put(fd, HEADER_100, command, data, length);
         }
-        if (length % 2)
-            turn();
+        settle(1);
         data += length;
         size -= length;
     }
@@ -182,7 +204,7 @@ static void write_done(struct store_io *io, int error)
     written = true;
 }
 
-static void reset(bool primary, unsigned relation)
+static void reset(bool primary, unsigned relation, bool created)
 {
     r->primary = r->serving = primary;
     r->agreed = r->asked = r->standalone = false;
@@ -195,9 +217,16 @@ static void reset(bool primary, unsigned relation)
     v->sb.generations = (struct generations){ .current = GENERATION };
     if (relation == 1)
         v->sb.generations.bitmap = OLDER;
+    if (created) {
+        v->sb.flags = 0;
+        v->sb.generations.current = GENERATION_JUST_CREATED;
+        v->state.disk = DISK_INCONSISTENT;
+    }
     dirty_map_clear_all(v->map);
-    if (relation == 1 || relation == 2)
-        dirty_map_set_bits(v->map, 3, 70);
+    if (relation == 1 || relation == 2) {
+        dirty_map_set_bits(v->map, 3, 8);
+        dirty_map_set_bits(v->map, 100, 1);
+    }
 }
 
 static void wait_closed(void)
@@ -220,6 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct iovec iov = { block, sizeof block };
     struct store_io io = {
         .operation = STORE_WRITE,
+        .flags = size && data[0] & 16 ? STORE_FUA : 0,
         .offset = 16384,
         .length = sizeof block,
         .iov = &iov,
@@ -227,7 +257,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .done = write_done,
     };
     int data_pair[2], meta_pair[2];
-    bool primary;
+    bool primary, created;
     unsigned relation;
 
     if (!size)
@@ -236,23 +266,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         set_up();
     primary = data[0] & 1;
     relation = data[0] >> 1 & 3;
+    created = data[0] & 8 && !primary;
     if (primary && relation == 2)
         relation = 0;
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, data_pair) || socketpair(AF_UNIX, SOCK_STREAM, 0, meta_pair))
         abort();
     data_fd = data_pair[0];
     meta_fd = meta_pair[0];
-    reset(primary, relation);
+    reset(primary, relation, created);
     resource_enter(r);
     reactor_timer_cancel(&reactor, &r->link.retry);
     link_begin(r, data_pair[1], meta_pair[1]);
     resource_leave(r);
     if (relation != 3)
-        shake_hands(primary, relation);
+        shake_hands(primary, relation, created);
+    if (!r->epochs.writes)
+        r->epochs.number = 7; /* so that an input can answer a barrier */
     written = !primary;
     if (primary)
         store_submit(&v->store, &io);
+    settle(2);
     feed(data + 1, size - 1);
+    settle(5);
     shutdown(data_fd, SHUT_WR);
     shutdown(meta_fd, SHUT_WR);
     wait_closed();
