@@ -18,11 +18,12 @@ struct nexus_registration {
     struct post add, remove, drop;
     void (*ready)(struct nexus *nexus);
     void (*gone)(struct nexus *nexus);
-    bool removed;        /* reactor: nexus_remove() was called */
-    bool listed;         /* control: in the registry */
-    bool dropping;       /* control: its session was told to end */
-    bool reinstates;     /* control: takes the place of an older session */
-    unsigned configuration; /* reactor: which one its LUN map was made from (table.configurations) */
+    bool removed;    /* reactor: nexus_remove() was called */
+    bool listed;     /* control: in the registry */
+    bool dropping;   /* control: its session was told to end */
+    bool reinstates; /* control: takes the place of an older session */
+    unsigned
+        configuration; /* reactor: which one its LUN map was made from (table.configurations) */
     const char *drop_why;
     struct nexus_registration *successor, *predecessor; /* control */
     struct qb_list_head link;
@@ -33,7 +34,7 @@ static struct {
     struct qb_list_head local[LIMIT_REACTORS];
     const struct config *config[LIMIT_REACTORS]; /* each reactor's own pointer */
     unsigned configurations[LIMIT_REACTORS];     /* how many it has had */
-    struct qb_list_head registered;               /* control */
+    struct qb_list_head registered;              /* control */
     unsigned count;
 } table;
 

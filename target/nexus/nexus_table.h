@@ -1,5 +1,5 @@
-/* Who is connected: every reactor's list of its nexuses, and the registry of all of them on the control
- * thread, where an initiator port that logs in again meets its old session. */
+/* Who is connected: every reactor's list of its nexuses, and the registry of all of them on the
+ * control thread, where an initiator port that logs in again meets its old session. */
 #ifndef HALUN_NEXUS_NEXUS_TABLE_H
 #define HALUN_NEXUS_NEXUS_TABLE_H
 
@@ -24,23 +24,24 @@ struct nexus_info {
     unsigned reactor;
     uint64_t commands, bytes_in, bytes_out;
 };
-/* Calls `each` for every registered session (proxies left out). Control thread. Counters are read while
- * their reactor counts on: exact enough for people. */
+/* Calls `each` for every registered session (proxies left out). Control thread. Counters are read
+ * while their reactor counts on: exact enough for people. */
 void nexus_table_each(void (*each)(const struct nexus_info *info, void *context), void *context);
 /* Sessions registered. Control thread. */
 unsigned nexus_table_count(void);
 
-/* Asked when a nexus is gone: does it hold a legacy reservation, and if so release it in the cluster.
- * Set by the daemon. */
+/* Asked when a nexus is gone: does it hold a legacy reservation, and if so release it in the
+ * cluster. Set by the daemon. */
 extern void (*nexus_lost)(const struct nexus_identity *identity);
 
-/* Called by nexus_remove() on the nexus's reactor, proxies left out: who else knows this nexus by its
- * address forgets it. Set by the daemon before anyone logs in. */
+/* Called by nexus_remove() on the nexus's reactor, proxies left out: who else knows this nexus by
+ * its address forgets it. Set by the daemon before anyone logs in. */
 extern void (*nexus_removed)(struct nexus *nexus);
 
-/* Uses a new configuration for LUN maps: every session gets its host's new map, and REPORTED LUNS DATA
- * HAS CHANGED where it differs; a session whose host is not there any more is dropped. Who is between
- * nexus_add() and `ready` gets the new map before `ready`, or is dropped instead. `done` on the control thread when no reactor uses the old one. */
+/* Uses a new configuration for LUN maps: every session gets its host's new map, and REPORTED LUNS
+ * DATA HAS CHANGED where it differs; a session whose host is not there any more is dropped. Who is
+ * between nexus_add() and `ready` gets the new map before `ready`, or is dropped instead. `done` on
+ * the control thread when no reactor uses the old one. */
 void nexus_table_reload(const struct config *config, void (*done)(void *context), void *context);
 /* The configuration that nexus_add() uses. Before the reactors run. */
 void nexus_table_config(const struct config *config);

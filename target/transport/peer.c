@@ -29,7 +29,7 @@ static struct {
     struct local {
         bool stopping;
         struct cut_part *waiter; /* peer_stop()'s, until nothing is left */
-    } local[LIMIT_REACTORS]; /* each reactor's own */
+    } local[LIMIT_REACTORS];     /* each reactor's own */
 } peer = {.listener = -1};
 
 const struct config_node *peer_node(unsigned id)
@@ -51,7 +51,8 @@ void peer_make_hello(struct peer_frame *frame)
     memcpy(body + PEER_HELLO_CONFIG, peer.config->digest, 32);
 }
 
-const char *peer_check_hello(enum peer_type type, const uint8_t *body, uint32_t length, unsigned node)
+const char *peer_check_hello(enum peer_type type, const uint8_t *body, uint32_t length,
+                             unsigned node)
 {
     unsigned from;
 
@@ -125,8 +126,8 @@ static void arm_accept(void)
 {
     peer.accepting = true;
     peer.accept_op.done = accepted;
-    io_uring_prep_multishot_accept(reactor_sqe(reactor_self(), &peer.accept_op), peer.listener, NULL,
-                                   NULL, SOCK_CLOEXEC);
+    io_uring_prep_multishot_accept(reactor_sqe(reactor_self(), &peer.accept_op), peer.listener,
+                                   NULL, NULL, SOCK_CLOEXEC);
 }
 
 static void at_reactor_start(struct post *post)

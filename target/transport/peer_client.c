@@ -29,8 +29,8 @@ enum slot_end {
     SLOT_FAILED,   /* with slot->reason */
 };
 
-/* A slot is free, or carries one command. The command may be over before its frames have left the kernel,
- * which reads the task's payload: the slot keeps the task until then. */
+/* A slot is free, or carries one command. The command may be over before its frames have left the
+ * kernel, which reads the task's payload: the slot keeps the task until then. */
 struct slot {
     struct task *task; /* NULL: free */
     struct peer_frame frame, abort;
@@ -145,8 +145,8 @@ static struct slot *slot_at(struct client *client, uint32_t index)
     return &client->slots[index];
 }
 
-/* No answer will come. Reads and writes may be done twice: while ours is unanswered its order against
- * others is open. COMPARE AND WRITE would compare with its own data. */
+/* No answer will come. Reads and writes may be done twice: while ours is unanswered its order
+ * against others is open. COMPARE AND WRITE would compare with its own data. */
 static void lose_slot(struct slot *slot)
 {
     slot->end = slot->task->cdb[0] == OP_COMPARE_AND_WRITE && slot->frame.started ? SLOT_FAILED
@@ -158,7 +158,8 @@ static void lose_slot(struct slot *slot)
 static void not_connected(struct client *client, const char *why)
 {
     qb_log(client->complained ? LOG_DEBUG : LOG_WARNING,
-           "peer: no link from reactor %u to node %u: %s", client->reactor->index, client->node, why);
+           "peer: no link from reactor %u to node %u: %s", client->reactor->index, client->node,
+           why);
     client->complained = true;
     client->state = CLIENT_IDLE;
     client->not_before_ns = client->reactor->now_ns + RECONNECT_NS;
@@ -323,7 +324,8 @@ static void declared_sent(struct peer_frame *frame)
         send_gone(declared);
 }
 
-/* The id under which the link knows a nexus; declares it first if it does not. 0: the table is full. */
+/* The id under which the link knows a nexus; declares it first if it does not. 0: the table is
+ * full. */
 static uint32_t declare(struct client *client, struct nexus *nexus)
 {
     struct declared *declared;
@@ -422,8 +424,8 @@ void peer_forward(struct task *task, unsigned owner)
     slot->sending = true;
     slot->frame.sent = command_sent;
     task->forward_slot = (uint32_t)(slot - client->slots) + 1;
-    peer_frame_init(&slot->frame, PEER_COMMAND, (uint32_t)(slot - client->slots),
-                    PEER_COMMAND_BODY, (uint32_t)task->data_out.length);
+    peer_frame_init(&slot->frame, PEER_COMMAND, (uint32_t)(slot - client->slots), PEER_COMMAND_BODY,
+                    (uint32_t)task->data_out.length);
     body = slot->frame.head + PEER_HEADER;
     put_be32(body + PEER_COMMAND_NEXUS, nexus);
     put_be32(body + PEER_COMMAND_LU, task->lu->index);

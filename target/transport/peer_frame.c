@@ -50,7 +50,8 @@ const char *peer_frame_sense(const uint8_t *body, uint32_t data, uint32_t *sense
     return NULL;
 }
 
-void peer_frame_write(uint8_t *bytes, enum peer_type type, uint32_t slot, uint32_t body, uint32_t data)
+void peer_frame_write(uint8_t *bytes, enum peer_type type, uint32_t slot, uint32_t body,
+                      uint32_t data)
 {
     assert(body % 4 == 0 && body <= BODY_MAX);
     put_be16(bytes + PEER_H_MAGIC, PEER_MAGIC);

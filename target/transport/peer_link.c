@@ -125,9 +125,9 @@ static void send_sign(struct peer_link *link, enum peer_type type)
     send_frame(link, &link->ping, true);
 }
 
-/* The frames that have left in full. Their `sent` may send more, so the link counts as sending until the
- * list is its own again; and it must not wait for the rest of a large one: the other side may have
- * answered the first of them already. */
+/* The frames that have left in full. Their `sent` may send more, so the link counts as sending
+ * until the list is its own again; and it must not wait for the rest of a large one: the other side
+ * may have answered the first of them already. */
 static void frames_left(struct peer_link *link, size_t n)
 {
     link->gone += n;
@@ -325,8 +325,8 @@ static void receive_more(struct peer_link *link)
         /* The rest of a large payload goes where it belongs without a copy. */
         link->receive_message = (struct msghdr){
             .msg_iov = link->receive_iov,
-            .msg_iovlen = payload_slice(link->target, link->data_done, link->data_left,
-                                        link->receive_iov),
+            .msg_iovlen =
+                payload_slice(link->target, link->data_done, link->data_left, link->receive_iov),
         };
         link->direct = true;
         io_uring_prep_recvmsg(sqe, link->fd, &link->receive_message, 0);

@@ -1,5 +1,5 @@
-/* One TCP connection that carries peer frames: framing, a send queue, a receiver that puts payload where
- * it belongs. Knows nothing of tasks. Lives on one reactor. */
+/* One TCP connection that carries peer frames: framing, a send queue, a receiver that puts payload
+ * where it belongs. Knows nothing of tasks. Lives on one reactor. */
 #ifndef HALUN_TRANSPORT_PEER_LINK_H
 #define HALUN_TRANSPORT_PEER_LINK_H
 
@@ -20,7 +20,8 @@ struct peer_frame {
     uint32_t head_length;
     const struct payload *payload; /* NULL: none */
     uint32_t payload_length;       /* its first bytes */
-    void (*sent)(struct peer_frame *frame); /* also called when the link is lost before; may be NULL */
+    void (*sent)(
+        struct peer_frame *frame); /* also called when the link is lost before; may be NULL */
     struct qb_list_head link;
     bool queued;
     bool started; /* some of it may have reached the other side */
@@ -29,11 +30,11 @@ struct peer_frame {
 struct peer_link;
 
 struct peer_link_callbacks {
-    /* A header and body arrived, with lengths that peer_frame_read() accepts. Returns where the payload
-     * goes: a payload with room for at least `data` bytes, which stays until complete() or closed(); or
-     * NULL to have them dropped (or when there are none). On a protocol error it calls peer_link_close()
-     * and returns NULL. RESPONSE: the first bytes of the payload, its sense, are handed over behind the
-     * body as well (body_length includes them, `data` does not). */
+    /* A header and body arrived, with lengths that peer_frame_read() accepts. Returns where the
+     * payload goes: a payload with room for at least `data` bytes, which stays until complete() or
+     * closed(); or NULL to have them dropped (or when there are none). On a protocol error it calls
+     * peer_link_close() and returns NULL. RESPONSE: the first bytes of the payload, its sense, are
+     * handed over behind the body as well (body_length includes them, `data` does not). */
     struct payload *(*head)(struct peer_link *link, enum peer_type type, uint32_t slot,
                             const uint8_t *body, uint32_t body_length, uint32_t data);
     /* The payload of the last head() is complete. */
@@ -67,9 +68,9 @@ struct peer_link {
     struct msghdr receive_message;
     bool direct;
     /* sender */
-    struct qb_list_head queue;      /* frames not yet handed to the kernel */
-    struct qb_list_head in_flight;  /* frames of the running sendmsg */
-    size_t gone;                    /* bytes of in_flight that have left */
+    struct qb_list_head queue;     /* frames not yet handed to the kernel */
+    struct qb_list_head in_flight; /* frames of the running sendmsg */
+    size_t gone;                   /* bytes of in_flight that have left */
     struct iovec send_iov[PEER_SEND_IOV];
     struct msghdr send_message;
     struct peer_frame ping;

@@ -9,13 +9,15 @@
 const struct config_node *peer_node(unsigned id);
 /* Fills a HELLO frame of this node. */
 void peer_make_hello(struct peer_frame *frame);
-/* Checks the first frame of a link. `node`: who it must be, 0 = any other node of the configuration.
- * Returns NULL, or why it is refused. */
-const char *peer_check_hello(enum peer_type type, const uint8_t *body, uint32_t length, unsigned node);
+/* Checks the first frame of a link. `node`: who it must be, 0 = any other node of the
+ * configuration. Returns NULL, or why it is refused. */
+const char *peer_check_hello(enum peer_type type, const uint8_t *body, uint32_t length,
+                             unsigned node);
 
 /* Is the calling reactor between peer_stop() and its end? Nothing new may begin then. */
 bool peer_stopping(void);
-/* A link of the calling reactor is gone with all its commands: peer_stop() may have waited for it. */
+/* A link of the calling reactor is gone with all its commands: peer_stop() may have waited for it.
+ */
 void peer_settled(void);
 
 /* Ends the client link of a reactor to a node, if there is one. On that reactor. */
@@ -23,7 +25,8 @@ void peer_client_cut(unsigned reactor, unsigned node, const char *why);
 /* Has the calling reactor no client link (any more)? */
 bool peer_client_idle(void);
 
-/* A connection was accepted: becomes a link of the calling reactor (closes the socket on failure). */
+/* A connection was accepted: becomes a link of the calling reactor (closes the socket on failure).
+ */
 void peer_server_take(struct reactor *reactor, int fd);
 /* Ends the links of the calling reactor that come from `node` (0 = all). */
 void peer_server_cut(unsigned node, const char *why);

@@ -1,7 +1,8 @@
 /* The owner's side: commands of other nodes' nexuses, run by this node's engine through proxies.
  *
- * The sender may use a slot again as soon as it has the response, which is before this side learns that
- * the response has left. So a slot names a command only until that command is over; what is left of it
+ * The sender may use a slot again as soon as it has the response, which is before this side learns
+ * that the response has left. So a slot names a command only until that command is over; what is
+ * left of it
  * (`served`, with the frame and its data) lives on until nothing uses it:
  *
  *   take_command -> [payload arrives] -> task -> respond -> response_sent -> free list
@@ -39,9 +40,9 @@ struct served {
     struct server *server;
     struct peer_frame frame;
     uint32_t slot;
-    bool receiving; /* the link fills the task's data_out */
-    bool completed; /* the task is over */
-    bool sent;      /* nothing reads the frame any more */
+    bool receiving;           /* the link fills the task's data_out */
+    bool completed;           /* the task is over */
+    bool sent;                /* nothing reads the frame any more */
     struct qb_list_head link; /* in server->unused */
 };
 
@@ -93,8 +94,7 @@ static void server_free_if_idle(struct server *server)
         return;
     assert(qb_list_empty(&server->proxies));
     qb_list_del(&server->of_reactor);
-    qb_list_for_each_entry_safe(served, next, &server->unused, link)
-        free(served);
+    qb_list_for_each_entry_safe(served, next, &server->unused, link) free(served);
     free(server);
     peer_settled();
 }
@@ -140,9 +140,9 @@ static void response_sent(struct peer_frame *frame)
     served_free_if_idle(served);
 }
 
-/* What the sender makes of the end of a task. What this node says about its own state or for want of its
- * lease is no answer of the owner; and an end that the initiator must not see (aborted without TAS) is
- * decided where its nexus lives, which the same decision reaches as well. */
+/* What the sender makes of the end of a task. What this node says about its own state or for want
+ * of its lease is no answer of the owner; and an end that the initiator must not see (aborted
+ * without TAS) is decided where its nexus lives, which the same decision reaches as well. */
 static enum peer_outcome outcome(const struct task *task)
 {
     enum gate gate = task->lane->group->gate;
@@ -151,8 +151,8 @@ static enum peer_outcome outcome(const struct task *task)
         return PEER_BOUNCED;
     if (task->aborted && task->silent)
         return PEER_LOST;
-    if (task->status != STATUS_GOOD && (gate == GATE_STANDBY || gate == GATE_UNAVAILABLE ||
-                                        !lane_lease_valid(task->reactor)))
+    if (task->status != STATUS_GOOD &&
+        (gate == GATE_STANDBY || gate == GATE_UNAVAILABLE || !lane_lease_valid(task->reactor)))
         return PEER_LOST;
     return PEER_ENDED;
 }
@@ -289,8 +289,8 @@ static void proxy_gone(struct proxy *proxy)
     proxy_free_if_idle(proxy);
 }
 
-/* Only what touches the medium is executed for others: everything else is answered, or brought to the
- * cluster, by the node where the nexus lives. */
+/* Only what touches the medium is executed for others: everything else is answered, or brought to
+ * the cluster, by the node where the nexus lives. */
 static bool for_others(const uint8_t *cdb)
 {
     bool known;
@@ -432,8 +432,7 @@ static void server_closed(struct peer_link *link, const char *why)
     served = received(server);
     if (served)
         served_free_if_idle(served);
-    qb_list_for_each_entry_safe(proxy, next, &server->proxies, link)
-        proxy_gone(proxy);
+    qb_list_for_each_entry_safe(proxy, next, &server->proxies, link) proxy_gone(proxy);
     server->used--;
     server_free_if_idle(server);
 }

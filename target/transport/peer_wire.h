@@ -1,7 +1,7 @@
 /* The format of the peer link, version 1 (docs/peer.md). All integers big-endian.
  *
- * Every frame: a header of 16 bytes, `body` bytes of a body whose layout depends on the type, then `data`
- * bytes of payload. */
+ * Every frame: a header of 16 bytes, `body` bytes of a body whose layout depends on the type, then
+ * `data` bytes of payload. */
 #ifndef HALUN_TRANSPORT_PEER_WIRE_H
 #define HALUN_TRANSPORT_PEER_WIRE_H
 
@@ -13,19 +13,19 @@ enum {
     PEER_MAGIC = 0x484c, /* "HL" */
 
     /* header */
-    PEER_H_MAGIC = 0,  /* u16 */
-    PEER_H_TYPE = 2,   /* u8 enum peer_type */
-    PEER_H_BODY = 3,   /* u8 length of the body in 4-byte words */
-    PEER_H_SLOT = 4,   /* u32 command: slot of the sender; response: echoed */
-    PEER_H_DATA = 8,   /* u32 bytes of payload */
-    PEER_H_ZERO = 12,  /* u32 must be 0 */
+    PEER_H_MAGIC = 0, /* u16 */
+    PEER_H_TYPE = 2,  /* u8 enum peer_type */
+    PEER_H_BODY = 3,  /* u8 length of the body in 4-byte words */
+    PEER_H_SLOT = 4,  /* u32 command: slot of the sender; response: echoed */
+    PEER_H_DATA = 8,  /* u32 bytes of payload */
+    PEER_H_ZERO = 12, /* u32 must be 0 */
     PEER_HEADER = 16,
 
     /* HELLO body: both ways, first frame */
-    PEER_HELLO_VERSION = 0,  /* u32 */
-    PEER_HELLO_NODE = 4,     /* u32 node id of the sender */
-    PEER_HELLO_CLUSTER = 8,  /* 16 bytes cluster uuid */
-    PEER_HELLO_CONFIG = 24,  /* 32 bytes configuration digest */
+    PEER_HELLO_VERSION = 0, /* u32 */
+    PEER_HELLO_NODE = 4,    /* u32 node id of the sender */
+    PEER_HELLO_CLUSTER = 8, /* 16 bytes cluster uuid */
+    PEER_HELLO_CONFIG = 24, /* 32 bytes configuration digest */
     PEER_HELLO_BODY = 56,
 
     /* NEXUS body: declares a nexus before its first command */
@@ -38,15 +38,15 @@ enum {
     PEER_GONE_BODY = 4, /* u32 nexus id */
 
     /* COMMAND body; payload: data-out */
-    PEER_COMMAND_NEXUS = 0,    /* u32 */
-    PEER_COMMAND_LU = 4,       /* u32 index (equal configuration digests: equal indices) */
-    PEER_COMMAND_TAG = 8,      /* u64 */
-    PEER_COMMAND_IN = 16,      /* u32 expected data-in */
-    PEER_COMMAND_OUT = 20,     /* u32 expected data-out */
-    PEER_COMMAND_ATTRIBUTE = 24, /* u8 */
+    PEER_COMMAND_NEXUS = 0,       /* u32 */
+    PEER_COMMAND_LU = 4,          /* u32 index (equal configuration digests: equal indices) */
+    PEER_COMMAND_TAG = 8,         /* u64 */
+    PEER_COMMAND_IN = 16,         /* u32 expected data-in */
+    PEER_COMMAND_OUT = 20,        /* u32 expected data-out */
+    PEER_COMMAND_ATTRIBUTE = 24,  /* u8 */
     PEER_COMMAND_CDB_LENGTH = 25, /* u8 */
-    PEER_COMMAND_READ_ONLY = 26, /* u8 */
-    PEER_COMMAND_CDB = 28,     /* 32 bytes */
+    PEER_COMMAND_READ_ONLY = 26,  /* u8 */
+    PEER_COMMAND_CDB = 28,        /* 32 bytes */
     PEER_COMMAND_BODY = 60,
 
     /* RESPONSE body; payload: sense (if any), then data-in */

@@ -1,5 +1,6 @@
-/* The owner's side of the peer link: any bytes on a link, with the real lanes, checks and rows behind them.
- * The first byte says whether the link is greeted and has a nexus before the rest of the bytes come. */
+/* The owner's side of the peer link: any bytes on a link, with the real lanes, checks and rows
+ * behind them. The first byte says whether the link is greeted and has a nexus before the rest of
+ * the bytes come. */
 #undef NDEBUG /* a fuzz target without its asserts finds nothing */
 #include <assert.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* The relay of peer_rig.h: one thread for each direction of each link, whole frames or parts of them. */
+/* The relay of peer_rig.h: one thread for each direction of each link, whole frames or parts of
+ * them. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -9,7 +10,7 @@
 
 #include "peer_relay.h"
 
-enum { PAIRS = 64, OTHER = 2 };
+enum { PAIRS = 256, OTHER = 2 };
 
 struct relay relay;
 

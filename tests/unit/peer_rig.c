@@ -145,8 +145,8 @@ static void stop_control(void *unused)
 
 /* ---- the spy ---- */
 
-/* It keeps the bytes itself, under a lock: two commands that follow each other over the network are in order,
- * which the thread sanitizer cannot see. */
+/* It keeps the bytes itself, under a lock: two commands that follow each other over the network are
+ * in order, which the thread sanitizer cannot see. */
 static struct {
     struct store store;
     pthread_mutex_t mutex;
@@ -314,7 +314,8 @@ static void receive_data(struct task *task, uint32_t length)
 static void complete(struct task *task)
 {
     struct rig_io *io = io_of(task);
-    uint32_t n = task->data_in_length < task->expected_in ? task->data_in_length : task->expected_in;
+    uint32_t n =
+        task->data_in_length < task->expected_in ? task->data_in_length : task->expected_in;
 
     if (n)
         payload_read(&task->data_in, 0, io->data, n);
@@ -448,9 +449,8 @@ static void count_proxies(void *count)
 {
     struct nexus *nexus;
 
-    qb_list_for_each_entry(nexus, nexus_table_local(), link)
-        if (nexus->forwarded)
-            (*(unsigned *)count)++;
+    qb_list_for_each_entry(nexus, nexus_table_local(),
+                           link) if (nexus->forwarded)(*(unsigned *)count)++;
 }
 
 unsigned rig_proxies(void)

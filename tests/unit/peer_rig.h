@@ -1,11 +1,13 @@
-/* Two nodes in one process. The peer transport of "node 1" is real on both ends: its client forwards to
- * node 2, whose address is a relay of the test, and the relay speaks to the real server of node 1,
- * changing what gives the trick away: node ids in HELLO, and the unit.
+/* Two nodes in one process. The peer transport of "node 1" is real on both ends: its client
+ * forwards to node 2, whose address is a relay of the test, and the relay speaks to the real server
+ * of node 1, changing what gives the trick away: node ids in HELLO, and the unit.
  *
- *   nexus -> lanes of unit 0 (gate FORWARD to 2) -> client -> relay -> server -> lanes of unit 1 -> spy
+ *   nexus -> lanes of unit 0 (gate FORWARD to 2) -> client -> relay -> server -> lanes of unit 1 ->
+ * spy
  *
- * So unit 0 and its group are what the forwarding node sees, unit 1 and its group what the owner sees. The
- * relay counts frames and breaks links; the spy stands on the owner's store and holds or fails I/O. */
+ * So unit 0 and its group are what the forwarding node sees, unit 1 and its group what the owner
+ * sees. The relay counts frames and breaks links; the spy stands on the owner's store and holds or
+ * fails I/O. */
 #ifndef HALUN_TESTS_PEER_RIG_H
 #define HALUN_TESTS_PEER_RIG_H
 
@@ -58,8 +60,8 @@ struct rig {
 };
 extern struct rig *rig;
 
-/* setup and teardown of a cmocka group: peers are started once, as in the daemon. The teardown stops them
- * (unless rig_stop() did) and checks that no payload and no link was lost. */
+/* setup and teardown of a cmocka group: peers are started once, as in the daemon. The teardown
+ * stops them (unless rig_stop() did) and checks that no payload and no link was lost. */
 int rig_setup(void **state);
 int rig_teardown(void **state);
 /* peer_stop(); rig_stopped() counts its `done`. */
@@ -79,7 +81,8 @@ void rig_on_control(void (*run)(void *context), void *context);
 void rig_gate(unsigned which, enum gate gate, unsigned owner);
 /* Reservations of RIG_FAR as shared. */
 void rig_reserve(const struct shared_lu *shared);
-/* LOGICAL UNIT RESET of somebody else reaches the owner (only), TAS = 0; returns when it was posted. */
+/* LOGICAL UNIT RESET of somebody else reaches the owner (only), TAS = 0; returns when it was
+ * posted. */
 void rig_reset_far(unsigned *drained);
 
 /* A command; not started yet. `length`: of data out (from io->data) or room for data in. */
@@ -101,8 +104,8 @@ unsigned rig_proxies(void);
 
 /* The spy on the owner's store. */
 struct spy {
-    unsigned seen;  /* operations that arrived */
-    unsigned held;  /* of them, waiting for spy_release() */
+    unsigned seen; /* operations that arrived */
+    unsigned held; /* of them, waiting for spy_release() */
 };
 extern struct spy spy;
 void spy_hold(bool hold);
@@ -112,9 +115,9 @@ void spy_fail(int error);
 
 /* The relay. */
 struct relay {
-    unsigned links;                  /* opened so far */
+    unsigned links;                    /* opened so far */
     unsigned frames[2][PEER_PONG + 1]; /* passed on, by direction and type */
-    unsigned bounced;                /* RESPONSE frames that say so */
+    unsigned bounced;                  /* RESPONSE frames that say so */
     unsigned cuts, stalls;
 };
 extern struct relay relay;

@@ -1,5 +1,6 @@
-/* The registry of sessions: login, reinstatement, reload, removal. Two reactors and the control thread take
- * their turns by hand, so that every order of events can be made; the last case lets them race.
+/* The registry of sessions: login, reinstatement, reload, removal. Two reactors and the control
+ * thread take their turns by hand, so that every order of events can be made; the last case lets
+ * them race.
  *
  * Not covered: what a transport does when it is told to drop a session (iSCSI tests). */
 #include <poll.h>
@@ -45,7 +46,8 @@ void task_abort(struct task *task, bool silent)
     fail();
 }
 
-/* Configurations: host "a" sees one LUN in the first, two in the second; "b" is not in the third. */
+/* Configurations: host "a" sees one LUN in the first, two in the second; "b" is not in the third.
+ */
 static struct config configs[NAMES];
 static const char *const names[NAMES] = {"iqn.2026-11.example:a", "iqn.2026-11.example:b",
                                          "iqn.2026-11.example:c"};

@@ -1,8 +1,8 @@
-/* Forwarded commands through the real client, TCP and the real server, with real lanes, checks and rows on
- * both sides (peer_rig.h): data, answers, what a broken link leaves behind.
+/* Forwarded commands through the real client, TCP and the real server, with real lanes, checks and
+ * rows on both sides (peer_rig.h): data, answers, what a broken link leaves behind.
  *
- * Not covered: malformed frames (test_peer_frames.c); a node that pauses and comes back (cluster tests);
- * the lease. */
+ * Not covered: malformed frames (test_peer_frames.c); a node that pauses and comes back (cluster
+ * tests); the lease. */
 #include "peer_rig.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ static struct nexus *nexus(unsigned reactor, unsigned at)
 
 static void data_of_many_sizes_when_forwarded_then_comes_back_intact(void **state)
 {
-    static const uint32_t sizes[] = {512,    4096,    8192,    8704,   65536,           66048,
+    static const uint32_t sizes[] = {512,    4096,    8192,    8704,    65536,         66048,
                                      131072, 1 << 20, 3145728, 4193792, LIMIT_TRANSFER};
 
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -30,8 +30,8 @@ static void data_of_many_sizes_when_forwarded_then_comes_back_intact(void **stat
     }
 }
 
-/* Large answers: one sendmsg carries several, and the first has been answered, and its slot has got the
- * next command, before the last has left. */
+/* Large answers: one sendmsg carries several, and the first has been answered, and its slot has got
+ * the next command, before the last has left. */
 static void slots_when_used_again_and_again_then_commands_do_not_mix(void **state)
 {
     enum { LENGTH = 1 << 20, ROUNDS = 10 };
@@ -196,10 +196,10 @@ static void link_when_cut_inside_a_frame_then_data_is_right_in_the_end(void **st
         enum peer_type type;
         uint32_t bytes;
     } places[] = {
-        {TO_OWNER, PEER_COMMAND, 0},          {TO_OWNER, PEER_COMMAND, 5000},
-        {TO_OWNER, PEER_COMMAND, 700000},     {FROM_OWNER, PEER_RESPONSE, 0},
-        {FROM_OWNER, PEER_RESPONSE, 5000},    {FROM_OWNER, PEER_RESPONSE, 700000},
-        {TO_OWNER, PEER_NEXUS, 0},            {TO_OWNER, PEER_HELLO, 0},
+        {TO_OWNER, PEER_COMMAND, 0},       {TO_OWNER, PEER_COMMAND, 5000},
+        {TO_OWNER, PEER_COMMAND, 700000},  {FROM_OWNER, PEER_RESPONSE, 0},
+        {FROM_OWNER, PEER_RESPONSE, 5000}, {FROM_OWNER, PEER_RESPONSE, 700000},
+        {TO_OWNER, PEER_NEXUS, 0},         {TO_OWNER, PEER_HELLO, 0},
         {FROM_OWNER, PEER_HELLO, 0},
     };
 
@@ -366,6 +366,48 @@ static void node_when_lost_then_links_end_and_may_begin_again(void **state)
     rig_free(io);
 }
 
+/* Everything at once, by dice. Every command ends once, and as something that is allowed to happen.
+ */
+static void storm_when_over_then_every_command_ended_once(void **state)
+{
+    enum { STEPS = 1500 };
+    static const uint8_t opcodes[] = {READ, WRITE, CAW};
+    struct rig_io *ios[MANY] = {NULL};
+    unsigned seed = 7, ends[3] = {0};
+
+    for (unsigned step = 0; step < STEPS + MANY; step++) {
+        unsigned at = step % MANY, dice = (seed = seed * 1103515245u + 12345u) >> 16;
+        uint32_t blocks = 1 + dice % 300, length;
+        uint8_t opcode = opcodes[dice % 3];
+
+        if (step < STEPS && dice % 97 == 0)
+            relay_cut();
+        if (step < STEPS && dice % 61 == 0) {
+            rig_gate(RIG_FAR, dice % 2 ? GATE_HOLD : GATE_STANDBY, 1);
+            rig_gate(RIG_FAR, GATE_EXECUTE, 1);
+        }
+        if (ios[at]) {
+            uint32_t codes = rig_codes(rig_end(ios[at]));
+            assert_true(codes == 0 || codes == 0x40000000 || codes == 0x020e1d00 ||
+                        (codes == 0x020b0000 && ios[at]->task.cdb[0] == CAW));
+            ends[codes == 0x40000000 ? 1 : codes == 0x020b0000 ? 2 : 0]++;
+            rig_free(ios[at]);
+            ios[at] = NULL;
+        }
+        if (step >= STEPS)
+            continue;
+        if (opcode == CAW)
+            blocks = 1 + dice % 8;
+        length = blocks * RIG_BLOCK * (opcode == CAW ? 2 : 1);
+        ios[at] = rig_new(nexus(dice % 2, dice / 2 % 2), opcode, dice % 64, blocks, length);
+        memset(ios[at]->data, 0, length);
+        rig_start(ios[at]);
+        if (dice % 7 == 0)
+            rig_abort(ios[(at + dice) % MANY] ? ios[(at + dice) % MANY] : ios[at], dice % 2);
+    }
+    assert_true(ends[0] && ends[1]);
+}
+
 /* The last case: peers start once in the life of a daemon. */
 static void stop_when_commands_run_then_waits_for_the_medium_and_keeps_the_others(void **state)
 {
@@ -411,6 +453,7 @@ int main(void)
         cmocka_unit_test(idle_link_when_pinged_then_stays),
         cmocka_unit_test(link_when_silent_then_closed_and_commands_go_on_over_a_new_one),
         cmocka_unit_test(node_when_lost_then_links_end_and_may_begin_again),
+        cmocka_unit_test(storm_when_over_then_every_command_ended_once),
         cmocka_unit_test(stop_when_commands_run_then_waits_for_the_medium_and_keeps_the_others),
     };
 

@@ -1,5 +1,5 @@
-/* Frames that no correct node sends, from a hand-written other side: each closes its link, harms nothing,
- * and leaves nothing behind; then the same forms in order, byte by byte.
+/* Frames that no correct node sends, from a hand-written other side: each closes its link, harms
+ * nothing, and leaves nothing behind; then the same forms in order, byte by byte.
  *
  * Not covered: correct traffic in volume (test_peer.c), arbitrary bytes (fuzz_peer_frames.c). */
 #include "peer_rig.h"
@@ -405,8 +405,8 @@ static int answer_greeting(struct frame *told)
 
 static struct frame response(const struct frame *told, uint32_t sense, uint32_t data)
 {
-    struct frame frame = make(PEER_RESPONSE, get_be32(told->bytes + PEER_H_SLOT), PEER_RESPONSE_BODY,
-                              sense + data);
+    struct frame frame =
+        make(PEER_RESPONSE, get_be32(told->bytes + PEER_H_SLOT), PEER_RESPONSE_BODY, sense + data);
 
     body(&frame)[PEER_RESPONSE_SENSE] = (uint8_t)sense;
     put_be32(body(&frame) + PEER_RESPONSE_WANTED, RIG_BLOCK);
