@@ -66,9 +66,16 @@ static void discovery_defaults(struct config_target *target, const struct config
         target->max_recv_data_segment = ISCSI_DEFAULT_DATA_SEGMENT;
 }
 
+/* Printable ASCII without blanks and commas (4.2.7.1; names with other characters, which RFC 3722 would
+ * let in, are refused): it goes into logs, JSON and TransportIDs as it is. */
 static bool good_name(const char *name)
 {
-    return name && *name && strlen(name) <= LIMIT_ISCSI_NAME;
+    size_t length = 0;
+
+    for (; name && name[length]; length++)
+        if (name[length] <= ' ' || name[length] > '~' || name[length] == ',')
+            return false;
+    return length && length <= LIMIT_ISCSI_NAME;
 }
 
 /* The declarations of the first request (6.3, 11.12): who, whereto, what kind of session. */
