@@ -342,12 +342,12 @@ static void text_when_malformed_then_initiator_error(void **state)
 /* Such a name would go into logs, JSON and TransportIDs as it is. */
 static void name_when_not_printable_then_initiator_error(void **state)
 {
-    static const char *const names[] = {"iqn.2026-11.a\nb:c", "iqn.2026-11.a b", "iqn.2026-11.a,b",
+    static const char *const bad[] = {"iqn.2026-11.a\nb:c", "iqn.2026-11.a b", "iqn.2026-11.a,b",
                                         "iqn.2026-11.a\x7f", "iqn.2026-11.\xc3\xa4", ""};
     char text[128];
 
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-        int n = snprintf(text, sizeof text, "InitiatorName=%s", names[i]);
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int n = snprintf(text, sizeof text, "InitiatorName=%s", bad[i]);
         setup(NULL);
         assert_int_equal(step(0x87, text, (size_t)n + 1), LOGIN_INITIATOR_ERROR);
     }
