@@ -590,6 +590,7 @@ int main(void)
         cmocka_unit_test_setup(header_when_wrong_then_refused, setup),
         cmocka_unit_test_setup(text_when_continued_then_is_read_as_one, setup),
         cmocka_unit_test_setup(text_when_malformed_then_initiator_error, setup),
+        cmocka_unit_test_setup(name_when_not_printable_then_initiator_error, setup),
         cmocka_unit_test_setup(chap_when_secret_is_right_then_passes_with_every_algorithm, setup),
         cmocka_unit_test_setup(chap_when_skipped_or_wrong_then_authentication_failure, setup),
         cmocka_unit_test_setup(chap_when_mutual_then_target_proves_itself, setup),
