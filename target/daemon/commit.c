@@ -12,6 +12,7 @@
 #include "target/nexus/nexus.h"
 #include "target/nexus/nexus_table.h"
 #include "target/nexus/tmf.h"
+#include "target/transport/peer.h"
 
 static struct {
     struct daemon *daemon;
@@ -145,8 +146,10 @@ static void loss_answered(struct cluster_request *request, enum scsi_reason reas
 {
     struct commit *commit = container_of(request, struct commit, request);
 
-    /* Not decided in time: the reservation would stay for ever, so it is asked again. */
-    if (reason != REASON_GOOD && !commits.daemon->stopping) {
+    /* Not decided in time: the reservation would stay for ever, so it is asked again; unless the initiator
+     * port is back, whose new reservation would fall. */
+    if (reason != REASON_GOOD && !commits.daemon->stopping &&
+        !nexus_table_has(&request->op.nexus)) {
         submit(commit);
         return;
     }
@@ -233,4 +236,5 @@ void commits_init(struct daemon *daemon)
             commits.ports[commits.port_count++] = daemon->config->nodes[n].portals[p].rtpi;
     qsort(commits.ports, commits.port_count, sizeof commits.ports[0], by_number);
     nexus_lost = lost;
+    nexus_removed = peer_nexus_gone;
 }

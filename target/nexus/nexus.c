@@ -285,6 +285,18 @@ void nexus_table_each(void (*each)(const struct nexus_info *info, void *context)
     }
 }
 
+bool nexus_table_has(const struct nexus_identity *identity)
+{
+    struct nexus_registration *registration;
+
+    qb_list_for_each_entry(registration, &table.registered, link)
+    {
+        if (identity_equal(&registration->nexus->identity, identity))
+            return true;
+    }
+    return false;
+}
+
 unsigned nexus_table_count(void)
 {
     return table.count;

@@ -27,6 +27,8 @@ struct nexus_info {
 /* Calls `each` for every registered session (proxies left out). Control thread. Counters are read
  * while their reactor counts on: exact enough for people. */
 void nexus_table_each(void (*each)(const struct nexus_info *info, void *context), void *context);
+/* Is this nexus connected? Control thread. */
+bool nexus_table_has(const struct nexus_identity *identity);
 /* Sessions registered. Control thread. */
 unsigned nexus_table_count(void);
 
