@@ -87,6 +87,11 @@ static int check_targets(const struct parser *parser)
 {
     const struct config *config = parser->config;
 
+    /* A relative target port identifier names a port of one target; two targets on a portal would make two
+     * nexuses of one initiator port the same. */
+    if (config->target_count > 1)
+        return parse_complain(parser, (struct place){BLOCK_TARGET, 1, 0}, NULL, NULL,
+                              "expected one target: the portals' rtpi belong to it");
     for (unsigned i = 0; i < config->target_count; i++) {
         const struct config_target *target = &config->targets[i];
         char value[12];

@@ -83,6 +83,8 @@ static const struct {
      "line 3"},
     {HEAD NODES "target \"iqn.2026-01.a:x\" {\n first_burst = 65536\n max_burst = 4096\n}\n",
      "f:5: target \"iqn.2026-01.a:x\": first_burst 65536: expected at most max_burst (4096)"},
+    {HEAD NODES "target \"iqn.2026-01.a:x\" { }\ntarget \"iqn.2026-01.a:y\" { }\n",
+     "f:5: target \"iqn.2026-01.a:y\": expected one target: the portals' rtpi belong to it"},
     {HEAD NODES "target \"x\" { }\n", "f:4: target \"x\": expected an iSCSI name "
                                       "(iqn.YYYY-MM.DOMAIN:NAME, in lower case) as name"},
     {HEAD NODES "group \"g\" {\n replication = mirror\n}\n",
