@@ -76,6 +76,7 @@ int ctl_group_score(struct ctl *ctl, int count, char **arguments);
 int ctl_wait(struct ctl *ctl, int count, char **arguments);
 int ctl_check_config(struct ctl *ctl, int count, char **arguments);
 int ctl_reload(struct ctl *ctl, int count, char **arguments);
+int ctl_force_start(struct ctl *ctl, int count, char **arguments);
 int ctl_shutdown(struct ctl *ctl, int count, char **arguments);
 int ctl_log_level(struct ctl *ctl, int count, char **arguments);
 int ctl_version(struct ctl *ctl, int count, char **arguments);

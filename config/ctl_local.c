@@ -78,6 +78,15 @@ int ctl_reload(struct ctl *ctl, int count, char **arguments)
     return code;
 }
 
+int ctl_force_start(struct ctl *ctl, int count, char **arguments)
+{
+    json_t *result;
+    int code = simple(ctl, "cluster.force_start", NULL, &result);
+
+    json_decref(result);
+    return code;
+}
+
 int ctl_shutdown(struct ctl *ctl, int count, char **arguments)
 {
     json_t *result;

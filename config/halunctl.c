@@ -33,6 +33,8 @@ const struct ctl_command ctl_commands[] = {
     {"group score", "GROUP", "", "print this node's promotion score", 1, 1, ctl_group_score},
     {"check-config", "FILE", "--node --get", "check a configuration file; needs no daemon", 1, 1,
      ctl_check_config},
+    {"cluster force-start", "", "", "cold start without the absent nodes: their newer state is lost", 0,
+     0, ctl_force_start},
     {"reload", "", "", "apply the changed configuration file", 0, 0, ctl_reload},
     {"shutdown", "", "", "end the daemon", 0, 0, ctl_shutdown},
     {"log level", "LEVEL", "", "emerg alert crit err warning notice info debug", 1, 1,

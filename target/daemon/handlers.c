@@ -410,6 +410,13 @@ static void on_switch(struct control_call *call, json_t *arguments)
 
 /* ---- the daemon itself ---- */
 
+static void on_force_start(struct control_call *call, json_t *arguments)
+{
+    qb_log(LOG_WARNING, "the operator accepts the state of the nodes that are here");
+    cluster_force_start(halund.cluster);
+    control_reply(call, json_object());
+}
+
 static void on_reload(struct control_call *call, json_t *arguments)
 {
     json_t *actions = json_array();
@@ -458,6 +465,7 @@ static const struct control_handlers handlers = {
     .group_promote = on_promote,
     .group_demote = on_demote,
     .group_init = on_init,
+    .cluster_force_start = on_force_start,
     .reload = on_reload,
     .shutdown = on_shutdown,
     .log_level = on_log_level,
