@@ -1,5 +1,5 @@
-/* Changes of role and other orders of the control thread. Each is a small sequence of steps that goes on, at
- * the end of any event, when what it waits for has come. */
+/* Changes of role and other orders of the control thread. Each is a small sequence of steps that
+ * goes on, at the end of any event, when what it waits for has come. */
 #include <assert.h>
 #include <errno.h>
 #include <qb/qblog.h>
@@ -45,7 +45,8 @@ static struct md_waiter *waiter(struct admin *a, unsigned index, struct volume *
     return &a->waiters[index];
 }
 
-/* Superblocks (and maps) of all volumes with a disk; a->waiting drops to 0 when they are durable. */
+/* Superblocks (and maps) of all volumes with a disk; a->waiting drops to 0 when they are durable.
+ */
 static void persist(struct resource *r, struct admin *a, bool pages)
 {
     a->error = 0;
@@ -75,7 +76,7 @@ enum { PROMOTE_CHECK, PROMOTE_ASK, PROMOTE_WRITE, PROMOTE_WRITTEN };
 
 static void ask_peer(struct resource *r)
 {
-    struct packet_state_request p = { .mask.role = 3, .value.role = WIRE_PRIMARY };
+    struct packet_state_request p = {.mask.role = 3, .value.role = WIRE_PRIMARY};
     uint8_t body[8];
     size_t n = packet_state_request_encode(&p, body);
 
@@ -91,11 +92,12 @@ static bool just_created(const struct volume *v)
     return generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
 }
 
-/* A peer that has just died looks alive until the link times out. Who is asked to be Primary nevertheless
- * gives it less time than that to show that it is. */
+/* A peer that has just died looks alive until the link times out. Who is asked to be Primary
+ * nevertheless gives it less time than that to show that it is. */
 static bool impatient(struct resource *r, struct admin *a)
 {
-    uint64_t patience = (uint64_t)(r->group->timeout_ms ? r->group->timeout_ms : 2000) * 1000000 / 4;
+    uint64_t patience =
+        (uint64_t)(r->group->timeout_ms ? r->group->timeout_ms : 2000) * 1000000 / 4;
 
     if (a->serial != r->link.serial) {
         a->serial = r->link.serial;
@@ -150,9 +152,9 @@ static bool promote_ask(struct resource *r, struct admin *a)
     } else if (!r->replies_wanted) {
         r->own_request = false;
         if (r->reply < STATE_OK)
-            return finish(a, r->reply == STATE_TRANSIENT || r->reply == STATE_CONCURRENT ? -EAGAIN
-                                                                                        : -EBUSY,
-                          "the peer refuses: %s", state_reply_text(r->reply));
+            return finish(
+                a, r->reply == STATE_TRANSIENT || r->reply == STATE_CONCURRENT ? -EAGAIN : -EBUSY,
+                "the peer refuses: %s", state_reply_text(r->reply));
         a->phase = PROMOTE_WRITE;
     } else {
         impatient(r, a);
@@ -205,7 +207,7 @@ static bool promote(struct resource *r, struct admin *a)
 
 /* --- demote --- */
 
-enum { DEMOTE_BEGIN, DEMOTE_DRAIN, DEMOTE_WRITTEN };
+enum { DEMOTE_BEGIN, DEMOTE_DRAIN, DEMOTE_MAPS, DEMOTE_WRITTEN };
 
 /* Nothing that still runs will be answered by the peer or by an agreement. */
 static bool hopeless(const struct resource *r)
@@ -233,6 +235,8 @@ static bool drained(struct resource *r)
     return true;
 }
 
+/* Without its crashed-Primary mark this node would not look at its activity log any more: first the
+ * map is made durable, then the role. */
 static bool demote(struct resource *r, struct admin *a)
 {
     if (a->phase == DEMOTE_BEGIN) {
@@ -246,15 +250,23 @@ static bool demote(struct resource *r, struct admin *a)
     if (a->phase == DEMOTE_DRAIN) {
         if (!drained(r))
             return false;
+        persist(r, a, true);
+        a->phase = DEMOTE_MAPS;
+    }
+    if (a->waiting)
+        return false;
+    if (a->phase == DEMOTE_MAPS) {
         r->primary = r->giving_up = r->agreed = r->asked = false;
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
 
+            if (v->unstable)
+                v->sb.flags |= MD_CRASHED_PRIMARY;
             v->unstable = v->alone_durable = false;
             generation_set_role(&v->sb.generations, false);
             volume_changed(v, true);
         }
-        persist(r, a, true);
+        persist(r, a, false);
         a->phase = DEMOTE_WRITTEN;
     }
     if (a->waiting)
@@ -331,13 +343,15 @@ static bool outdate(struct resource *r, struct admin *a)
     bool better = false;
 
     if (a->phase)
-        return a->waiting ? false : finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+        return a->waiting ? false
+                          : finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume *v = r->volumes[i];
 
         if (volume_may_outdate(&v->state, r->primary, r->peer_role == WIRE_PRIMARY))
-            return finish(a, -EBUSY, "%s", r->primary ? "this node is Primary"
-                                                      : "it is being resynced from the Primary");
+            return finish(a, -EBUSY, "%s",
+                          r->primary ? "this node is Primary"
+                                     : "it is being resynced from the Primary");
         better |= v->state.disk > DISK_OUTDATED;
     }
     if (!better)
@@ -533,14 +547,10 @@ static bool connect_again(struct resource *r, struct admin *a)
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
-    [ADMIN_PROMOTE] = promote,
-    [ADMIN_DEMOTE] = demote,
-    [ADMIN_NEW_CURRENT] = new_current,
-    [ADMIN_PEER_OUTDATED] = peer_outdated,
-    [ADMIN_OUTDATE] = outdate,
-    [ADMIN_CLOSE] = close_down,
-    [ADMIN_DISCONNECT] = disconnect,
-    [ADMIN_CONNECT] = connect_again,
+    [ADMIN_PROMOTE] = promote,         [ADMIN_DEMOTE] = demote,
+    [ADMIN_NEW_CURRENT] = new_current, [ADMIN_PEER_OUTDATED] = peer_outdated,
+    [ADMIN_OUTDATE] = outdate,         [ADMIN_CLOSE] = close_down,
+    [ADMIN_DISCONNECT] = disconnect,   [ADMIN_CONNECT] = connect_again,
 };
 
 static void refuse_rest(struct resource *r)
@@ -559,7 +569,8 @@ void admin_run(struct resource *r)
 {
     struct admin *a, *next;
 
-    qb_list_for_each_entry_safe(a, next, &r->admins, link) {
+    qb_list_for_each_entry_safe(a, next, &r->admins, link)
+    {
         if (!steps[a->kind](r, a))
             continue;
         qb_list_del(&a->link);

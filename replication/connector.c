@@ -1,6 +1,7 @@
-/* Getting the two sockets of a connection: both nodes listen and connect. The first socket becomes the data
- * socket, the second the meta socket; who accepted the meta socket resolves conflicts later. When both
- * connect at once, the active node (the group's first) keeps its own, the other gives way. */
+/* Getting the two sockets of a connection: both nodes listen and connect. The first socket becomes
+ * the data socket, the second the meta socket; who accepted the meta socket resolves conflicts
+ * later. When both connect at once, the active node (the group's first) keeps its own, the other
+ * gives way. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -45,7 +46,7 @@ static void drop_fd(int *fd)
 
 static void say_initial(int fd, unsigned command)
 {
-    struct packet_header header = { .command = (uint16_t)command };
+    struct packet_header header = {.command = (uint16_t)command};
     uint8_t head[HEADER_LENGTH_MAX];
     size_t n = header_encode(HEADER_80, &header, head);
 
@@ -241,7 +242,8 @@ static bool from_peer(const struct link *link, int fd)
     struct sockaddr_storage from;
     socklen_t length = sizeof from;
 
-    if (getpeername(fd, (struct sockaddr *)&from, &length) || from.ss_family != link->peer.ss_family)
+    if (getpeername(fd, (struct sockaddr *)&from, &length) ||
+        from.ss_family != link->peer.ss_family)
         return false;
     if (from.ss_family == AF_INET6)
         return !memcmp(&((struct sockaddr_in6 *)&from)->sin6_addr,
@@ -351,12 +353,14 @@ int connector_listen(struct resource *r, char *why)
     struct link *link = &r->link;
     socklen_t length;
 
-    if (!peer || parse(self->replication_address, r->group->port, &link->own,
-                       &link->address_length) ||
+    if (!peer ||
+        parse(self->replication_address, r->group->port, &link->own, &link->address_length) ||
         parse(peer->replication_address, r->group->port, &link->peer, &length) ||
         length != link->address_length) {
-        snprintf(why, 256, "group \"%s\": the replication addresses of its two nodes: expected two "
-                           "IPv4 or two IPv6 addresses", r->group->name);
+        snprintf(why, 256,
+                 "group \"%s\": the replication addresses of its two nodes: expected two "
+                 "IPv4 or two IPv6 addresses",
+                 r->group->name);
         return -EINVAL;
     }
     link->active = r->group->nodes[0] == self->id;
@@ -366,7 +370,8 @@ int connector_listen(struct resource *r, char *why)
     for (unsigned i = 0; listen_now(link); i++) {
         int rc = -errno;
 
-        /* The socket of a daemon that was killed lives until the kernel has cleaned up behind it. */
+        /* The socket of a daemon that was killed lives until the kernel has cleaned up behind it.
+         */
         if (rc == -EADDRINUSE && i < 100) {
             usleep(20000);
             continue;

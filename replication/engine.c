@@ -105,7 +105,8 @@ void volume_verdict(struct volume_state *v, enum generation_action action)
     }
 }
 
-int volume_may_promote(const struct volume_state *v, bool just_created, bool force, const char **why)
+int volume_may_promote(const struct volume_state *v, bool just_created, bool force,
+                       const char **why)
 {
     if (conn_in_transition(v->conn)) {
         *why = "the connection is just being set up";
@@ -125,8 +126,8 @@ int volume_may_promote(const struct volume_state *v, bool just_created, bool for
         *why = "this copy was never used: force the first promotion, or start a new generation";
         return -ENODATA;
     }
-    *why = conn_is_target(v->conn)       ? "this copy is being resynced"
-           : v->disk == DISK_OUTDATED    ? "this copy is outdated"
+    *why = conn_is_target(v->conn)        ? "this copy is being resynced"
+           : v->disk == DISK_OUTDATED     ? "this copy is outdated"
            : v->disk == DISK_INCONSISTENT ? "this copy is inconsistent"
                                           : "this copy is not known to be up to date";
     return -ENODATA;

@@ -1,5 +1,5 @@
-/* The states of a replicated volume and who may do what in them (drbd.md's chapter: connection states,
- * fencing, allowed states). Pure: state in, decision out. */
+/* The states of a replicated volume and who may do what in them (drbd.md's chapter: connection
+ * states, fencing, allowed states). Pure: state in, decision out. */
 #ifndef HALUN_REPLICATION_ENGINE_H
 #define HALUN_REPLICATION_ENGINE_H
 
@@ -33,21 +33,23 @@ void volume_link_lost(struct volume_state *v);
 /* Both sides were compared: the next state. `good`: both have a disk, so `action` is meant. */
 void volume_verdict(struct volume_state *v, enum generation_action action);
 
-/* May this copy become Primary's? 0, -EAGAIN (in transition), -ENODATA, -EIO. *why is a sentence. A Consistent
- * copy that is not connected may: replica_promote() is called for a copy that the cluster knows as current. */
-int volume_may_promote(const struct volume_state *v, bool just_created, bool force, const char **why);
+/* May this copy become Primary's? 0, -EAGAIN (in transition), -ENODATA, -EIO. *why is a sentence. A
+ * Consistent copy that is not connected may: replica_promote() is called for a copy that the
+ * cluster knows as current. */
+int volume_may_promote(const struct volume_state *v, bool just_created, bool force,
+                       const char **why);
 
-/* May this copy be marked Outdated? 0, or -EBUSY when it belongs to a Primary or is being resynced from an
- * up-to-date one. */
+/* May this copy be marked Outdated? 0, or -EBUSY when it belongs to a Primary or is being resynced
+ * from an up-to-date one. */
 int volume_may_outdate(const struct volume_state *v, bool primary, bool peer_primary);
 
 /* The answer to a peer's P_STATE_CHG_REQ, P_CONN_ST_CHG_REQ (mirrored: seen from here). */
 struct state_question {
     const struct packet_state_request *request; /* mirrored */
-    bool primary;           /* this node */
-    bool transition;        /* this volume is in transition */
-    bool own_request;       /* this node asks for something itself */
-    bool resolve_conflicts; /* and wins then */
+    bool primary;                               /* this node */
+    bool transition;                            /* this volume is in transition */
+    bool own_request;                           /* this node asks for something itself */
+    bool resolve_conflicts;                     /* and wins then */
 };
 enum state_reply state_request_answer(const struct state_question *q);
 

@@ -1,13 +1,14 @@
 /* Epochs of replicated writes. Pure.
  *
- * An epoch is a set of writes that may reach the peer's stable storage in any order. The sender ends it
- * with a P_BARRIER; the receiver answers with P_BARRIER_ACK when all its writes are done and flushed. Number
- * and count of the answer must be exact, over all volumes of the connection.
+ * An epoch is a set of writes that may reach the peer's stable storage in any order. The sender
+ * ends it with a P_BARRIER; the receiver answers with P_BARRIER_ACK when all its writes are done
+ * and flushed. Number and count of the answer must be exact, over all volumes of the connection.
  *
- * When the sender ends an epoch is its choice within the protocol: at the latest before a write that has
- * to come after a stable one. DRBD ends it with every completion; as our volumes say that their cache is
- * volatile, the order of writes is promised by SYNCHRONIZE CACHE and FUA alone, so we end it there, when it
- * is full and when it gets old, and save the peer a flush per write. `strict` selects DRBD's way. */
+ * When the sender ends an epoch is its choice within the protocol: at the latest before a write
+ * that has to come after a stable one. DRBD ends it with every completion; as our volumes say that
+ * their cache is volatile, the order of writes is promised by SYNCHRONIZE CACHE and FUA alone, so
+ * we end it there, when it is full and when it gets old, and save the peer a flush per write.
+ * `strict` selects DRBD's way. */
 #ifndef HALUN_REPLICATION_EPOCH_H
 #define HALUN_REPLICATION_EPOCH_H
 
@@ -15,15 +16,15 @@
 #include <stdint.h>
 
 enum {
-    EPOCH_WRITES_MAX = 256,  /* an epoch is ended when it has so many writes */
-    EPOCH_OPEN_MAX = 2048,   /* epochs without an answer; not less than writes in the transfer log */
+    EPOCH_WRITES_MAX = 256, /* an epoch is ended when it has so many writes */
+    EPOCH_OPEN_MAX = 2048,  /* epochs without an answer; not less than writes in the transfer log */
 };
 
 struct epoch_sender {
-    uint32_t number; /* of the open epoch */
-    uint32_t writes; /* packets in it so far */
-    bool closed;     /* the next write belongs to the next epoch */
-    bool strict;     /* end the epoch with each completion */
+    uint32_t number;       /* of the open epoch */
+    uint32_t writes;       /* packets in it so far */
+    bool closed;           /* the next write belongs to the next epoch */
+    bool strict;           /* end the epoch with each completion */
     uint32_t first, count; /* epochs sent and not answered, oldest at `first` */
     struct {
         uint32_t number, writes;

@@ -1,5 +1,6 @@
-/* Setting up a connection: features, authentication, parameters of the connection and of each volume, and
- * the comparison of both copies. Both nodes send all they have to say before they wait. */
+/* Setting up a connection: features, authentication, parameters of the connection and of each
+ * volume, and the comparison of both copies. Both nodes send all they have to say before they wait.
+ */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -10,7 +11,10 @@
 
 #include "replication/resource.h"
 
-enum { FEATURES = FEATURE_TRIM | FEATURE_WSAME | FEATURE_WZEROES, BODY = LINK_CONTROL - HEADER_LENGTH_MAX };
+enum {
+    FEATURES = FEATURE_TRIM | FEATURE_WSAME | FEATURE_WZEROES,
+    BODY = LINK_CONTROL - HEADER_LENGTH_MAX
+};
 
 static void send_data(struct resource *r, unsigned volume, unsigned command, const uint8_t *body,
                       size_t length)
@@ -41,7 +45,7 @@ void send_uuids(struct volume *v, uint64_t flags)
     struct packet_uuids p = {
         .current = g->current,
         .bitmap = g->bitmap,
-        .history = { g->history[0], g->history[1] },
+        .history = {g->history[0], g->history[1]},
         .dirty_bits = v->map->set,
         .flags = flags,
     };
@@ -91,7 +95,7 @@ static void send_protocol(struct resource *r)
 
 static void send_parameters(struct resource *r)
 {
-    struct packet_sync_param sync = { .rate = r->group->resync_rate };
+    struct packet_sync_param sync = {.rate = r->group->resync_rate};
     uint8_t body[BODY];
 
     phase(r, LINK_PARAMS);
@@ -160,8 +164,8 @@ int handshake_features(struct resource *r, const uint8_t *body, size_t length)
 static bool response_to(struct resource *r, const uint8_t *challenge, size_t length,
                         uint8_t out[EVP_MAX_MD_SIZE], unsigned *out_length)
 {
-    return HMAC(EVP_sha256(), r->group->secret, (int)strlen(r->group->secret), challenge, length, out,
-                out_length);
+    return HMAC(EVP_sha256(), r->group->secret, (int)strlen(r->group->secret), challenge, length,
+                out, out_length);
 }
 
 static void authenticated(struct resource *r)
@@ -177,7 +181,8 @@ int handshake_challenge(struct resource *r, const uint8_t *body, size_t length)
 
     if (r->link.challenge_answered || length != MESSAGE_CHALLENGE)
         return -EPROTO;
-    if (!CRYPTO_memcmp(body, r->link.challenge, length) || !response_to(r, body, length, digest, &n)) {
+    if (!CRYPTO_memcmp(body, r->link.challenge, length) ||
+        !response_to(r, body, length, digest, &n)) {
         link_fail(r, "authentication failed");
         return 0;
     }
@@ -250,7 +255,7 @@ int handshake_uuids(struct volume *v, const uint8_t *body, size_t length)
     v->peer_uuids = p;
     v->have_uuids = true;
     if (conn_established(v->state.conn) && p.flags & UUIDS_SKIP_INITIAL_SYNC) {
-        struct generations g = { p.current, p.bitmap, { p.history[0], p.history[1] } };
+        struct generations g = {p.current, p.bitmap, {p.history[0], p.history[1]}};
 
         return resync_adopt(v, &g);
     }
@@ -264,7 +269,7 @@ static struct generation_side side_of_peer(const struct volume *v, const struct 
     const struct packet_uuids *p = &v->peer_uuids;
 
     return (struct generation_side){
-        .generations = { p->current, p->bitmap, { p->history[0], p->history[1] } },
+        .generations = {p->current, p->bitmap, {p->history[0], p->history[1]}},
         .dirty_bits = p->dirty_bits,
         .disk = peer->disk,
         .inconsistent = p->flags & UUIDS_INCONSISTENT,

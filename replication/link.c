@@ -12,6 +12,8 @@
 #include "replication/resource.h"
 #include "target/base/container.h"
 
+enum { LINGER_MS = 500 };
+
 /* A packet without an owner of its own: state, pings, barriers. */
 struct control {
     struct tx_item tx;
@@ -44,6 +46,11 @@ void link_refuse(struct resource *r, const char *format, ...)
     va_end(args);
     link_fail(r, "%s", text);
     r->link.stay_down = true;
+}
+
+static bool lingers(const struct link *link)
+{
+    return link->phase == LINK_CLOSING && link->linger_ns;
 }
 
 /* --- sending --- */
@@ -124,8 +131,10 @@ static void sent(struct io_op *op, int32_t res, uint32_t flags)
         link_fail(r, "sending failed: %s", strerror(res ? -res : EPIPE));
     }
     s->tx_running = false;
-    if (s->tx_first && link_alive(&r->link))
+    if (s->tx_first && (link_alive(&r->link) || (lingers(&r->link) && res > 0)))
         send_more(s);
+    else if (lingers(&r->link) && s->kind == SOCKET_DATA)
+        shutdown(s->fd, SHUT_WR);
     resource_leave(r);
 }
 
@@ -141,7 +150,8 @@ void link_push(struct link_socket *s, struct tx_item *item)
         return; /* given back when the link is closed */
     if (!s->tx_running)
         send_more(s);
-    else if (!s->tx_full) /* rides along, unless the kernel has taken its copy of the list already */
+    else if (!s->tx_full) /* rides along, unless the kernel has taken its copy of the list already
+                           */
         s->tx_full = !append_segments(s, item, 0);
 }
 
@@ -204,7 +214,8 @@ static ssize_t take_packet(struct link_socket *s)
 {
     struct resource *r = s->resource;
     const uint8_t *bytes = s->buffer + s->start;
-    /* Nothing older than h100 is said on the meta socket, and it may be ahead of the data socket. */
+    /* Nothing older than h100 is said on the meta socket, and it may be ahead of the data socket.
+     */
     enum header_form form = s->kind == SOCKET_META ? HEADER_100 : r->link.form;
     size_t have = s->end - s->start, head = header_length(form);
     struct packet_header header;
@@ -314,6 +325,9 @@ static void received(struct io_op *op, int32_t res, uint32_t flags)
         }
         s->end += n;
         process(s);
+    } else if (lingers(&r->link) && !s->bulk_active && res > 0) {
+        s->start = s->end = 0;
+        receive_more(s);
     }
     resource_leave(r);
 }
@@ -332,14 +346,14 @@ static void receive_more(struct link_socket *s)
     if (s->bulk_active)
         count = payload_slice(s->bulk.payload, s->bulk_got, s->bulk.payload->length - s->bulk_got,
                               s->rx_iov);
-    s->rx_iov[count++] = (struct iovec){ s->buffer + s->end, s->size - s->end };
+    s->rx_iov[count++] = (struct iovec){s->buffer + s->end, s->size - s->end};
     sqe = reactor_sqe(s->resource->home, &s->rx_op);
     s->rx_running = true;
     if (count == 1) {
         io_uring_prep_recv(sqe, s->fd, s->rx_iov[0].iov_base, s->rx_iov[0].iov_len, 0);
         return;
     }
-    s->rx_msg = (struct msghdr){ .msg_iov = s->rx_iov, .msg_iovlen = count };
+    s->rx_msg = (struct msghdr){.msg_iov = s->rx_iov, .msg_iovlen = count};
     io_uring_prep_recvmsg(sqe, s->fd, &s->rx_msg, 0);
 }
 
@@ -417,14 +431,30 @@ void link_begin(struct resource *r, int data_fd, int meta_fd)
     handshake_start(r);
 }
 
+static void hang_up(struct link *link)
+{
+    link->linger_ns = 0;
+    shutdown(link->data.fd, SHUT_RDWR);
+    shutdown(link->meta.fd, SHUT_RDWR);
+}
+
+/* Who refuses the peer for good lets it read why it should think the same: what was said is sent to
+ * its end, and nothing that comes is answered by a reset, which would throw it away at the other
+ * side. */
 void link_drop(struct resource *r)
 {
     struct link *link = &r->link;
+    bool linger = link->stay_down && !r->closing;
 
     link->failing = false;
     link->phase = LINK_CLOSING;
-    shutdown(link->data.fd, SHUT_RDWR);
-    shutdown(link->meta.fd, SHUT_RDWR);
+    if (!linger) {
+        hang_up(link);
+        return;
+    }
+    link->linger_ns = r->home->now_ns + LINGER_MS * 1000000ull;
+    if (!link->data.tx_running)
+        shutdown(link->data.fd, SHUT_WR);
 }
 
 static void socket_close(struct link_socket *s)
@@ -452,6 +482,9 @@ bool link_try_close(struct resource *r)
 {
     struct link *link = &r->link;
 
+    if (lingers(link) && ((!link->data.rx_running && !link->data.tx_running) || r->closing ||
+                          r->home->now_ns >= link->linger_ns))
+        hang_up(link);
     if (link->data.rx_running || link->data.tx_running || link->meta.rx_running ||
         link->meta.tx_running)
         return false;
@@ -459,8 +492,8 @@ bool link_try_close(struct resource *r)
         socket_close(&link->data);
         socket_close(&link->meta);
     }
-    /* The peer's writes of this connection must not land after those of the next, nor a step of its resync
-     * fall into the next. */
+    /* The peer's writes of this connection must not land after those of the next, nor a step of its
+     * resync fall into the next. */
     for (unsigned i = 0; i < r->volume_count; i++)
         if (r->volumes[i]->step_running)
             return false;

@@ -1,5 +1,5 @@
-/* The connection of a resource: two TCP sockets, one for data and state, one for acknowledgements and
- * pings ("meta"). Private to replication/; home reactor. */
+/* The connection of a resource: two TCP sockets, one for data and state, one for acknowledgements
+ * and pings ("meta"). Private to replication/; home reactor. */
 #ifndef HALUN_REPLICATION_LINK_H
 #define HALUN_REPLICATION_LINK_H
 
@@ -17,13 +17,13 @@ struct resource;
 enum {
     LINK_RX_DATA = 128 << 10, /* receive buffers */
     LINK_RX_META = 16 << 10,
-    LINK_TX_SEGMENTS = 192,   /* of one send */
-    LINK_PENDING = 4,         /* accepted sockets that did not say yet what they are */
-    LINK_CONTROL = 256,       /* longest control packet with its header */
+    LINK_TX_SEGMENTS = 192, /* of one send */
+    LINK_PENDING = 4,       /* accepted sockets that did not say yet what they are */
+    LINK_CONTROL = 256,     /* longest control packet with its header */
 };
 
-/* Something to send; embedded in its owner, who keeps head and iov until done(). done() is called once,
- * when all of it was given to the kernel or the link is gone. */
+/* Something to send; embedded in its owner, who keeps head and iov until done(). done() is called
+ * once, when all of it was given to the kernel or the link is gone. */
 struct tx_item {
     struct tx_item *next;
     const uint8_t *head;
@@ -66,13 +66,13 @@ struct link_socket {
 };
 
 enum link_phase {
-    LINK_IDLE,       /* StandAlone, or not started */
+    LINK_IDLE, /* StandAlone, or not started */
     LINK_CONNECTING,
     LINK_FEATURES,
     LINK_AUTH,
-    LINK_PARAMS,     /* parameters sent, the peer's are coming */
+    LINK_PARAMS, /* parameters sent, the peer's are coming */
     LINK_UP,
-    LINK_CLOSING,    /* waits for what is in the ring and for the peer's writes in progress */
+    LINK_CLOSING, /* waits for what is in the ring and for the peer's writes in progress */
 };
 
 struct pending_socket {
@@ -90,17 +90,18 @@ struct control;
 struct link {
     enum link_phase phase;
     enum header_form form;
-    uint64_t serial;       /* of the connection; the next one has another */
+    uint64_t serial; /* of the connection; the next one has another */
     struct link_socket data, meta;
-    bool failing;          /* drop it at the end of this turn's work */
-    bool stay_down;        /* and do not connect again */
+    bool failing;   /* drop it at the end of this turn's work */
+    bool stay_down; /* and do not connect again */
     char fail_why[128];
     uint64_t phase_ns, ping_ns;
+    uint64_t linger_ns; /* while LINK_CLOSING: the peer may still read; until then at the latest */
     uint64_t pings, ping_acks; /* of this connection */
     struct control *free_controls;
 
     /* connector */
-    bool active;           /* this node connects first; also keeps its own socket when two cross */
+    bool active; /* this node connects first; also keeps its own socket when two cross */
     struct sockaddr_storage own, peer;
     socklen_t address_length;
     int listen_fd;
@@ -124,7 +125,8 @@ int link_init(struct resource *r);
 void link_free(struct resource *r);
 /* Both sockets are there: the handshake starts. Takes them over. */
 void link_begin(struct resource *r, int data_fd, int meta_fd);
-/* Something is wrong with the connection: it is dropped by the outermost resource_leave(). printf-like. */
+/* Something is wrong with the connection: it is dropped by the outermost resource_leave().
+ * printf-like. */
 __attribute__((format(printf, 2, 3))) void link_fail(struct resource *r, const char *format, ...);
 /* The same, and stays down (StandAlone) until told to connect. */
 __attribute__((format(printf, 2, 3))) void link_refuse(struct resource *r, const char *format, ...);

@@ -1,10 +1,11 @@
 /* Metadata writes of an attached volume. One cycle at a time and volume:
  *
- *   copy the pages of the dirty map that are due -> flush the disk -> write the copies -> write the activity
- *   log's transaction and the superblock
+ *   copy the pages of the dirty map that are due -> flush the disk -> write the copies -> write the
+ * activity log's transaction and the superblock
  *
- * The flush comes between copying and writing, so that a cleared bit never becomes durable before the data
- * that made it clear, and an extent leaves the log only after its data. All metadata writes are FUA. */
+ * The flush comes between copying and writing, so that a cleared bit never becomes durable before
+ * the data that made it clear, and an extent leaves the log only after its data. All metadata
+ * writes are FUA. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static void write_slot(struct volume *v, unsigned slot, uint64_t offset,
 {
     struct md_write *w = &v->md.write[slot];
 
-    v->md.iov[slot] = (struct iovec){ slot_memory(&v->md, slot), MD_BLOCK };
+    v->md.iov[slot] = (struct iovec){slot_memory(&v->md, slot), MD_BLOCK};
     w->volume = v;
     w->io = (struct store_io){
         .operation = STORE_WRITE,
@@ -83,7 +84,8 @@ static void call_waiters(struct qb_list_head *list, uint64_t durable, int error)
     struct qb_list_head ready;
 
     qb_list_init(&ready);
-    qb_list_for_each_entry_safe(waiter, next, list, link) {
+    qb_list_for_each_entry_safe(waiter, next, list, link)
+    {
         if (!error && waiter->ticket > durable)
             continue;
         qb_list_del(&waiter->link);
@@ -132,7 +134,8 @@ static void collect_pass(struct volume *v)
         md->pass = true;
         md->pass_flushed = false;
         md->cursor = 0;
-        qb_list_for_each_entry_safe(waiter, next, &md->pass_next, link) {
+        qb_list_for_each_entry_safe(waiter, next, &md->pass_next, link)
+        {
             qb_list_del(&waiter->link);
             qb_list_add_tail(&waiter->link, &md->pass_now);
         }
@@ -202,7 +205,7 @@ void md_kick(struct volume *v)
         return;
     md->running = true;
     if (evicts || md->pages || (md->pass && !md->pass_flushed)) {
-        md->flush = (struct store_io){ .operation = STORE_FLUSH, .done = flushed };
+        md->flush = (struct store_io){.operation = STORE_FLUSH, .done = flushed};
         store_submit(v->backing, &md->flush);
         return;
     }
@@ -250,7 +253,8 @@ static void write_blocks(struct volume *v)
     md->building = md->durable;
     if (!md->error) {
         if (md->log_part)
-            write_slot(v, LOG_SLOT, v->file.layout.al + (uint64_t)md->transaction.position * MD_BLOCK,
+            write_slot(v, LOG_SLOT,
+                       v->file.layout.al + (uint64_t)md->transaction.position * MD_BLOCK,
                        block_written);
         if (md->wanted != md->durable) {
             md->building = md->wanted;
@@ -281,7 +285,8 @@ static void finish_cycle(struct volume *v)
         struct md_waiter *waiter, *next;
 
         md->pass = false;
-        qb_list_for_each_entry_safe(waiter, next, &md->pass_now, link) {
+        qb_list_for_each_entry_safe(waiter, next, &md->pass_now, link)
+        {
             qb_list_del(&waiter->link);
             waiter->ticket = ++md->wanted;
             qb_list_add_tail(&waiter->link, &md->waiters);

@@ -1,5 +1,5 @@
-/* The peer's writes: onto the local disk in the order the range locks give, acknowledged when done there;
- * its barriers, answered after a flush. */
+/* The peer's writes: onto the local disk in the order the range locks give, acknowledged when done
+ * there; its barriers, answered after a flush. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -45,8 +45,8 @@ struct mirror *mirror_new(struct resource *r, struct volume *v)
     m->link_serial = r->link.serial;
     m->payload.count = 0;
     m->payload.length = 0;
-    m->io = (struct store_io){ .done = written };
-    m->tx = (struct tx_item){ .done = acked };
+    m->io = (struct store_io){.done = written};
+    m->tx = (struct tx_item){.done = acked};
     return m;
 }
 
@@ -140,8 +140,8 @@ void mirror_run(struct mirror *m, unsigned command)
     struct volume *v = m->volume;
 
     m->epoch = epoch_receiver_write(&m->resource->received);
-    m->io.operation = !m->data.size      ? STORE_FLUSH
-                      : command == P_DATA ? STORE_WRITE
+    m->io.operation = !m->data.size                                     ? STORE_FLUSH
+                      : command == P_DATA                               ? STORE_WRITE
                       : command == P_TRIM || m->data.flags & DP_DISCARD ? STORE_UNMAP
                                                                         : STORE_ZERO;
     m->io.flags = m->data.flags & DP_FUA && m->data.size ? STORE_FUA : 0;
@@ -213,7 +213,7 @@ void mirror_flush(struct resource *r)
             continue;
         r->flush_running++;
         r->flush[i].volume = v;
-        r->flush[i].io = (struct store_io){ .operation = STORE_FLUSH, .done = flushed };
+        r->flush[i].io = (struct store_io){.operation = STORE_FLUSH, .done = flushed};
         store_submit(v->backing, &r->flush[i].io);
     }
     if (!r->flush_running)

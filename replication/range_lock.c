@@ -51,7 +51,8 @@ struct range *range_next(struct range_table *table)
 
     if (!table->waiting)
         return NULL;
-    qb_list_for_each_entry(range, &table->ranges, link) {
+    qb_list_for_each_entry(range, &table->ranges, link)
+    {
         if (!range->granted && !blocked(table, range)) {
             range->granted = true;
             table->waiting--;

@@ -1,6 +1,7 @@
 /* Ranges of a volume that are being changed or copied. Two that overlap run one after the other, in
- * the order in which they came; so a resync never carries old data past a newer write, and two writes to
- * one block end with the same content on both copies. Pure; the ranges are the callers'. */
+ * the order in which they came; so a resync never carries old data past a newer write, and two
+ * writes to one block end with the same content on both copies. Pure; the ranges are the callers'.
+ */
 #ifndef HALUN_REPLICATION_RANGE_LOCK_H
 #define HALUN_REPLICATION_RANGE_LOCK_H
 

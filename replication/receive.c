@@ -4,8 +4,13 @@
 
 #include "replication/resource.h"
 
-enum { IN_FEATURES = 1 << LINK_FEATURES, IN_AUTH = 1 << LINK_AUTH, IN_PARAMS = 1 << LINK_PARAMS,
-       IN_UP = 1 << LINK_UP, ESTABLISHED = IN_PARAMS | IN_UP };
+enum {
+    IN_FEATURES = 1 << LINK_FEATURES,
+    IN_AUTH = 1 << LINK_AUTH,
+    IN_PARAMS = 1 << LINK_PARAMS,
+    IN_UP = 1 << LINK_UP,
+    ESTABLISHED = IN_PARAMS | IN_UP
+};
 
 /* A packet: of the volume `v` (NULL: of the connection). */
 struct incoming {
@@ -80,7 +85,7 @@ static int sync_uuid(const struct incoming *in)
     uint64_t uuid;
 
     return packet_sync_uuid_decode(in->body, in->length, &uuid) ? -EPROTO
-                                                                 : resync_sync_uuid(in->v, uuid);
+                                                                : resync_sync_uuid(in->v, uuid);
 }
 
 static bool in_range(const struct volume *v, uint64_t sector, uint32_t bytes)
@@ -241,45 +246,45 @@ static int barrier_ack(const struct incoming *in)
 }
 
 static const struct receiver receivers[] = {
-    { P_CONNECTION_FEATURES, IN_FEATURES, false, features },
-    { P_AUTH_CHALLENGE, IN_AUTH, false, challenge },
-    { P_AUTH_RESPONSE, IN_AUTH, false, response },
-    { P_PROTOCOL, IN_PARAMS, false, protocol },
-    { P_SYNC_PARAM89, ESTABLISHED, false, sync_param },
-    { P_SIZES, ESTABLISHED, false, sizes },
-    { P_UUIDS, ESTABLISHED, false, uuids },
-    { P_STATE, ESTABLISHED, false, state },
-    { P_UNPLUG_REMOTE, ESTABLISHED, false, ignored },
-    { P_DELAY_PROBE, ESTABLISHED, false, ignored },
-    { P_BITMAP, ESTABLISHED, true, bitmap },
-    { P_COMPRESSED_BITMAP, ESTABLISHED, true, bitmap },
-    { P_SYNC_UUID, ESTABLISHED, true, sync_uuid },
-    { P_TRIM, ESTABLISHED, true, clear_range },
-    { P_ZEROES, ESTABLISHED, true, clear_range },
-    { P_BARRIER, ESTABLISHED, false, barrier },
-    { P_OUT_OF_SYNC, ESTABLISHED, true, out_of_sync },
-    { P_DATA_REQUEST, ESTABLISHED, true, read_request },
-    { P_RS_DATA_REQUEST, ESTABLISHED, true, read_request },
-    { P_STATE_CHG_REQ, ESTABLISHED, false, state_request },
-    { P_CONN_ST_CHG_REQ, ESTABLISHED, false, state_request },
-    { P_STATE_CHG_REPLY, ESTABLISHED, false, state_reply },
-    { P_CONN_ST_CHG_REPLY, ESTABLISHED, false, state_reply },
-    { P_PING, ESTABLISHED, false, ping },
-    { P_PING_ACK, ESTABLISHED, false, ping_ack },
-    { P_WRITE_ACK, ESTABLISHED, true, ack },
-    { P_RS_WRITE_ACK, ESTABLISHED, true, ack },
-    { P_NEG_ACK, ESTABLISHED, true, ack },
-    { P_NEG_DREPLY, ESTABLISHED, true, resync_refused },
-    { P_NEG_RS_DREPLY, ESTABLISHED, true, resync_refused },
-    { P_RS_CANCEL, ESTABLISHED, true, resync_refused },
-    { P_BARRIER_ACK, ESTABLISHED, false, barrier_ack },
+    {P_CONNECTION_FEATURES, IN_FEATURES, false, features},
+    {P_AUTH_CHALLENGE, IN_AUTH, false, challenge},
+    {P_AUTH_RESPONSE, IN_AUTH, false, response},
+    {P_PROTOCOL, IN_PARAMS, false, protocol},
+    {P_SYNC_PARAM89, ESTABLISHED, false, sync_param},
+    {P_SIZES, ESTABLISHED, false, sizes},
+    {P_UUIDS, ESTABLISHED, false, uuids},
+    {P_STATE, ESTABLISHED, false, state},
+    {P_UNPLUG_REMOTE, ESTABLISHED, false, ignored},
+    {P_DELAY_PROBE, ESTABLISHED, false, ignored},
+    {P_BITMAP, ESTABLISHED, true, bitmap},
+    {P_COMPRESSED_BITMAP, ESTABLISHED, true, bitmap},
+    {P_SYNC_UUID, ESTABLISHED, true, sync_uuid},
+    {P_TRIM, ESTABLISHED, true, clear_range},
+    {P_ZEROES, ESTABLISHED, true, clear_range},
+    {P_BARRIER, ESTABLISHED, false, barrier},
+    {P_OUT_OF_SYNC, ESTABLISHED, true, out_of_sync},
+    {P_DATA_REQUEST, ESTABLISHED, true, read_request},
+    {P_RS_DATA_REQUEST, ESTABLISHED, true, read_request},
+    {P_STATE_CHG_REQ, ESTABLISHED, false, state_request},
+    {P_CONN_ST_CHG_REQ, ESTABLISHED, false, state_request},
+    {P_STATE_CHG_REPLY, ESTABLISHED, false, state_reply},
+    {P_CONN_ST_CHG_REPLY, ESTABLISHED, false, state_reply},
+    {P_PING, ESTABLISHED, false, ping},
+    {P_PING_ACK, ESTABLISHED, false, ping_ack},
+    {P_WRITE_ACK, ESTABLISHED, true, ack},
+    {P_RS_WRITE_ACK, ESTABLISHED, true, ack},
+    {P_NEG_ACK, ESTABLISHED, true, ack},
+    {P_NEG_DREPLY, ESTABLISHED, true, resync_refused},
+    {P_NEG_RS_DREPLY, ESTABLISHED, true, resync_refused},
+    {P_RS_CANCEL, ESTABLISHED, true, resync_refused},
+    {P_BARRIER_ACK, ESTABLISHED, false, barrier_ack},
 };
 
 int receive_packet(struct resource *r, struct link_socket *s, const struct packet_header *header,
                    const uint8_t *body)
 {
     const struct packet_row *row = packet_row(header->command);
-    struct incoming in = { .r = r, .header = header, .body = body, .length = header->length };
+    struct incoming in = {.r = r, .header = header, .body = body, .length = header->length};
 
     for (unsigned i = 0; i < sizeof receivers / sizeof *receivers; i++) {
         const struct receiver *receiver = &receivers[i];
@@ -307,14 +312,14 @@ int receive_packet(struct resource *r, struct link_socket *s, const struct packe
 int receive_bulk_start(struct resource *r, const struct packet_header *header, const uint8_t *head,
                        struct link_bulk *bulk)
 {
-    struct incoming in = { .r = r, .header = header };
+    struct incoming in = {.r = r, .header = header};
     struct packet_data p;
 
     if (!(ESTABLISHED & 1 << r->link.phase))
         return -EPROTO;
     in.v = resource_volume(r, header->volume);
-    if (!in.v || !conn_established(in.v->state.conn) || packet_data_decode(head, header->length, &p) ||
-        !in_range(in.v, p.sector, p.size))
+    if (!in.v || !conn_established(in.v->state.conn) ||
+        packet_data_decode(head, header->length, &p) || !in_range(in.v, p.sector, p.size))
         return -EPROTO;
     if (header->command == P_DATA) {
         struct mirror *m;

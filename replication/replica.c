@@ -42,7 +42,8 @@ static int open_volumes(struct resource *r, char *why)
             return -E2BIG;
         }
         if (lu->store != STORE_KIND_FILE) {
-            snprintf(why, 256, "LU \"%s\": only files and block devices can be replicated", lu->name);
+            snprintf(why, 256, "LU \"%s\": only files and block devices can be replicated",
+                     lu->name);
             return -EINVAL;
         }
         rc = volume_open(r, lu, &r->volumes[r->volume_count], why);
@@ -197,8 +198,8 @@ void replica_peer_outdated(struct replica *replica, bool agreed)
     order(replica, ADMIN_PEER_OUTDATED, agreed, NULL, NULL);
 }
 
-void replica_outdate(struct replica *replica, void (*done)(void *context, int error, const char *why),
-                     void *context)
+void replica_outdate(struct replica *replica,
+                     void (*done)(void *context, int error, const char *why), void *context)
 {
     order(replica, ADMIN_OUTDATE, false, done, context);
 }

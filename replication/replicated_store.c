@@ -1,5 +1,5 @@
-/* The store of a volume. Reads go straight to the local disk, on whatever reactor they come; everything
- * that changes blocks goes through the home reactor. */
+/* The store of a volume. Reads go straight to the local disk, on whatever reactor they come;
+ * everything that changes blocks goes through the home reactor. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* What holds the parts of a replica together: the work done at the end of each event, losing the link,
- * timers, what the control thread is told. */
+/* What holds the parts of a replica together: the work done at the end of each event, losing the
+ * link, timers, what the control thread is told. */
 #include <assert.h>
 #include <errno.h>
 #include <openssl/rand.h>
@@ -106,7 +106,8 @@ void resource_ask_outdate(struct resource *r)
     if (!r->serving || r->asked || r->agreed)
         return;
     for (unsigned i = 0; i < r->volume_count; i++)
-        if (volume_without_peer(r->volumes[i]) && r->volumes[i]->state.conn != CONN_WF_REPORT_PARAMS)
+        if (volume_without_peer(r->volumes[i]) &&
+            r->volumes[i]->state.conn != CONN_WF_REPORT_PARAMS)
             needed = true;
     if (!needed)
         return;
@@ -332,7 +333,7 @@ static void watch_link(struct resource *r)
     if (!qb_list_empty(&r->sent) && since(now, write_oldest_ns(r)) > KO_COUNT * limit)
         link_fail(r, "the peer does not finish a write for %u ms", KO_COUNT * timeout_ms(r));
     for (unsigned i = 0; i < r->volume_count; i++)
-        if (conn_in_transition(r->volumes[i]->state.conn) &&
+        if (conn_in_transition(r->volumes[i]->state.conn) && !r->volumes[i]->step_running &&
             since(now, r->volumes[i]->transition_ns) > KO_COUNT * limit)
             link_fail(r, "the peer does not go on with %s",
                       replica_connection_name(r->volumes[i]->state.conn));

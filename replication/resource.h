@@ -2,8 +2,8 @@
  * otherwise.
  *
  * Every way into the engine (completion, timer, post) is bracketed by resource_enter() and
- * resource_leave(). What could re-enter (completions upward, losing the link, admitting new requests) is
- * only noted in between and done by the outermost leave. */
+ * resource_leave(). What could re-enter (completions upward, losing the link, admitting new
+ * requests) is only noted in between and done by the outermost leave. */
 #ifndef HALUN_REPLICATION_RESOURCE_H
 #define HALUN_REPLICATION_RESOURCE_H
 
@@ -27,20 +27,20 @@
 #include "target/base/reactor.h"
 
 enum {
-    RESOURCE_VOLUMES = 64,       /* volumes of one group */
-    RESOURCE_REQUESTS = 1024,    /* changing commands in progress; more wait in order */
-    RESOURCE_ENTRIES = 1024,     /* packets in the transfer log */
-    RESOURCE_MIRRORS = 512,      /* the peer's writes in progress */
-    RESOURCE_SYNCS = 64,         /* resync blocks and reads for the peer in progress */
+    RESOURCE_VOLUMES = 64,    /* volumes of one group */
+    RESOURCE_REQUESTS = 1024, /* changing commands in progress; more wait in order */
+    RESOURCE_ENTRIES = 1024,  /* packets in the transfer log */
+    RESOURCE_MIRRORS = 512,   /* the peer's writes in progress */
+    RESOURCE_SYNCS = 64,      /* resync blocks and reads for the peer in progress */
     RESOURCE_CATCHUPS = 4,
-    RESOURCE_POOL = 16 << 20,    /* bytes of buffers for what comes from the peer and for resync */
-    WRITE_PART = 1 << 20,        /* bytes of one P_DATA */
-    ZERO_PART = 64 << 20,        /* bytes of one P_TRIM, P_ZEROES */
-    SYNC_BYTES = 128 << 10,      /* bytes of one resync request */
-    SYNC_WINDOW = 2 << 20,       /* bytes of resync requested ahead */
-    MD_PAGES = 64,               /* pages of the dirty map per metadata cycle */
-    BARRIER_DELAY_MS = 10,       /* an idle epoch is ended so late */
-    KO_COUNT = 7,                /* a write unanswered for so many timeouts drops the link */
+    RESOURCE_POOL = 16 << 20, /* bytes of buffers for what comes from the peer and for resync */
+    WRITE_PART = 1 << 20,     /* bytes of one P_DATA */
+    ZERO_PART = 64 << 20,     /* bytes of one P_TRIM, P_ZEROES */
+    SYNC_BYTES = 128 << 10,   /* bytes of one resync request */
+    SYNC_WINDOW = 2 << 20,    /* bytes of resync requested ahead */
+    MD_PAGES = 64,            /* pages of the dirty map per metadata cycle */
+    BARRIER_DELAY_MS = 10,    /* an idle epoch is ended so late */
+    KO_COUNT = 7,             /* a write unanswered for so many timeouts drops the link */
 };
 
 struct resource;
@@ -53,13 +53,13 @@ struct request {
     struct qb_list_head link; /* resource->requests or ->flushes or the free list */
     struct store_io *io;
     struct volume *volume;
-    uint64_t issued;          /* bytes given to entries */
-    unsigned parts;           /* entries not completed */
+    uint64_t issued; /* bytes given to entries */
+    unsigned parts;  /* entries not completed */
     int error;
-    bool starved;             /* waits for free entries */
+    bool starved; /* waits for free entries */
     /* STORE_FLUSH */
     bool flush_done;
-    uint64_t position;        /* waits for older entries of the transfer log */
+    uint64_t position; /* waits for older entries of the transfer log */
     struct store_io local;
 };
 
@@ -69,7 +69,7 @@ struct entry {
     struct qb_list_head sent; /* resource->sent, in order of sending, while SENT or ACKED */
     struct qb_list_head wait; /* volume->al_wait or ->al_busy */
     struct volume *volume;
-    struct request *request;  /* NULL: catching up */
+    struct request *request; /* NULL: catching up */
     struct range range;
     struct store_io io;
     struct tx_item tx;
@@ -82,7 +82,7 @@ struct entry {
     uint32_t al_first, al_last;
     struct write_progress progress;
     bool in_log, in_sent, in_al, al_waiting, local_started;
-    struct payload *bounce;   /* catching up: the data */
+    struct payload *bounce; /* catching up: the data */
     unsigned iov_count;
     struct iovec iov[LIMIT_SEGMENTS + 1];
 };
@@ -95,7 +95,7 @@ struct mirror {
     struct volume *volume;
     struct range range;
     struct packet_data data;
-    uint64_t link_serial;     /* answers go to the connection that asked */
+    uint64_t link_serial; /* answers go to the connection that asked */
     uint32_t epoch;
     struct payload payload;
     struct store_io io;
@@ -128,9 +128,9 @@ struct resync {
     bool sending, last_packet, sent_all;
     uint64_t word;
     struct tx_item tx;
-    uint8_t *packet;          /* header and MESSAGE_BITMAP_MAX bytes */
-    uint64_t uuid;            /* P_SYNC_UUID */
-    struct generations peer;  /* as of the handshake, repaired */
+    uint8_t *packet;         /* header and MESSAGE_BITMAP_MAX bytes */
+    uint64_t uuid;           /* P_SYNC_UUID */
+    struct generations peer; /* as of the handshake, repaired */
     /* target */
     uint64_t cursor;
     uint32_t in_flight, bytes_in_flight;
@@ -153,7 +153,7 @@ struct resync {
 
 struct md_waiter {
     struct qb_list_head link;
-    bool pages;               /* the whole map first */
+    bool pages; /* the whole map first */
     uint64_t ticket;
     void (*done)(struct md_waiter *waiter, int error);
     struct volume *volume;
@@ -176,7 +176,7 @@ struct md_io {
     unsigned pages, in_flight;
     int error;
     uint64_t page[MD_PAGES];
-    uint8_t *memory;          /* MD_PAGES + 2 blocks, aligned */
+    uint8_t *memory; /* MD_PAGES + 2 blocks, aligned */
     struct iovec iov[MD_PAGES + 2];
     struct md_write write[MD_PAGES + 2];
     struct store_io flush;
@@ -193,16 +193,16 @@ struct read_pool;
 
 struct volume {
     struct resource *resource;
-    unsigned number;          /* of the wire */
-    struct store store;       /* what the LU stands on */
+    unsigned number;    /* of the wire */
+    struct store store; /* what the LU stands on */
     struct store *backing;
-    _Atomic bool readable;    /* Primary with usable data */
+    _Atomic bool readable; /* Primary with usable data */
     _Atomic bool failed;
     struct read_pool *reads[LIMIT_REACTORS];
     struct post failed_post;
     _Atomic bool failed_posted;
 
-    struct md_file file;      /* layout and memory of the map */
+    struct md_file file; /* layout and memory of the map */
     struct superblock sb;
     struct dirty_map *map;
     struct activity_log *al;
@@ -219,9 +219,9 @@ struct volume {
     bool have_sizes, have_uuids, have_state;
     bool bumping, alone_durable; /* the new generation is on disk: may go on without the peer */
     bool unstable;
-    bool new_current;            /* waits for the peer to adopt the new generation */
+    bool new_current; /* waits for the peer to adopt the new generation */
     uint32_t sequence;
-    uint64_t transition_ns;      /* when the state was entered that must not last */
+    uint64_t transition_ns; /* when the state was entered that must not last */
 
     struct range_table ranges;
     struct qb_list_head al_wait, al_busy;
@@ -231,17 +231,23 @@ struct volume {
 /* --- administration (admin.c) --- */
 
 enum admin_kind {
-    ADMIN_PROMOTE, ADMIN_DEMOTE, ADMIN_NEW_CURRENT, ADMIN_PEER_OUTDATED, ADMIN_OUTDATE, ADMIN_CLOSE,
-    ADMIN_DISCONNECT, ADMIN_CONNECT,
+    ADMIN_PROMOTE,
+    ADMIN_DEMOTE,
+    ADMIN_NEW_CURRENT,
+    ADMIN_PEER_OUTDATED,
+    ADMIN_OUTDATE,
+    ADMIN_CLOSE,
+    ADMIN_DISCONNECT,
+    ADMIN_CONNECT,
 };
 struct admin {
     struct post post;
     struct qb_list_head link;
     struct resource *resource;
     enum admin_kind kind;
-    bool flag;                /* force; agreed; discard my data */
+    bool flag; /* force; agreed; discard my data */
     unsigned phase;
-    unsigned waiting;         /* metadata writes */
+    unsigned waiting;                /* metadata writes */
     uint64_t serial, since_ns, mark; /* of the connection that is asked, since when, its ping */
     int error;
     char why[160];
@@ -267,7 +273,7 @@ struct resource {
     unsigned volume_count;
     struct volume *volumes[RESOURCE_VOLUMES];
 
-    bool primary, serving;    /* role on disk; writes are taken */
+    bool primary, serving; /* role on disk; writes are taken */
     enum wire_role peer_role;
     uint32_t features;
     bool resolve_conflicts;
@@ -345,7 +351,8 @@ static inline struct resource *resource_of(struct replica *replica)
 void resource_enter(struct resource *r);
 void resource_leave(struct resource *r);
 /* Remembers the last reason for the status; printf-like. */
-__attribute__((format(printf, 2, 3))) void resource_say(struct resource *r, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void resource_say(struct resource *r, const char *format,
+                                                        ...);
 void resource_publish(struct resource *r);
 uint64_t resource_random(void);
 struct volume *resource_volume(struct resource *r, unsigned number);
@@ -359,7 +366,8 @@ void resource_stop_timers(struct resource *r);
 /* volume.c: control thread */
 int volume_open(struct resource *r, const struct config_lu *lu, struct volume **volume, char *why);
 void volume_free(struct volume *v);
-/* home: something in the state changed: flags to disk when they differ, status, P_STATE when told to. */
+/* home: something in the state changed: flags to disk when they differ, status, P_STATE when told
+ * to. */
 void volume_changed(struct volume *v, bool tell_peer);
 void volume_failed(struct volume *v, int error, const char *what);
 static inline bool volume_usable(const struct volume *v)
@@ -373,8 +381,8 @@ enum write_mode volume_mode(const struct volume *v);
 /* metadata_io.c */
 int md_io_init(struct volume *v);
 void md_io_free(struct volume *v);
-/* Superblock (and first the whole dirty map, if waiter->pages) to disk; waiter->done() then. `waiter` may be
- * NULL. A waiter that is still waiting must not be used again. */
+/* Superblock (and first the whole dirty map, if waiter->pages) to disk; waiter->done() then.
+ * `waiter` may be NULL. A waiter that is still waiting must not be used again. */
 void md_request(struct volume *v, struct md_waiter *waiter);
 void md_kick(struct volume *v);
 /* Writes an empty log and a clean superblock; nothing else may be wanted any more. */
@@ -386,7 +394,8 @@ int write_path_init(struct resource *r);
 void write_path_free(struct resource *r);
 void write_arrive(struct resource *r, struct store_io *io);
 void write_pump(struct resource *r);
-void write_acked(struct resource *r, struct volume *v, const struct packet_block_ack *ack, bool syncing);
+void write_acked(struct resource *r, struct volume *v, const struct packet_block_ack *ack,
+                 bool syncing);
 void write_refused(struct resource *r, struct volume *v, const struct packet_block_ack *ack);
 int write_barrier_acked(struct resource *r, const struct packet_barrier_ack *ack);
 void write_link_down(struct resource *r);
@@ -465,7 +474,8 @@ void send_sizes(struct volume *v);
 /* receive.c: the dispatch of packets; 0 or -errno: drop the link */
 int receive_packet(struct resource *r, struct link_socket *s, const struct packet_header *header,
                    const uint8_t *body);
-/* A packet with data announces itself: where to put them. 0, -EAGAIN (no memory now), or -EPROTO. */
+/* A packet with data announces itself: where to put them. 0, -EAGAIN (no memory now), or -EPROTO.
+ */
 int receive_bulk_start(struct resource *r, const struct packet_header *header, const uint8_t *head,
                        struct link_bulk *bulk);
 int receive_bulk_done(struct resource *r, struct link_bulk *bulk);

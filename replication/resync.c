@@ -1,5 +1,5 @@
-/* The course of a resync: exchange of the maps, the generations' moves, the end. The blocks themselves are
- * resync_io.c's. */
+/* The course of a resync: exchange of the maps, the generations' moves, the end. The blocks
+ * themselves are resync_io.c's. */
 #include <assert.h>
 #include <errno.h>
 #include <qb/qblog.h>
@@ -24,7 +24,7 @@ int resync_init(struct resource *r)
         s->packet = malloc(HEADER_LENGTH_MAX + MESSAGE_BITMAP_MAX);
         if (!s->packet)
             return -ENOMEM;
-        s->tx = (struct tx_item){ .head = s->packet, .done = bitmap_sent };
+        s->tx = (struct tx_item){.head = s->packet, .done = bitmap_sent};
     }
     return 0;
 }
@@ -41,7 +41,7 @@ static void step(struct volume *v, bool pages, void (*done)(struct md_waiter *, 
     assert(!v->step_running);
     v->step_running = true;
     v->step_serial = v->resource->link.serial;
-    v->step = (struct md_waiter){ .pages = pages, .done = done, .volume = v };
+    v->step = (struct md_waiter){.pages = pages, .done = done, .volume = v};
     md_request(v, &v->step);
 }
 
@@ -59,11 +59,11 @@ static void send_bitmap_packet(struct volume *v)
 {
     struct resource *r = v->resource;
     struct resync *s = &v->resync;
-    struct packet_header header = { .volume = (uint16_t)v->number, .command = P_BITMAP };
+    struct packet_header header = {.volume = (uint16_t)v->number, .command = P_BITMAP};
     size_t head = header_length(r->link.form);
 
-    header.length = (uint32_t)dirty_map_encode(v->map, &s->word, s->packet + head,
-                                               DIRTY_MAP_WORDS_MAX);
+    header.length =
+        (uint32_t)dirty_map_encode(v->map, &s->word, s->packet + head, DIRTY_MAP_WORDS_MAX);
     header_encode(r->link.form, &header, s->packet);
     s->tx.head_length = (uint32_t)(head + header.length);
     s->sending = true;
@@ -103,7 +103,7 @@ static void begin(struct volume *v)
     s->peer = (struct generations){
         .current = v->peer_uuids.current,
         .bitmap = v->peer_uuids.bitmap,
-        .history = { v->peer_uuids.history[0], v->peer_uuids.history[1] },
+        .history = {v->peer_uuids.history[0], v->peer_uuids.history[1]},
     };
 }
 
@@ -128,9 +128,9 @@ int resync_bitmap(struct volume *v, bool compressed, const uint8_t *payload, siz
     if ((v->state.conn != CONN_WF_BITMAP_S && v->state.conn != CONN_WF_BITMAP_T) || s->receive.done)
         return -EPROTO;
     v->transition_ns = v->resource->home->now_ns;
-    rc = compressed ? dirty_map_receive_compressed(v->map, &s->receive, payload, length)
-                    : dirty_map_receive_plain(v->map, &s->receive, payload, length,
-                                              DIRTY_MAP_WORDS_MAX);
+    rc = compressed
+             ? dirty_map_receive_compressed(v->map, &s->receive, payload, length)
+             : dirty_map_receive_plain(v->map, &s->receive, payload, length, DIRTY_MAP_WORDS_MAX);
     if (rc || !s->receive.done)
         return rc;
     if (v->state.conn == CONN_WF_BITMAP_T) {
@@ -180,8 +180,8 @@ static void source_finished(struct md_waiter *waiter, int error)
 
     if (!step_valid(waiter, error) || v->state.conn != CONN_CONNECTED)
         return;
-    qb_log(LOG_NOTICE, "group \"%s\" volume %u: resync to the peer is done", v->resource->group->name,
-           v->number);
+    qb_log(LOG_NOTICE, "group \"%s\" volume %u: resync to the peer is done",
+           v->resource->group->name, v->number);
     volume_changed(v, true);
     resource_tell_current(v->resource);
 }
@@ -215,16 +215,26 @@ static void target_ready(struct md_waiter *waiter, int error)
     resync_pump(v);
 }
 
+/* The merged map is on disk: only now may the generation say that it is all there is to copy. */
+static void target_mapped(struct md_waiter *waiter, int error)
+{
+    struct volume *v = waiter->volume;
+
+    if (!step_valid(waiter, error) || v->state.conn != CONN_WF_SYNC_UUID)
+        return;
+    generation_become_target(&v->sb.generations, v->resync.uuid, false);
+    v->state.disk = DISK_INCONSISTENT;
+    volume_changed(v, false);
+    step(v, false, target_ready);
+}
+
 int resync_sync_uuid(struct volume *v, uint64_t uuid)
 {
     if (v->state.conn != CONN_WF_SYNC_UUID || v->step_running)
         return -EPROTO;
     v->resync.uuid = uuid;
-    generation_become_target(&v->sb.generations, uuid, false);
-    v->state.disk = DISK_INCONSISTENT;
     v->state.peer_disk = DISK_UP_TO_DATE;
-    volume_changed(v, false);
-    step(v, true, target_ready);
+    step(v, true, target_mapped);
     return 0;
 }
 
@@ -259,8 +269,8 @@ static void target_flushed(struct md_waiter *waiter, int error)
     step(v, false, target_reported);
 }
 
-/* All is here. A ping behind the last acknowledgement makes sure that the source has seen them all; then
- * data and map, then the generations are made durable, then it is told. */
+/* All is here. A ping behind the last acknowledgement makes sure that the source has seen them all;
+ * then data and map, then the generations are made durable, then it is told. */
 void resync_target_end(struct volume *v)
 {
     struct resource *r = v->resource;
@@ -352,7 +362,7 @@ void resync_tick(struct volume *v)
     if (now - s->checkpoint_ns >= CHECKPOINT_S * 1000000000ull && !v->checkpoint_running) {
         s->checkpoint_ns = now;
         v->checkpoint_running = true;
-        v->checkpoint = (struct md_waiter){ .pages = true, .done = checkpoint_done, .volume = v };
+        v->checkpoint = (struct md_waiter){.pages = true, .done = checkpoint_done, .volume = v};
         md_request(v, &v->checkpoint);
     }
     resync_pump(v);

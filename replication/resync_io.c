@@ -83,7 +83,8 @@ int sync_serve(struct volume *v, const struct packet_block_request *request, boo
 
     if (request->sector > v->sectors || request->size / MD_SECTOR > v->sectors - request->sector)
         return -EPROTO;
-    if (resync ? !conn_is_source(v->state.conn) || !volume_usable(v) : v->state.disk != DISK_UP_TO_DATE) {
+    if (resync ? !conn_is_source(v->state.conn) || !volume_usable(v)
+               : v->state.disk != DISK_UP_TO_DATE) {
         refuse(r, v, resync ? P_NEG_RS_DREPLY : P_NEG_DREPLY, request->sector, request->block_id,
                request->size);
         return 0;
@@ -132,7 +133,8 @@ void sync_retry_memory(struct resource *r)
     if (!r->blocked_memory)
         return;
     r->blocked_memory = false;
-    qb_list_for_each_entry_safe(s, next, &r->sync_list, link) {
+    qb_list_for_each_entry_safe(s, next, &r->sync_list, link)
+    {
         if (!s->waits_memory)
             continue;
         s->waits_memory = false;
@@ -152,7 +154,7 @@ static void read_done(struct sync_io *s, int error)
         .command = resync ? P_RS_DATA_REPLY : P_DATA_REPLY,
         .length = PACKET_DATA_LENGTH + s->size,
     };
-    struct packet_data p = { .sector = s->sector, .block_id = s->block_id, .size = s->size };
+    struct packet_data p = {.sector = s->sector, .block_id = s->block_id, .size = s->size};
     size_t n;
 
     if (error || !current(s)) {
@@ -178,10 +180,9 @@ struct sync_io *sync_find(struct volume *v, uint64_t sector, uint32_t size)
 {
     struct sync_io *s;
 
-    qb_list_for_each_entry(s, &v->resource->sync_list, link)
-        if (s->volume == v && s->kind == SYNC_REQUESTED && !s->receiving && s->sector == sector &&
-            s->size == size)
-            return s;
+    qb_list_for_each_entry(s, &v->resource->sync_list,
+                           link) if (s->volume == v && s->kind == SYNC_REQUESTED && !s->receiving &&
+                                     s->sector == sector && s->size == size) return s;
     return NULL;
 }
 
@@ -246,8 +247,8 @@ static void io_done(struct store_io *io, int error)
 
     resource_enter(r);
     if (error)
-        volume_failed(s->volume, error, s->kind == SYNC_WRITE ? "writing for a resync"
-                                                              : "reading for the peer");
+        volume_failed(s->volume, error,
+                      s->kind == SYNC_WRITE ? "writing for a resync" : "reading for the peer");
     if (s->kind == SYNC_WRITE)
         write_done(s, error);
     else
@@ -264,7 +265,8 @@ void sync_failed(struct volume *v, const struct packet_block_ack *ack)
     settled(s);
     v->resync.failed++;
     sync_free(s);
-    /* The blocks stay marked, so the resync cannot end; the peer's disk is failing, it will say so. */
+    /* The blocks stay marked, so the resync cannot end; the peer's disk is failing, it will say so.
+     */
     resource_say(v->resource, "volume %u: the peer cannot read sector %llu", v->number,
                  (unsigned long long)ack->sector);
 }
@@ -296,7 +298,7 @@ void resync_pump(struct volume *v)
     while (v->state.conn == CONN_SYNC_TARGET && !resync->finishing && link_alive(&r->link) &&
            resync->bytes_in_flight < SYNC_WINDOW && volume_usable(v)) {
         uint64_t bit = dirty_map_find(v->map, resync->cursor), run, length;
-        struct packet_block_request p = { .block_id = BLOCK_ID_SYNC };
+        struct packet_block_request p = {.block_id = BLOCK_ID_SYNC};
         uint8_t body[PACKET_BLOCK_REQUEST_LENGTH];
         struct sync_io *s;
 
@@ -335,14 +337,13 @@ void resync_link_down(struct resource *r)
 {
     struct sync_io *s, *next;
 
-    /* Those that wait for nobody who would ever come; what is on the disk or in a socket ends by itself. */
-    qb_list_for_each_entry_safe(s, next, &r->sync_list, link)
-        if ((s->kind == SYNC_REQUESTED && !s->receiving) || s->waits_memory ||
-            (s->range.held && !s->range.granted))
-            s->doomed = true;
-    qb_list_for_each_entry_safe(s, next, &r->sync_list, link)
-        if (s->doomed)
-            sync_free(s);
+    /* Those that wait for nobody who would ever come; what is on the disk or in a socket ends by
+     * itself. */
+    qb_list_for_each_entry_safe(s, next, &r->sync_list,
+                                link) if ((s->kind == SYNC_REQUESTED && !s->receiving) ||
+                                          s->waits_memory || (s->range.held && !s->range.granted))
+        s->doomed = true;
+    qb_list_for_each_entry_safe(s, next, &r->sync_list, link) if (s->doomed) sync_free(s);
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct resync *resync = &r->volumes[i]->resync;
 

@@ -64,9 +64,9 @@ static int check_empty(int fd, const struct metadata_layout *layout, char *why)
             rc = -EEXIST;
     }
     if (rc)
-        snprintf(why, MD_WHY, rc == -EEXIST
-                                  ? "has no metadata, and its end, where they belong, is not empty"
-                                  : "its end cannot be read");
+        snprintf(why, MD_WHY,
+                 rc == -EEXIST ? "has no metadata, and its end, where they belong, is not empty"
+                               : "its end cannot be read");
     free(block);
     return rc;
 }
@@ -76,7 +76,7 @@ static int load(struct volume *v, int fd, uint64_t device_bytes, char *why)
     int rc = md_file_probe(fd, METADATA_INTERNAL, device_bytes, why);
 
     if (rc == -ENODATA) {
-        struct md_create create = { .device_bytes = device_bytes };
+        struct md_create create = {.device_bytes = device_bytes};
         struct metadata_layout layout;
 
         rc = metadata_layout(&layout, METADATA_INTERNAL, device_bytes, 0, 0, 0, why);
@@ -98,14 +98,16 @@ static int choose_size(struct volume *v, const struct config_lu *lu, char *why)
     if (!sectors)
         sectors = file->layout.data_sectors / unit * unit;
     if (sectors > file->layout.data_sectors) {
-        snprintf(why, MD_WHY, "has room for %" PRIu64 " bytes beside the metadata: expected %" PRIu64,
+        snprintf(why, MD_WHY,
+                 "has room for %" PRIu64 " bytes beside the metadata: expected %" PRIu64,
                  file->layout.data_sectors * MD_SECTOR, sectors * MD_SECTOR);
         return -ENOSPC;
     }
     if (file->superblock.effective_sectors && sectors != file->superblock.effective_sectors) {
-        snprintf(why, MD_WHY, "was used with %" PRIu64 " bytes: a size of %" PRIu64 " is another "
-                              "device", file->superblock.effective_sectors * MD_SECTOR,
-                 sectors * MD_SECTOR);
+        snprintf(why, MD_WHY,
+                 "was used with %" PRIu64 " bytes: a size of %" PRIu64 " is another "
+                 "device",
+                 file->superblock.effective_sectors * MD_SECTOR, sectors * MD_SECTOR);
         return -EINVAL;
     }
     if (!file->superblock.effective_sectors) {
@@ -151,7 +153,8 @@ static int attach(struct volume *v, const struct config_lu *lu, int fd, char *wh
         snprintf(why, MD_WHY, "out of memory");
         return -ENOMEM;
     }
-    v->al = al_init(v->al_memory, slots, v->file.layout.al_stripes, v->file.layout.al_stripe_blocks, 0);
+    v->al =
+        al_init(v->al_memory, slots, v->file.layout.al_stripes, v->file.layout.al_stripe_blocks, 0);
     v->sb = v->file.superblock;
     v->map = &v->file.map;
     v->state.disk = metadata_disk_state(v->sb.flags, false);
@@ -164,7 +167,8 @@ static int attach(struct volume *v, const struct config_lu *lu, int fd, char *wh
     return 0;
 }
 
-/* When a daemon is killed, the kernel finishes its writes and only then gives up its lock: wait for that. */
+/* When a daemon is killed, the kernel finishes its writes and only then gives up its lock: wait for
+ * that. */
 static int open_backing(const struct store_options *options, struct store **store, char *why)
 {
     enum { TRIES = 100, PAUSE_MS = 20 };
@@ -205,7 +209,8 @@ int volume_open(struct resource *r, const struct config_lu *lu, struct volume **
         snprintf(why, 256, "LU \"%s\": its path is too long", lu->name);
         goto failed;
     }
-    /* The size is of the file to be made; an existing one is taken as it is, metadata are at its end. */
+    /* The size is of the file to be made; an existing one is taken as it is, metadata are at its
+     * end. */
     if (access(path, F_OK) && lu->size)
         options.size = bytes_with_metadata(lu->size);
     rc = open_backing(&options, &v->backing, why);
@@ -293,16 +298,16 @@ void volume_changed(struct volume *v, bool tell_peer)
         md_request(v, NULL);
 }
 
-/* The disk is not used any more. A Primary answers -EIO from now on and can never be promoted again; the
- * cluster moves the group to the other node. */
+/* The disk is not used any more. A Primary answers -EIO from now on and can never be promoted
+ * again; the cluster moves the group to the other node. */
 void volume_failed(struct volume *v, int error, const char *what)
 {
     struct resource *r = v->resource;
 
     if (!volume_usable(v))
         return;
-    qb_log(LOG_ERR, "group \"%s\" volume %u: %s: %s: the disk is given up", r->group->name, v->number,
-           what, strerror(-error));
+    qb_log(LOG_ERR, "group \"%s\" volume %u: %s: %s: the disk is given up", r->group->name,
+           v->number, what, strerror(-error));
     resource_say(r, "volume %u: %s: %s", v->number, what, strerror(-error));
     v->state.disk = DISK_FAILED;
     atomic_store(&v->failed, true);

@@ -1,4 +1,5 @@
-/* One packet of a write: range lock, activity log, local disk and peer, acknowledgement, transfer log. */
+/* One packet of a write: range lock, activity log, local disk and peer, acknowledgement, transfer
+ * log. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -89,7 +90,8 @@ void write_al_changed(struct volume *v)
 {
     struct entry *e, *next;
 
-    qb_list_for_each_entry_safe(e, next, &v->al_wait, wait) {
+    qb_list_for_each_entry_safe(e, next, &v->al_wait, wait)
+    {
         if (!al_durable(v->al, e->ticket))
             continue;
         qb_list_del(&e->wait);
@@ -139,7 +141,7 @@ void entry_start(struct entry *e)
     }
     dirty_map_set(v->map, sector_of(e), e->length / MD_SECTOR);
     if (mode == WRITE_OUT_OF_SYNC) {
-        struct packet_block_range p = { .sector = sector_of(e), .size = e->length };
+        struct packet_block_range p = {.sector = sector_of(e), .size = e->length};
         uint8_t body[16];
 
         link_send(r, &r->link.data, v->number, P_OUT_OF_SYNC, body,
@@ -156,7 +158,7 @@ static unsigned zero_segments(struct entry *e)
     for (uint32_t left = e->length; left; n++) {
         uint32_t part = left < ZEROS ? left : ZEROS;
 
-        e->iov[n] = (struct iovec){ zeros, part };
+        e->iov[n] = (struct iovec){zeros, part};
         left -= part;
     }
     return n;
@@ -184,7 +186,7 @@ void entry_send(struct entry *e)
 {
     struct volume *v = e->volume;
     struct resource *r = v->resource;
-    struct packet_header header = { .volume = (uint16_t)v->number };
+    struct packet_header header = {.volume = (uint16_t)v->number};
     struct packet_data p = {
         .sector = sector_of(e),
         .size = e->length,
@@ -202,7 +204,7 @@ void entry_send(struct entry *e)
         return;
     }
     if (epoch_sender_barrier_due(&r->epochs)) {
-        struct packet_header barrier = { .command = P_BARRIER, .length = 8 };
+        struct packet_header barrier = {.command = P_BARRIER, .length = 8};
 
         n = header_encode(r->link.form, &barrier, e->head);
         n += packet_barrier_encode(epoch_sender_barrier(&r->epochs), e->head + n);
@@ -265,8 +267,7 @@ static void local_done(struct store_io *io, int error)
     }
     if (error)
         volume_failed(v, error, e->request ? "writing" : "reading for the peer");
-    else if (!e->request && write_mode_replicates(volume_mode(v)) &&
-             link_alive(&v->resource->link))
+    else if (!e->request && write_mode_replicates(volume_mode(v)) && link_alive(&v->resource->link))
         entry_send(e);
     entry_check(e);
     resource_leave(v->resource);
@@ -391,7 +392,8 @@ static bool older_in_log(const struct request *q)
     const struct resource *r = q->volume->resource;
     const struct entry *e;
 
-    qb_list_for_each_entry(e, &r->log, log) {
+    qb_list_for_each_entry(e, &r->log, log)
+    {
         if (e->position >= q->position)
             return false;
         if (e->volume == q->volume && !e->bounce)
@@ -407,7 +409,8 @@ static void check_flushes(struct resource *r)
     if (r->checking_flushes)
         return;
     r->checking_flushes = true;
-    qb_list_for_each_entry_safe(q, next, &r->flushes, link) {
+    qb_list_for_each_entry_safe(q, next, &r->flushes, link)
+    {
         struct flush_progress f = {
             .local_done = q->flush_done,
             .older = older_in_log(q),

@@ -1,4 +1,5 @@
-/* The write path of a Primary: admission, answers of the peer, barriers, losing and regaining the peer. */
+/* The write path of a Primary: admission, answers of the peer, barriers, losing and regaining the
+ * peer. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -91,7 +92,7 @@ static void start_flush(struct request *q)
 
     q->position = r->position + 1;
     qb_list_add_tail(&q->link, &r->flushes);
-    q->local = (struct store_io){ .operation = STORE_FLUSH, .done = flush_local_done };
+    q->local = (struct store_io){.operation = STORE_FLUSH, .done = flush_local_done};
     store_submit(q->volume->backing, &q->local);
     epoch_sender_close(&r->epochs);
     write_send_barrier(r);
@@ -112,7 +113,7 @@ static unsigned slice(const struct store_io *io, uint64_t at, uint64_t length, s
         have -= at;
         if (have > length)
             have = length;
-        iov[used++] = (struct iovec){ (uint8_t *)io->iov[i].iov_base + at, have };
+        iov[used++] = (struct iovec){(uint8_t *)io->iov[i].iov_base + at, have};
         length -= have;
         at = 0;
     }
@@ -125,7 +126,8 @@ static bool issue(struct request *q)
     struct store_io *io = q->io;
     struct volume *v = q->volume;
     bool data = io->operation == STORE_WRITE;
-    uint32_t cleared = io->operation == STORE_UNMAP ? FEATURE_TRIM | FEATURE_WZEROES : FEATURE_WZEROES;
+    uint32_t cleared =
+        io->operation == STORE_UNMAP ? FEATURE_TRIM | FEATURE_WZEROES : FEATURE_WZEROES;
     uint64_t most = data || !(v->resource->features & cleared) ? WRITE_PART : ZERO_PART;
 
     while (q->issued < io->length) {
@@ -265,7 +267,8 @@ static struct entry *find(struct resource *r, struct volume *v, const struct pac
     return e;
 }
 
-void write_acked(struct resource *r, struct volume *v, const struct packet_block_ack *ack, bool syncing)
+void write_acked(struct resource *r, struct volume *v, const struct packet_block_ack *ack,
+                 bool syncing)
 {
     struct entry *e = find(r, v, ack);
 
@@ -284,8 +287,8 @@ void write_acked(struct resource *r, struct volume *v, const struct packet_block
 
 void write_refused(struct resource *r, struct volume *v, const struct packet_block_ack *ack)
 {
-    /* Its copy is not good any more. The link is dropped, so that there is one way only in which a peer is
-     * lost; when it comes back it says what its disk is. */
+    /* Its copy is not good any more. The link is dropped, so that there is one way only in which a
+     * peer is lost; when it comes back it says what its disk is. */
     if (volume_usable(v) && r->primary)
         link_fail(r, "the peer could not write volume %u at sector %llu", v->number,
                   (unsigned long long)ack->sector);
@@ -304,7 +307,8 @@ void write_link_down(struct resource *r)
     struct entry *e, *next;
 
     reactor_timer_cancel(r->home, &r->barrier_timer);
-    qb_list_for_each_entry_safe(e, next, &r->log, log) {
+    qb_list_for_each_entry_safe(e, next, &r->log, log)
+    {
         struct volume *v = e->volume;
 
         if (e->in_sent)
@@ -320,7 +324,8 @@ void write_link_down(struct resource *r)
     for (;;) {
         bool again = false;
 
-        qb_list_for_each_entry(e, &r->log, log) {
+        qb_list_for_each_entry(e, &r->log, log)
+        {
             bool over = e->bounce ? e->progress.local_done && !e->progress.sending
                                   : write_may_leave_log(&e->progress);
             if (over) {
@@ -350,12 +355,13 @@ void write_replicating(struct volume *v)
 
     if (!r->primary || !write_mode_replicates(volume_mode(v)))
         return;
-    qb_list_for_each_entry(e, &r->log, log)
-        if (e->volume == v && !e->bounce && e->local_started && e->progress.peer == PEER_LOST &&
-            !e->progress.completed && !e->progress.sending && link_alive(&r->link))
-            entry_send(e);
+    qb_list_for_each_entry(e, &r->log, log) if (e->volume == v && !e->bounce && e->local_started &&
+                                                e->progress.peer == PEER_LOST &&
+                                                !e->progress.completed && !e->progress.sending &&
+                                                link_alive(&r->link)) entry_send(e);
     if (volume_mode(v) == WRITE_SYNCING) {
-        in_sync_again(v); /* what the peer may miss is part of the resync; until then it is inconsistent */
+        in_sync_again(
+            v); /* what the peer may miss is part of the resync; until then it is inconsistent */
         return;
     }
     v->resync.catching_up = true;
@@ -377,8 +383,8 @@ static struct payload *catchup_memory(struct resource *r, size_t length)
     return NULL;
 }
 
-/* Connected without a resync though blocks are marked: the link was away for so short a time that the
- * generation did not change. They are sent as ordinary writes. */
+/* Connected without a resync though blocks are marked: the link was away for so short a time that
+ * the generation did not change. They are sent as ordinary writes. */
 void catchup_pump(struct volume *v)
 {
     struct resource *r = v->resource;
@@ -440,7 +446,8 @@ void write_gate_opened(struct resource *r)
         struct entry *e;
 
         again = false;
-        qb_list_for_each_entry(e, &r->log, log) {
+        qb_list_for_each_entry(e, &r->log, log)
+        {
             if (write_may_complete(&e->progress, volume_alone(e->volume)) && !e->bounce) {
                 entry_check(e);
                 again = true;
@@ -460,11 +467,12 @@ static void check_all(struct resource *r)
         struct entry *e;
 
         again = false;
-        qb_list_for_each_entry(e, &r->log, log) {
-            bool due = !e->bounce && e->progress.local_done && !e->progress.sending &&
-                       !e->progress.completed &&
-                       (!volume_usable(e->volume) ||
-                        (r->giving_up && e->progress.peer == PEER_LOST));
+        qb_list_for_each_entry(e, &r->log, log)
+        {
+            bool due =
+                !e->bounce && e->progress.local_done && !e->progress.sending &&
+                !e->progress.completed &&
+                (!volume_usable(e->volume) || (r->giving_up && e->progress.peer == PEER_LOST));
             if (due) {
                 entry_check(e);
                 again = true;

@@ -1,9 +1,10 @@
-/* The receive path of a connected replica: a peer that says anything. The first byte chooses how the
- * connection is set up (roles, who is the source), the rest are packets: a byte that names socket and command,
- * two bytes of length, the payload; headers are made right unless the command says raw.
+/* The receive path of a connected replica: a peer that says anything. The first byte chooses how
+ * the connection is set up (roles, who is the source), the rest are packets: a byte that names
+ * socket and command, two bytes of length, the payload; headers are made right unless the command
+ * says raw.
  *
- * After each input the connection must end by itself and a write that was under way must be answered once the
- * peer is agreed to be outdated: nothing may hang. */
+ * After each input the connection must end by itself and a write that was under way must be
+ * answered once the peer is agreed to be outdated: nothing may hang. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +47,7 @@ static void changed(void *context, struct replica *which)
 {
 }
 
-static struct replica_callbacks callbacks = { NULL, nothing, nothing, changed };
+static struct replica_callbacks callbacks = {NULL, nothing, nothing, changed};
 
 static void turn(void)
 {
@@ -121,7 +122,7 @@ static int data_fd, meta_fd;
 
 static void put(int fd, enum header_form form, unsigned command, const uint8_t *body, size_t length)
 {
-    struct packet_header h = { .command = (uint16_t)command, .length = (uint32_t)length };
+    struct packet_header h = {.command = (uint16_t)command, .length = (uint32_t)length};
     uint8_t head[HEADER_LENGTH_MAX];
     size_t n = header_encode(form, &h, head);
 
@@ -132,10 +133,10 @@ static void put(int fd, enum header_form form, unsigned command, const uint8_t *
 
 static void shake_hands(bool primary, unsigned relation, bool created)
 {
-    struct packet_features features = { 86, 101, 0xd };
-    struct packet_protocol protocol = { .protocol = PROTOCOL_C };
-    struct packet_sizes sizes = { .device_size = SIZE / 512, .current_size = SIZE / 512 };
-    struct packet_uuids uuids = { .current = GENERATION };
+    struct packet_features features = {86, 101, 0xd};
+    struct packet_protocol protocol = {.protocol = PROTOCOL_C};
+    struct packet_sizes sizes = {.device_size = SIZE / 512, .current_size = SIZE / 512};
+    struct packet_uuids uuids = {.current = GENERATION};
     struct wire_state state = {
         .role = primary ? WIRE_SECONDARY : WIRE_PRIMARY,
         .conn = CONN_WF_REPORT_PARAMS,
@@ -214,7 +215,7 @@ static void reset(bool primary, unsigned relation, bool created)
     v->state.conn = CONN_UNCONNECTED;
     v->alone_durable = v->unstable = false;
     v->sb.flags = MD_CONSISTENT | MD_WAS_UP_TO_DATE;
-    v->sb.generations = (struct generations){ .current = GENERATION };
+    v->sb.generations = (struct generations){.current = GENERATION};
     if (relation == 1)
         v->sb.generations.bitmap = OLDER;
     if (created) {
@@ -231,8 +232,9 @@ static void reset(bool primary, unsigned relation, bool created)
 
 static void wait_closed(void)
 {
-    for (unsigned i = 0; r->link.failing || (r->link.phase >= LINK_FEATURES &&
-                                             r->link.phase <= LINK_CLOSING); i++) {
+    for (unsigned i = 0;
+         r->link.failing || (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_CLOSING);
+         i++) {
         if (i == TURNS) {
             fprintf(stderr, "the connection does not end: phase %d\n", r->link.phase);
             abort();
@@ -246,7 +248,7 @@ static void wait_closed(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t block[8192];
-    struct iovec iov = { block, sizeof block };
+    struct iovec iov = {block, sizeof block};
     struct store_io io = {
         .operation = STORE_WRITE,
         .flags = size && data[0] & 16 ? STORE_FUA : 0,
@@ -269,7 +271,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     created = data[0] & 8 && !primary;
     if (primary && relation == 2)
         relation = 0;
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, data_pair) || socketpair(AF_UNIX, SOCK_STREAM, 0, meta_pair))
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, data_pair) ||
+        socketpair(AF_UNIX, SOCK_STREAM, 0, meta_pair))
         abort();
     data_fd = data_pair[0];
     meta_fd = meta_pair[0];

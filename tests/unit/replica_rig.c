@@ -13,7 +13,7 @@
 
 uint16_t rig_port(void)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002) };
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002)};
     socklen_t n = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     uint16_t port = 0;
@@ -107,7 +107,7 @@ static void stop(struct post *post)
 
 static void end_thread(struct rig_node *node)
 {
-    struct post post = { .run = stop };
+    struct post post = {.run = stop};
 
     reactor_post(&node->reactor, &post);
     pthread_join(node->thread, NULL);
@@ -118,12 +118,12 @@ static void end_thread(struct rig_node *node)
 
 int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
 {
-    struct replica_options options = { .config = &node->config, .group = &node->group };
+    struct replica_options options = {.config = &node->config, .group = &node->group};
     int rc;
 
     memset(node, 0, sizeof *node);
     configure(node, index, o);
-    node->callbacks = (struct replica_callbacks){ node, ask, current, changed };
+    node->callbacks = (struct replica_callbacks){node, ask, current, changed};
     options.home = &node->reactor;
     options.control = &node->control;
     options.callbacks = &node->callbacks;
@@ -163,7 +163,7 @@ void rig_turn(struct rig_node *nodes, unsigned count, int ms)
 
     for (unsigned i = 0; i < count; i++)
         if (nodes[i].replica)
-            fds[n++] = (struct pollfd){ .fd = nodes[i].control.wake_fd, .events = POLLIN };
+            fds[n++] = (struct pollfd){.fd = nodes[i].control.wake_fd, .events = POLLIN};
     poll(fds, n, ms);
     for (unsigned i = 0; i < count; i++) {
         uint64_t value;
@@ -201,13 +201,14 @@ static void submit(struct post *post)
     store_submit(io->store, &io->io);
 }
 
-void rig_submit(struct rig_node *node, struct rig_io *io, unsigned lu, enum store_operation operation,
-                unsigned flags, uint64_t offset, void *data, uint64_t length)
+void rig_submit(struct rig_node *node, struct rig_io *io, unsigned lu,
+                enum store_operation operation, unsigned flags, uint64_t offset, void *data,
+                uint64_t length)
 {
     io->node = node;
     io->store = replica_store(node->replica, lu);
     io->done = false;
-    io->iov = (struct iovec){ data, length };
+    io->iov = (struct iovec){data, length};
     io->io = (struct store_io){
         .operation = operation,
         .flags = flags,

@@ -1,5 +1,5 @@
-/* Nodes with a replica for tests: a reactor thread each, over loopback, file stores in a directory. The
- * test's thread is the control thread of all of them. */
+/* Nodes with a replica for tests: a reactor thread each, over loopback, file stores in a directory.
+ * The test's thread is the control thread of all of them. */
 #ifndef HALUN_TESTS_REPLICA_RIG_H
 #define HALUN_TESTS_REPLICA_RIG_H
 
@@ -46,8 +46,8 @@ struct rig_node {
 
 /* A free TCP port for both nodes of a test. */
 uint16_t rig_port(void);
-/* Starts the node's thread and opens its replica. Returns 0 or replica_open()'s error, `why` in node->why
- * (then nothing is left running). */
+/* Starts the node's thread and opens its replica. Returns 0 or replica_open()'s error, `why` in
+ * node->why (then nothing is left running). */
 int rig_open(struct rig_node *node, unsigned index, const struct rig_options *options);
 /* Clean close; waits. Returns its error. */
 int rig_close(struct rig_node *node);
@@ -68,8 +68,9 @@ struct rig_io {
     int error;
     void (*on_done)(struct rig_io *io); /* on the test's thread; may be NULL */
 };
-void rig_submit(struct rig_node *node, struct rig_io *io, unsigned lu, enum store_operation operation,
-                unsigned flags, uint64_t offset, void *data, uint64_t length);
+void rig_submit(struct rig_node *node, struct rig_io *io, unsigned lu,
+                enum store_operation operation, unsigned flags, uint64_t offset, void *data,
+                uint64_t length);
 struct replica_status rig_status(const struct rig_node *node);
 /* The answer of an order: pass as done and context. */
 void rig_answer(void *context, int error, const char *why);

@@ -1,5 +1,5 @@
-/* Epochs of both sides: numbers, counts, order of answers. Not covered: when the engine sends a barrier
- * (test_replica shows that flushes end). */
+/* Epochs of both sides: numbers, counts, order of answers. Not covered: when the engine sends a
+ * barrier (test_replica shows that flushes end). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -165,7 +165,8 @@ int main(void)
         cmocka_unit_test_setup(ack_when_number_or_count_is_wrong_then_refused, setup),
         cmocka_unit_test_setup(epoch_when_full_then_barrier_due, setup),
         cmocka_unit_test_setup(completion_when_strict_then_ends_the_epoch, setup),
-        cmocka_unit_test_setup(received_epochs_when_done_out_of_order_then_answered_in_order, setup),
+        cmocka_unit_test_setup(received_epochs_when_done_out_of_order_then_answered_in_order,
+                               setup),
         cmocka_unit_test_setup(received_epochs_when_too_many_then_full, setup),
         cmocka_unit_test_setup(both_sides_when_random_then_agree, setup),
     };

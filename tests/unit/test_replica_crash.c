@@ -1,9 +1,10 @@
-/* Two replicas in processes of their own that are killed (SIGKILL) at random moments under load, with fixed
- * seeds; the test's process plays the cluster: it knows which copies are current and only ever promotes one
- * of those. After each round: both copies equal, no acknowledged write lost, nothing there that was never
- * written.
+/* Two replicas in processes of their own that are killed (SIGKILL) at random moments under load,
+ * with fixed seeds; the test's process plays the cluster: it knows which copies are current and
+ * only ever promotes one of those. After each round: both copies equal, no acknowledged write lost,
+ * nothing there that was never written.
  *
- * Not covered here: loss of power (the page cache survives SIGKILL), more than two nodes, pauses. */
+ * Not covered here: loss of power (the page cache survives SIGKILL), more than two nodes, pauses.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +36,25 @@ static uint64_t offset_of(unsigned block)
     return (uint64_t)block * (SIZE / BLOCKS / RIG_BLOCK) * RIG_BLOCK;
 }
 
-enum kind { PROMOTE, NEW_CURRENT, OUTDATE, PEER_OUTDATED, WORK, REST, CLOSE, CUT, CONNECT, QUERY, /* to a node */
-            ANSWER, ASKED, CURRENT, ISSUED, ACKED, RESTS, STATE };            /* from a node */
+enum kind {
+    PROMOTE,
+    NEW_CURRENT,
+    OUTDATE,
+    PEER_OUTDATED,
+    WORK,
+    REST,
+    CLOSE,
+    CUT,
+    CONNECT,
+    QUERY, /* to a node */
+    ANSWER,
+    ASKED,
+    CURRENT,
+    ISSUED,
+    ACKED,
+    RESTS,
+    STATE
+}; /* from a node */
 struct message {
     enum kind kind;
     unsigned order; /* ANSWER: to what */
@@ -80,7 +98,7 @@ static void say(struct message m)
 
 static void child_answer(void *context, int error, const char *why)
 {
-    struct message m = { .kind = ANSWER, .order = (unsigned)(uintptr_t)context, .error = error };
+    struct message m = {.kind = ANSWER, .order = (unsigned)(uintptr_t)context, .error = error};
 
     snprintf(m.why, sizeof m.why, "%s", why);
     if (m.order == CLOSE)
@@ -90,12 +108,12 @@ static void child_answer(void *context, int error, const char *why)
 
 static void child_asked(struct rig_node *node)
 {
-    say((struct message){ .kind = ASKED });
+    say((struct message){.kind = ASKED});
 }
 
 static void child_current(struct rig_node *node)
 {
-    say((struct message){ .kind = CURRENT });
+    say((struct message){.kind = CURRENT});
 }
 
 static void next_write(struct work *w);
@@ -108,13 +126,13 @@ static void work_done(struct rig_io *io)
     me->taken[w->block] = false;
     w->busy = false;
     if (!io->error)
-        say((struct message){ .kind = ACKED, .block = w->block, .sequence = w->sequence });
+        say((struct message){.kind = ACKED, .block = w->block, .sequence = w->sequence});
     else
         me->working = false;
     if (me->working)
         next_write(w);
     else if (!me->in_flight)
-        say((struct message){ .kind = RESTS });
+        say((struct message){.kind = RESTS});
 }
 
 static void next_write(struct work *w)
@@ -127,7 +145,7 @@ static void next_write(struct work *w)
     for (unsigned i = 0; i < RIG_BLOCK / 8; i++)
         w->data[i] = i % 2 ? w->sequence : w->block;
     me->in_flight++;
-    say((struct message){ .kind = ISSUED, .block = w->block, .sequence = w->sequence });
+    say((struct message){.kind = ISSUED, .block = w->block, .sequence = w->sequence});
     w->io.on_done = work_done;
     rig_submit(&me->node, &w->io, 0, STORE_WRITE, rand_r(&me->seed) % 16 ? 0 : STORE_FUA,
                offset_of(w->block), w->data, sizeof w->data);
@@ -145,11 +163,11 @@ static void tell_state(void)
     struct replica_status s = rig_status(&me->node);
     bool good = s.connection == CONN_CONNECTED && s.disk == DISK_UP_TO_DATE &&
                 s.peer_disk == DISK_UP_TO_DATE && !s.suspended;
-    struct message m = { .kind = STATE, .good = good };
+    struct message m = {.kind = STATE, .good = good};
 
-    snprintf(m.why, sizeof m.why, "%s %s/%s role %d%s: %.40s", replica_connection_name(s.connection),
-             replica_disk_name(s.disk), replica_disk_name(s.peer_disk), s.role,
-             s.suspended ? " suspended" : "", s.why);
+    snprintf(m.why, sizeof m.why, "%s %s/%s role %d%s: %.40s",
+             replica_connection_name(s.connection), replica_disk_name(s.disk),
+             replica_disk_name(s.peer_disk), s.role, s.suspended ? " suspended" : "", s.why);
     say(m);
 }
 
@@ -190,7 +208,7 @@ static void obey(const struct message *m)
     case REST:
         me->working = false;
         if (!me->in_flight)
-            say((struct message){ .kind = RESTS });
+            say((struct message){.kind = RESTS});
         break;
     case CLOSE:
         replica_close(replica, child_answer, what);
@@ -220,8 +238,8 @@ static void live(unsigned index, const struct rig_options *options, int fd, unsi
     me->node.on_outdate = child_asked;
     me->node.on_current = child_current;
     while (!me->closed) {
-        struct pollfd fds[2] = { { .fd = fd, .events = POLLIN },
-                                 { .fd = me->node.control.wake_fd, .events = POLLIN } };
+        struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+                                {.fd = me->node.control.wake_fd, .events = POLLIN}};
         unsigned changed = me->node.changed;
         struct message m;
         ssize_t n;
@@ -275,13 +293,13 @@ static void agreed(struct rig *rig, unsigned i, bool yes)
         rig->current[i] = true;
         rig->current[!i] = false;
     }
-    order(rig, i, (struct message){ .kind = PEER_OUTDATED, .error = !yes });
+    order(rig, i, (struct message){.kind = PEER_OUTDATED, .error = !yes});
 }
 
 static void try_outdate(struct rig *rig, unsigned i)
 {
     if (rig->p[!i].pid)
-        order(rig, !i, (struct message){ .kind = OUTDATE });
+        order(rig, !i, (struct message){.kind = OUTDATE});
     else
         agreed(rig, i, true);
 }
@@ -346,7 +364,7 @@ static void turn(struct rig *rig)
 
     for (unsigned i = 0; i < 2; i++)
         if (rig->p[i].pid)
-            fds[n++] = (struct pollfd){ .fd = rig->p[i].fd, .events = POLLIN };
+            fds[n++] = (struct pollfd){.fd = rig->p[i].fd, .events = POLLIN};
     if (poll(fds, n, 20) == 0)
         for (unsigned i = 0; i < 2; i++)
             if (rig->p[i].pid && rig->p[i].asked)
@@ -385,7 +403,7 @@ static void spawn(struct rig *rig, unsigned i)
         live(i, &rig->options, fds[1], (unsigned)rand_r(&rig->seed));
     }
     close(fds[1]);
-    rig->p[i] = (struct proxy){ .pid = pid, .fd = fds[0] };
+    rig->p[i] = (struct proxy){.pid = pid, .fd = fds[0]};
 }
 
 static void kill_node(struct rig *rig, unsigned i)
@@ -407,7 +425,7 @@ static void close_node(struct rig *rig, unsigned i)
     if (!rig->p[i].pid)
         return;
     rig->p[i].answered = false;
-    order(rig, i, (struct message){ .kind = CLOSE });
+    order(rig, i, (struct message){.kind = CLOSE});
     WAIT(rig, rig->p[i].answered);
     waitpid(rig->p[i].pid, NULL, 0);
     rig->p[i].pid = 0;
@@ -422,7 +440,7 @@ static bool promote(struct rig *rig, unsigned i)
     assert_true(rig->current[i]);
     do {
         rig->p[i].answered = false;
-        order(rig, i, (struct message){ .kind = PROMOTE });
+        order(rig, i, (struct message){.kind = PROMOTE});
         WAIT(rig, rig->p[i].answered);
     } while (rig->p[i].error == -EAGAIN && monotonic_ns() < until);
     if (rig->p[i].error == -ENODATA)
@@ -430,7 +448,7 @@ static bool promote(struct rig *rig, unsigned i)
     if (rig->p[i].error)
         fail_msg("node %u cannot be promoted: %s", i, rig->p[i].why);
     rig->p[i].rests = false;
-    order(rig, i, (struct message){ .kind = WORK, .sequence = rig->sequence });
+    order(rig, i, (struct message){.kind = WORK, .sequence = rig->sequence});
     return true;
 }
 
@@ -480,8 +498,8 @@ static void judge(struct rig *rig)
             fail_msg("block %u: %llu on node 0, %llu on node 1", i, (unsigned long long)a[i][1],
                      (unsigned long long)b[i][1]);
         if (a[i][1] < rig->acked[i])
-            fail_msg("block %u: %llu is there, %llu was acknowledged", i, (unsigned long long)a[i][1],
-                     (unsigned long long)rig->acked[i]);
+            fail_msg("block %u: %llu is there, %llu was acknowledged", i,
+                     (unsigned long long)a[i][1], (unsigned long long)rig->acked[i]);
         for (unsigned k = 0; k < rig->issued_count[i]; k++)
             known |= rig->issued[i][k] == a[i][1];
         if (!known)
@@ -530,7 +548,7 @@ static void start(struct rig *rig)
     spawn(rig, 1);
     for (;;) {
         rig->p[0].answered = false;
-        order(rig, 0, (struct message){ .kind = NEW_CURRENT });
+        order(rig, 0, (struct message){.kind = NEW_CURRENT});
         WAIT(rig, rig->p[0].answered);
         if (!rig->p[0].error)
             break;
@@ -550,10 +568,10 @@ static void more_acks(struct rig *rig, unsigned n)
 /* What a node told last may be old news: asks both again until both say that all is well. */
 static bool all_good(struct rig *rig)
 {
-    unsigned before[2] = { rig->p[0].states, rig->p[1].states };
+    unsigned before[2] = {rig->p[0].states, rig->p[1].states};
 
-    order(rig, 0, (struct message){ .kind = QUERY });
-    order(rig, 1, (struct message){ .kind = QUERY });
+    order(rig, 0, (struct message){.kind = QUERY});
+    order(rig, 1, (struct message){.kind = QUERY});
     WAIT(rig, rig->p[0].states > before[0] && rig->p[1].states > before[1]);
     return rig->p[0].good && rig->p[1].good && rig->current[0] && rig->current[1];
 }
@@ -575,11 +593,11 @@ static unsigned accident(struct rig *rig, unsigned primary)
 
     switch (what) {
     case 0: /* the link, both live */
-        order(rig, !primary, (struct message){ .kind = CUT });
+        order(rig, !primary, (struct message){.kind = CUT});
         WAIT(rig, !rig->p[!primary].good);
         if (rand_r(&rig->seed) % 2)
             more_acks(rig, 50);
-        order(rig, !primary, (struct message){ .kind = CONNECT });
+        order(rig, !primary, (struct message){.kind = CONNECT});
         break;
     case 1:
     case 2: /* the Secondary */
@@ -637,11 +655,11 @@ static void nodes_when_killed_at_random_then_nothing_acknowledged_is_lost(void *
             primary = accident(rig, primary);
         }
         WAIT(rig, all_good(rig));
-        order(rig, primary, (struct message){ .kind = REST });
+        order(rig, primary, (struct message){.kind = REST});
         WAIT(rig, rig->p[primary].rests);
         judge(rig);
         rig->p[primary].rests = false;
-        order(rig, primary, (struct message){ .kind = WORK, .sequence = rig->sequence });
+        order(rig, primary, (struct message){.kind = WORK, .sequence = rig->sequence});
     }
 }
 
@@ -677,12 +695,12 @@ static void metadata_when_killed_then_drbdmeta_applies_the_log(void **state)
         spawn(rig, 1);
         assert_true(promote(rig, 0));
         WAIT(rig, rig->p[0].good && rig->p[1].good);
-        order(rig, 0, (struct message){ .kind = REST });
+        order(rig, 0, (struct message){.kind = REST});
         WAIT(rig, rig->p[0].rests);
         judge(rig);
-        order(rig, 0, (struct message){ .kind = WORK, .sequence = rig->sequence });
+        order(rig, 0, (struct message){.kind = WORK, .sequence = rig->sequence});
     }
-    order(rig, 0, (struct message){ .kind = REST });
+    order(rig, 0, (struct message){.kind = REST});
     WAIT(rig, rig->p[0].rests);
     close_node(rig, 0);
     close_node(rig, 1);

@@ -1,5 +1,6 @@
-/* When a write is acknowledged: every combination against the rule in one sentence. And the range locks and
- * state rules, which are as small. Not covered: that the engine asks them (test_replica). */
+/* When a write is acknowledged: every combination against the rule in one sentence. And the range
+ * locks and state rules, which are as small. Not covered: that the engine asks them (test_replica).
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,7 +40,7 @@ static void write_when_any_state_then_acknowledged_only_when_safe(void **state)
 static void link_when_lost_then_all_but_stable_writes_are_marked(void **state)
 {
     for (unsigned peer = PEER_LOST; peer <= PEER_STABLE; peer++) {
-        struct write_progress w = { .peer = peer };
+        struct write_progress w = {.peer = peer};
 
         assert_int_equal(write_link_lost(&w), peer != PEER_STABLE);
         assert_int_equal(w.peer, peer == PEER_STABLE ? PEER_STABLE : PEER_LOST);
@@ -83,9 +84,9 @@ static void write_when_peer_not_good_then_not_replicated(void **state)
 static void ranges_when_overlapping_then_one_after_the_other(void **state)
 {
     struct range_table t;
-    struct range a = { .offset = 0, .length = 8 }, b = { .offset = 4, .length = 8 };
-    struct range c = { .offset = 12, .length = 4 }, d = { .offset = 11, .length = 2 };
-    struct range e = { .offset = 6, .length = 0 };
+    struct range a = {.offset = 0, .length = 8}, b = {.offset = 4, .length = 8};
+    struct range c = {.offset = 12, .length = 4}, d = {.offset = 11, .length = 2};
+    struct range e = {.offset = 6, .length = 0};
 
     range_table_init(&t);
     assert_true(range_enter(&t, &a));
@@ -111,7 +112,7 @@ static void ranges_when_random_then_no_two_granted_overlap(void **state)
 {
     enum { N = 40, STEPS = 20000 };
     struct range_table t;
-    struct range r[N] = { 0 };
+    struct range r[N] = {0};
     unsigned seed = 5, granted = 0;
 
     range_table_init(&t);
@@ -144,7 +145,7 @@ static void promotion_when_any_state_then_only_good_copies(void **state)
     for (unsigned conn = CONN_STANDALONE; conn <= CONN_PAUSED_SYNC_T; conn++)
         for (unsigned disk = DISK_DISKLESS; disk <= DISK_UP_TO_DATE; disk++)
             for (unsigned bits = 0; bits < 4; bits++) {
-                struct volume_state v = { .conn = conn, .disk = disk };
+                struct volume_state v = {.conn = conn, .disk = disk};
                 bool just_created = bits & 1, force = bits & 2;
                 const char *why = NULL;
                 int rc = volume_may_promote(&v, just_created, force, &why);
@@ -167,13 +168,12 @@ static void promotion_when_any_state_then_only_good_copies(void **state)
 static void link_when_lost_then_known_bad_peer_stays_known(void **state)
 {
     for (unsigned disk = DISK_DISKLESS; disk <= DISK_UP_TO_DATE; disk++) {
-        struct volume_state v = { CONN_CONNECTED, DISK_UP_TO_DATE, disk };
+        struct volume_state v = {CONN_CONNECTED, DISK_UP_TO_DATE, disk};
 
         volume_link_lost(&v);
         assert_int_equal(v.conn, CONN_UNCONNECTED);
-        assert_int_equal(v.peer_disk, disk == DISK_INCONSISTENT || disk == DISK_OUTDATED
-                                          ? disk
-                                          : DISK_UNKNOWN);
+        assert_int_equal(v.peer_disk,
+                         disk == DISK_INCONSISTENT || disk == DISK_OUTDATED ? disk : DISK_UNKNOWN);
     }
 }
 
@@ -181,8 +181,8 @@ static void verdict_when_mirrored_then_pairs_fit(void **state)
 {
     for (unsigned a = DISK_INCONSISTENT; a <= DISK_UP_TO_DATE; a++)
         for (unsigned b = DISK_INCONSISTENT; b <= DISK_UP_TO_DATE; b++) {
-            struct volume_state s = { CONN_WF_REPORT_PARAMS, a, b };
-            struct volume_state t = { CONN_WF_REPORT_PARAMS, b, a };
+            struct volume_state s = {CONN_WF_REPORT_PARAMS, a, b};
+            struct volume_state t = {CONN_WF_REPORT_PARAMS, b, a};
 
             if (a == DISK_UNKNOWN || b == DISK_UNKNOWN)
                 continue;
@@ -194,8 +194,8 @@ static void verdict_when_mirrored_then_pairs_fit(void **state)
                 assert_int_equal(s.disk, DISK_UP_TO_DATE);
             if (a == DISK_INCONSISTENT)
                 continue;
-            s = (struct volume_state){ CONN_WF_REPORT_PARAMS, a, b };
-            t = (struct volume_state){ CONN_WF_REPORT_PARAMS, b, a };
+            s = (struct volume_state){CONN_WF_REPORT_PARAMS, a, b};
+            t = (struct volume_state){CONN_WF_REPORT_PARAMS, b, a};
             volume_verdict(&s, GENERATION_SYNC_SOURCE);
             volume_verdict(&t, GENERATION_SYNC_TARGET);
             assert_int_equal(s.conn, CONN_WF_BITMAP_S);
@@ -207,22 +207,22 @@ static void verdict_when_mirrored_then_pairs_fit(void **state)
 
 static void request_when_two_primaries_then_refused(void **state)
 {
-    struct packet_state_request p = { .mask.peer = 3, .value.peer = WIRE_PRIMARY };
-    struct state_question q = { .request = &p };
+    struct packet_state_request p = {.mask.peer = 3, .value.peer = WIRE_PRIMARY};
+    struct state_question q = {.request = &p};
 
     assert_int_equal(state_request_answer(&q), STATE_OK);
     q.primary = true;
     assert_int_equal(state_request_answer(&q), STATE_TWO_PRIMARIES);
     q.transition = true;
     assert_int_equal(state_request_answer(&q), STATE_TRANSIENT);
-    q = (struct state_question){ .request = &p, .own_request = true, .resolve_conflicts = true };
+    q = (struct state_question){.request = &p, .own_request = true, .resolve_conflicts = true};
     assert_int_equal(state_request_answer(&q), STATE_CONCURRENT);
-    p = (struct packet_state_request){ .mask.conn = 31, .value.conn = CONN_TEAR_DOWN };
-    q = (struct state_question){ .request = &p, .primary = true };
+    p = (struct packet_state_request){.mask.conn = 31, .value.conn = CONN_TEAR_DOWN};
+    q = (struct state_question){.request = &p, .primary = true};
     assert_int_equal(state_request_answer(&q), STATE_OK);
     p.value.conn = CONN_VERIFY_T;
     assert_int_equal(state_request_answer(&q), STATE_FAILED_BY_PEER);
-    p = (struct packet_state_request){ .mask.disk = 15, .value.disk = DISK_OUTDATED };
+    p = (struct packet_state_request){.mask.disk = 15, .value.disk = DISK_OUTDATED};
     assert_int_equal(state_request_answer(&q), STATE_OUTDATE_WHILE_CONNECTED);
 }
 
