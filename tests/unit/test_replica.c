@@ -2,7 +2,7 @@
  * losing and regaining the link, resync, split brain, authentication, disks as drbdmeta sees them.
  *
  * Not covered here: death of a process (test_replica_crash), a real DRBD as peer, loss of power
- * (what a volatile cache forgets), media errors. */
+ * (what a volatile cache forgets), a Secondary's disk that fails. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -575,6 +575,30 @@ static void restart_when_closed_cleanly_then_no_resync(void **state)
     assert_equal_copies(rig);
 }
 
+static void disk_when_failed_then_given_up_and_the_peer_goes_on(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t block[RIG_BLOCK];
+    char path[200];
+
+    start_primary(rig);
+    churn(rig, 0, 100);
+    rig_path(path, rig->directory, 0, 0);
+    assert_int_equal(truncate(path, 4096), 0); /* reads behind it end in nothing */
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 1 << 20, block, sizeof block), -EIO);
+    WAIT(rig_status(&rig->n[0]).disk == DISK_FAILED);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 1 << 20, block, sizeof block), -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 1 << 20, block, sizeof block), -EIO);
+    WAIT(rig_status(&rig->n[1]).peer_disk < DISK_INCONSISTENT);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    promote(&rig->n[1]);
+    WAIT(rig->n[1].asked == 1);
+    churn(rig, 1, 100);
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, true, rig_answer, &rig->n[0]));
+    assert_int_not_equal(rig->n[0].error, 0);
+}
+
 static bool have_drbdmeta(void)
 {
     return !system("command -v drbdmeta >/dev/null 2>&1");
@@ -640,6 +664,7 @@ int main(void)
         CASE(split_brain_when_both_wrote_then_stand_alone_until_settled),
         CASE(authentication_when_secrets_differ_then_not_connected),
         CASE(restart_when_closed_cleanly_then_no_resync),
+        CASE(disk_when_failed_then_given_up_and_the_peer_goes_on),
         CASE(metadata_when_closed_cleanly_then_drbdmeta_accepts_it),
     };
     return cmocka_run_group_tests_name("replica", tests, NULL, NULL);
