@@ -60,10 +60,14 @@ int units_open(struct daemon *daemon, char *why);
 /* Closes every replica and store; `done` when nothing is open any more. No task may run. */
 void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon));
 
+/* decisions.c: carries out what the cluster decided. */
+extern const struct cluster_callbacks decisions_callbacks;
+
 /* groups.c */
-extern const struct cluster_callbacks groups_cluster_callbacks;
 extern const struct replica_callbacks groups_replica_callbacks;
 void groups_init(struct daemon *daemon);
+/* Something that a group may wait for has changed. */
+void groups_changed(void);
 /* Makes this node the owner of a group (Pacemaker's promote): waits, up to timeout_ms, until the cluster
  * serves and nobody owns the group, makes the replica Primary, commits. */
 void group_promote(struct group *group, unsigned timeout_ms, group_done *done, void *context);

@@ -1,4 +1,4 @@
-/* Groups on this node: gates from the agreed state, and the steps of promotion, demotion and first start.
+/* Groups on this node: the steps of promotion, demotion and first start, and what replicas ask for.
  *
  *   promote: wait until the cluster serves and nobody owns -> replica Primary -> commit GROUP_ACQUIRE
  *   demote:  commit GROUP_RELEASE (held and drained on every node) -> replica Secondary
@@ -12,10 +12,6 @@
 
 #include "target/base/container.h"
 #include "target/daemon/daemon.h"
-#include "target/device/device.h"
-#include "target/iscsi/iscsi.h"
-#include "target/nexus/lane_change.h"
-#include "target/transport/peer.h"
 
 enum { RETRY_MS = 200 };
 
@@ -254,11 +250,6 @@ static void initialized_both(void *context, int error, const char *why)
     commit_current(group, other_node(group), 1);
 }
 
-static void initialized_demoted(void *context, int error, const char *why)
-{
-    initialized_both(context, error, why);
-}
-
 static void initialized_alone(void *context, int error, const char *why)
 {
     struct group *group = context;
@@ -269,7 +260,7 @@ static void initialized_alone(void *context, int error, const char *why)
         return;
     }
     /* UpToDate now; nobody owns the group yet. Its peer is resynced when it connects. */
-    replica_demote(group->replica, initialized_demoted, group);
+    replica_demote(group->replica, initialized_both, group);
 }
 
 static void step_init(struct group *group)
@@ -298,6 +289,12 @@ static void step_init(struct group *group)
         group->busy = true;
         replica_new_current(group->replica, initialized_both, group);
     } else {
+        struct replica_status status;
+        replica_get_status(group->replica, &status);
+        if (status.disk == DISK_OUTDATED && !group->force) {
+            finish(group, -EPERM, "this node's copy is outdated; --force makes it the good one");
+            return;
+        }
         group->busy = true;
         replica_promote(group->replica, true, initialized_alone, group);
     }
@@ -434,171 +431,13 @@ const struct replica_callbacks groups_replica_callbacks = {
     .changed = on_changed,
 };
 
-/* ---- what the cluster decided ---- */
-
-/* One ticket being carried out: lanes, and copies being outdated. */
-struct carrying {
-    uint64_t ticket;
-    unsigned waiting;
-};
-
-static void carried(void *context)
+void groups_changed(void)
 {
-    struct carrying *carrying = context;
-
-    if (--carrying->waiting)
-        return;
-    cluster_applied(halund.cluster, carrying->ticket);
-    free(carrying);
-}
-
-static void outdated_self(void *context, int error, const char *why)
-{
-    if (error)
-        qb_log(LOG_ERR, "this node's copy could not be marked as outdated: %s", why);
-    carried(context);
-}
-
-static enum gate gate_of(const struct shared_group *shared, bool serving)
-{
-    if (!serving || !shared->owner)
-        return GATE_HOLD;
-    if (shared->owner == halund.self)
-        return GATE_EXECUTE;
-    switch (shared->states[halund.self]) {
-    case ALUA_STANDBY:
-        return GATE_STANDBY;
-    case ALUA_UNAVAILABLE:
-    case ALUA_OFFLINE:
-        return GATE_UNAVAILABLE;
-    case ALUA_TRANSITIONING:
-        return GATE_HOLD;
-    default:
-        return GATE_FORWARD;
-    }
-}
-
-static void change_group(struct lane_change *change, const struct shared_state *state, unsigned index,
-                         bool drain)
-{
-    const struct shared_group *shared = &state->groups[index];
-
-    lane_change_group(change, index, gate_of(shared, halund.view.serving), shared->owner,
-                      shared->states[halund.self], drain);
-}
-
-static void change_capacity(const struct shared_state *state, unsigned lu)
-{
-    if (device_lus[lu] && state->lus[lu].capacity)
-        atomic_store(&device_lus[lu]->blocks, state->lus[lu].capacity);
-}
-
-/* Commands that were admitted before may conflict now only if something is reserved. */
-static bool must_drain(const struct shared_lu *shared)
-{
-    return shared->pr_type != PR_NONE || shared->legacy_reserved;
-}
-
-static void on_apply(void *context, uint64_t ticket, const struct shared_state *state,
-                     const struct shared_effects *effects)
-{
-    struct carrying *carrying = calloc(1, sizeof *carrying);
-    struct lane_change *change = lane_change_new(carried, carrying);
-    bool gates_changed = false;
-
-    if (!carrying)
-        abort();
-    carrying->ticket = ticket;
-    carrying->waiting = 1;
-    for (unsigned i = 0; i < effects->count; i++) {
-        const struct shared_effect *effect = &effects->effects[i];
-        struct group *group =
-            effect->group < halund.config->group_count ? &halund.groups[effect->group] : NULL;
-
-        switch (effect->kind) {
-        case SHARED_EFFECT_RESERVATION:
-        case SHARED_EFFECT_MODE:
-            for (uint32_t lu = 0; lu < state->lu_count; lu++)
-                if (effect->lu == lu || effect->lu == SHARED_NO_LU)
-                    lane_change_lu(change, lu, &state->lus[lu],
-                                   effect->kind == SHARED_EFFECT_RESERVATION &&
-                                       must_drain(&state->lus[lu]));
-            break;
-        case SHARED_EFFECT_CAPACITY:
-            change_capacity(state, effect->lu);
-            break;
-        case SHARED_EFFECT_GROUP:
-            for (uint32_t g = 0; g < state->group_count; g++)
-                if (effect->group == g || effect->group == SHARED_NO_LU)
-                    change_group(change, state, g, true);
-            gates_changed = true;
-            break;
-        case SHARED_EFFECT_OUTDATE:
-            if (effect->node == halund.self && group && group->replica) {
-                carrying->waiting++;
-                replica_outdate(group->replica, outdated_self, carrying);
-            }
-            break;
-        case SHARED_EFFECT_UA:
-        case SHARED_EFFECT_ABORT:
-        case SHARED_EFFECT_PERSIST:
-            break; /* lane_change_effects() below; the cluster's journal */
-        }
-    }
-    lane_change_effects(change, effects);
-    lane_change_run(change);
-    if (gates_changed) {
-        for (unsigned i = 0; i < halund.config->group_count; i++)
-            group_step(&halund.groups[i]);
-    }
-}
-
-static void on_view(void *context, uint64_t ticket, const struct shared_state *state,
-                    const struct cluster_view *view)
-{
-    struct carrying *carrying = calloc(1, sizeof *carrying);
-    struct lane_change *change = lane_change_new(carried, carrying);
-    uint32_t lost = halund.view.members & ~view->members;
-
-    if (!carrying)
-        abort();
-    if (view->serving != halund.view.serving || strcmp(view->waiting, halund.view.waiting))
-        qb_log(LOG_NOTICE, "cluster: %s, members 0x%x%s%s", view->serving ? "serving" : "not serving",
-               view->members, view->waiting[0] ? ", " : "", view->waiting);
-    halund.view = *view;
-    if (view->serving && !halund.iscsi_open && halund.iscsi) {
-        halund.iscsi_open = true;
-        iscsi_server_gate(halund.iscsi, true);
-    }
-    carrying->ticket = ticket;
-    carrying->waiting = 1;
-    for (uint32_t lu = 0; lu < state->lu_count; lu++) {
-        lane_change_lu(change, lu, &state->lus[lu], false);
-        change_capacity(state, lu);
-    }
-    for (uint32_t g = 0; g < state->group_count; g++)
-        change_group(change, state, g, false);
-    lane_change_run(change);
-    for (unsigned node = 1; node <= LIMIT_NODES; node++)
-        if (lost & 1u << node)
-            peer_node_lost(node);
     for (unsigned i = 0; i < halund.config->group_count; i++) {
         group_step(&halund.groups[i]);
         outdate_step(&halund.groups[i]);
     }
 }
-
-static void on_fatal(void *context, const char *why)
-{
-    qb_log(LOG_CRIT, "leaving at once: %s", why);
-    daemon_stop(&halund, 3);
-}
-
-const struct cluster_callbacks groups_cluster_callbacks = {
-    .apply = on_apply,
-    .view = on_view,
-    .fatal = on_fatal,
-};
 
 void groups_init(struct daemon *daemon)
 {

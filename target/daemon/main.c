@@ -221,7 +221,7 @@ static int start(struct daemon *daemon, char *why)
         return error;
     groups_init(daemon);
     commits_init(daemon);
-    error = cluster_start(&daemon->cluster, daemon->loop, config, &groups_cluster_callbacks, why);
+    error = cluster_start(&daemon->cluster, daemon->loop, config, &decisions_callbacks, why);
     if (error)
         return error;
     lanes_set_lease(cluster_lease(daemon->cluster));
