@@ -162,7 +162,8 @@ static void tell_state(void)
 {
     struct replica_status s = rig_status(&me->node);
     bool good = s.connection == CONN_CONNECTED && s.disk == DISK_UP_TO_DATE &&
-                s.peer_disk == DISK_UP_TO_DATE && !s.suspended;
+                s.peer_disk == DISK_UP_TO_DATE && !s.suspended &&
+                (s.role == REPLICA_SECONDARY || !s.out_of_sync); /* not still catching up */
     struct message m = {.kind = STATE, .good = good};
 
     snprintf(m.why, sizeof m.why, "%s %s/%s role %d%s: %.40s",
@@ -353,8 +354,14 @@ static void drain(struct rig *rig, unsigned i)
 {
     struct message m;
 
-    while (recv(rig->p[i].fd, &m, sizeof m, MSG_DONTWAIT) == sizeof m)
-        heard(rig, i, &m);
+    for (;;) {
+        ssize_t n = recv(rig->p[i].fd, &m, sizeof m, MSG_DONTWAIT);
+
+        if (n == sizeof m)
+            heard(rig, i, &m);
+        else if (n >= 0 || errno != ECONNRESET) /* it died with orders unread: its words follow */
+            break;
+    }
 }
 
 static void turn(struct rig *rig)
@@ -657,6 +664,7 @@ static void nodes_when_killed_at_random_then_nothing_acknowledged_is_lost(void *
         WAIT(rig, all_good(rig));
         order(rig, primary, (struct message){.kind = REST});
         WAIT(rig, rig->p[primary].rests);
+        WAIT(rig, all_good(rig)); /* still, or again: a link may break any time */
         judge(rig);
         rig->p[primary].rests = false;
         order(rig, primary, (struct message){.kind = WORK, .sequence = rig->sequence});
