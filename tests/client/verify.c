@@ -25,6 +25,7 @@ struct io {
     uint64_t number;   /* write: its number; read: the least number that must be seen */
     double not_before;
     struct path *path;
+    unsigned life;     /* of the path: its failures when this was sent */
     struct scsi_task *task;
     struct scsi_iovec iov; /* the library keeps a pointer to it */
     uint8_t data[LEDGER_BLOCK];
@@ -208,6 +209,7 @@ static void submit(struct io *io, enum io_kind kind)
         scsi_task_set_iov_in(io->task, &io->iov, 1);
     io->kind = kind;
     io->path = path;
+    io->life = path->failures;
     if (iscsi_scsi_command_async(path->iscsi, path->parsed->lun, io->task, completed, NULL, io)) {
         scsi_free_scsi_task(io->task);
         io->task = NULL;
@@ -246,6 +248,16 @@ static void start_verify(struct io *io)
     submit(io, IO_READ);
 }
 
+/* After a logout that the target asked for, libiscsi forgets what was in flight without a word. */
+static void recover_forgotten(struct io *io)
+{
+    if ((io->kind != IO_WRITE && io->kind != IO_READ) || io->life == io->path->failures)
+        return;
+    scsi_free_scsi_task(io->task);
+    io->task = NULL;
+    wait_for_path(io, io->kind, 0);
+}
+
 static bool all_idle(void)
 {
     for (unsigned i = 0; i < run.depth; i++)
@@ -263,6 +275,7 @@ static void turn(void)
         path_step(&run.paths[i]);
     for (unsigned i = 0; i < run.depth; i++) {
         struct io *io = &run.ios[i];
+        recover_forgotten(io);
         if (io->kind == IO_WAITING && now >= io->not_before && choose())
             submit(io, io->again);
         else if (io->kind == IO_IDLE && run.verifying)
