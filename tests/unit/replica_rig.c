@@ -11,17 +11,35 @@
 
 #include "target/base/container.h"
 
+static bool port_free(uint16_t port)
+{
+    bool is_free = true;
+
+    for (uint32_t i = 2; i <= 3; i++) {
+        struct sockaddr_in a = {
+            .sin_family = AF_INET,
+            .sin_addr.s_addr = htonl(0x7f000000 + i),
+            .sin_port = htons(port),
+        };
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+        is_free &= !bind(fd, (struct sockaddr *)&a, sizeof a);
+        close(fd);
+    }
+    return is_free;
+}
+
+/* Below the ports that the kernel gives to connecting sockets. */
 uint16_t rig_port(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002)};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    uint16_t port = 0;
+    static unsigned next;
 
-    if (!bind(fd, (struct sockaddr *)&a, sizeof a) && !getsockname(fd, (struct sockaddr *)&a, &n))
-        port = ntohs(a.sin_port);
-    close(fd);
-    return port;
+    for (;;) {
+        uint16_t port = (uint16_t)(20000 + ((unsigned)getpid() * 7 + next++) % 10000);
+
+        if (port_free(port))
+            return port;
+    }
 }
 
 void rig_path(char *out, const char *directory, unsigned index, unsigned lu)

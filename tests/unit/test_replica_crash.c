@@ -551,6 +551,8 @@ static int teardown(void **state)
 
 static void start(struct rig *rig)
 {
+    uint64_t until = monotonic_ns() + WAIT_S * 1000000000ull;
+
     spawn(rig, 0);
     spawn(rig, 1);
     for (;;) {
@@ -559,6 +561,7 @@ static void start(struct rig *rig)
         WAIT(rig, rig->p[0].answered);
         if (!rig->p[0].error)
             break;
+        assert_true(monotonic_ns() < until);
         assert_int_equal(rig->p[0].error, -ENOTCONN);
         turn(rig);
     }
