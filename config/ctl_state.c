@@ -55,7 +55,10 @@ int ctl_score(json_t *status, json_t *group)
         return -1;
     if (strcmp(disk(group), "UpToDate"))
         return 1000;
-    /* a little more for the owner, so that equal copies are no reason to move */
+    /* a little more for the owner, so that equal copies are no reason to move; an initiator's wish
+     * (SET TARGET PORT GROUPS) is one */
+    if (json_is_true(json_object_get(group, "wished")))
+        return 10020;
     return promoted ? 10010 : 10000;
 }
 

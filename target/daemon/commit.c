@@ -9,6 +9,7 @@
 #include "target/command/control_calls.h"
 #include "target/daemon/daemon.h"
 #include "target/device/device.h"
+#include "target/nexus/lane.h"
 #include "target/nexus/nexus.h"
 #include "target/nexus/nexus_table.h"
 #include "target/nexus/tmf.h"
@@ -216,11 +217,36 @@ void task_read_state(struct task *task,
     control_post(&reading->post);
 }
 
-/* Access states are implicit (TPGS 01b): Pacemaker alone decides who owns a group, and wishes of initiators
- * are refused, so that SET TARGET PORT GROUPS ends with SET TARGET PORT GROUPS COMMAND FAILED. */
+/* ---- wishes of initiators ---- */
+
+struct wish {
+    struct post post;
+    unsigned group;
+};
+
+static void at_control_wish(struct post *post)
+{
+    struct wish *wish = container_of(post, struct wish, post);
+
+    group_wished(&commits.daemon->groups[wish->group]);
+    free(wish);
+}
+
+/* Pacemaker decides who: a wish raises this node's promotion score, nothing more. Initiators send it on the
+ * path that they want; a wish for a third node is refused, since nobody there would hear it. */
 bool alua_wish(unsigned group_index, unsigned node)
 {
-    return false;
+    struct wish *wish;
+
+    if (node == lane_owner(group_index, reactor_self()))
+        return true;
+    wish = node == commits.daemon->self ? malloc(sizeof *wish) : NULL;
+    if (!wish)
+        return false;
+    wish->group = group_index;
+    wish->post.run = at_control_wish;
+    control_post(&wish->post);
+    return true;
 }
 
 static int by_number(const void *a, const void *b)

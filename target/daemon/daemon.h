@@ -27,6 +27,7 @@ struct group {
     bool primary;             /* the replica is Primary (always for replication none) */
     bool skip_sync, force;    /* of an initialization */
     uint64_t deadline_ns;
+    uint64_t wished_ns;       /* when an initiator asked for this node as owner; 0 = not, or it is */
     group_done *done;
     void *done_context;
     struct cluster_request request;       /* of the wish */
@@ -78,6 +79,10 @@ void group_demote(struct group *group, unsigned timeout_ms, group_done *done, vo
  * equal) current. */
 void group_init(struct group *group, bool skip_sync, bool force, unsigned timeout_ms, group_done *done,
                 void *context);
+/* An initiator asked (SET TARGET PORT GROUPS) for this node as owner. */
+void group_wished(struct group *group);
+/* Is that still to be told to Pacemaker? A wish that was not granted in a minute is forgotten. */
+bool group_is_wished(const struct group *group);
 struct group *group_find(struct daemon *daemon, const char *name);
 
 /* commit.c: control_calls.h; remembers the daemon. */

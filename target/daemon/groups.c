@@ -15,6 +15,8 @@
 
 enum { RETRY_MS = 200 };
 
+static const uint64_t WISH_NS = 60000000000u;
+
 static void group_step(struct group *group);
 
 static const struct config_group *config_of(const struct group *group)
@@ -85,6 +87,7 @@ static void acquired(struct cluster_request *request, enum scsi_reason reason, u
 
     group->busy = false;
     if (reason == REASON_GOOD) {
+        group->wished_ns = 0;
         qb_log(LOG_NOTICE, "group %s: this node is the owner", config_of(group)->name);
         finish(group, 0, "");
     } else if (reason == REASON_INSUFFICIENT_RESOURCES) {
@@ -146,6 +149,17 @@ static void step_promote(struct group *group)
     } else {
         commit_group(group, SHARED_OP_GROUP_ACQUIRE, acquired);
     }
+}
+
+void group_wished(struct group *group)
+{
+    qb_log(LOG_NOTICE, "group %s: an initiator wishes this node as owner", config_of(group)->name);
+    group->wished_ns = monotonic_ns();
+}
+
+bool group_is_wished(const struct group *group)
+{
+    return group->wished_ns && monotonic_ns() - group->wished_ns < WISH_NS;
 }
 
 /* ---- demotion ---- */

@@ -155,11 +155,12 @@ static json_t *group_json(struct group *group, bool detail)
     for (unsigned i = 0; i < halund.config->node_count; i++)
         json_object_set_new(states, halund.config->nodes[i].name,
                             json_string(alua_name(shared->states[halund.config->nodes[i].id])));
-    object = json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:o}", "name",
+    object = json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "name",
                        halund.config->groups[group->index].name, "owner",
                        node_or_null(shared->owner), "nodes", nodes_in(shared->nodes), "current",
                        nodes_in(shared->current), "states", states, "explicit",
-                       (int)shared->explicit_transition, "replication", replica_json(group, false));
+                       (int)shared->explicit_transition, "wished", (int)group_is_wished(group),
+                       "replication", replica_json(group, false));
     if (detail)
         json_object_set_new(object, "lus", units_json(group->index));
     return object;

@@ -47,6 +47,11 @@ struct group_lane *lanes_group(unsigned group, unsigned reactor)
     return group_lane(group, reactor);
 }
 
+unsigned lane_owner(unsigned group, const struct reactor *reactor)
+{
+    return lanes_group(group, reactor->index)->owner;
+}
+
 void lanes_init_lu(struct lu *lu, unsigned group)
 {
     for (unsigned i = 0; i < threads.reactor_count; i++) {

@@ -69,6 +69,8 @@ void lane_leave(struct task *task);
 /* A running task goes back to being held, to be tried again from its checks on: the owner it was sent to
  * did not take it, or was lost before it answered. */
 void lane_retry(struct task *task);
+/* Node id that owns a group, as this reactor's lanes know it; 0: nobody. */
+unsigned lane_owner(unsigned group, const struct reactor *reactor);
 /* A held task is aborted: leaves the lists. */
 void lane_unhold(struct task *task);
 /* Implemented by command/execute.c: a held task may try again, from its checks on. */

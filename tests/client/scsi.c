@@ -117,6 +117,15 @@ static int states(void)
     return 0;
 }
 
+/* SET TARGET PORT GROUPS: active/optimized for one group. */
+static int prefer(unsigned group)
+{
+    uint8_t cdb[12] = {0xa4, 0x0a, [9] = 8}, list[8] = {0};
+
+    put_be16(list + 6, (uint16_t)group);
+    return print_status(send_cdb(cdb, 12, SCSI_XFER_WRITE, list, sizeof list));
+}
+
 static int transfer(bool write, uint64_t lba, int pattern)
 {
     uint8_t cdb[16] = {write ? 0x8a : 0x88, [13] = 8}, data[4096];
@@ -151,6 +160,7 @@ static void usage(void)
           "  tur | keys | reservation | states | reset | reserve6 | release6\n"
           "  register KEY NEWKEY | ignore NEWKEY | reserve TYPE KEY | release TYPE KEY | clear KEY\n"
           "  preempt TYPE KEY VICTIM | preempt-abort TYPE KEY VICTIM | read LBA | write LBA BYTE\n"
+          "  prefer GROUP\n"
           "Keys are hexadecimal. --aptpl with register and ignore. Exit status: 0 GOOD, 1 otherwise,\n"
           "2 usage, 3 no path.\n",
           stderr);
@@ -235,6 +245,8 @@ int main(int argc, char **argv)
         return pr_out(4, (int)hex(a), hex(b), hex(c), false);
     if (!strcmp(command, "preempt-abort") && c)
         return pr_out(5, (int)hex(a), hex(b), hex(c), false);
+    if (!strcmp(command, "prefer") && a)
+        return prefer((unsigned)strtoul(a, NULL, 0));
     if (!strcmp(command, "read") && a)
         return transfer(false, strtoull(a, NULL, 0), 0);
     if (!strcmp(command, "write") && b)
