@@ -102,6 +102,10 @@ static void promoted(void *context, int error, const char *why)
     struct group *group = context;
 
     group->busy = false;
+    if (error == -EAGAIN) { /* the peer was asked, or is just being lost */
+        expired(group, why);
+        return;
+    }
     if (error) {
         finish(group, error, why);
         return;

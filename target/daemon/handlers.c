@@ -355,6 +355,7 @@ static void answer(void *context, int error, const char *why)
         break;
     case -ETIMEDOUT:
     case -EBUSY:
+    case -EAGAIN:
         control_fail(call, CONTROL_AGAIN, "%s", why);
         break;
     case -ENODATA:
