@@ -430,7 +430,7 @@ static int group_decode(struct decoder *d, uint32_t index, uint8_t seen[LIMIT_GR
     if (d->commit) {
         group.nodes = to->nodes;
         group.current &= to->nodes;
-        if (group.owner && !(group.current & shared_node_bit(group.owner))) {
+        if (group.owner && !(to->nodes & shared_node_bit(group.owner))) {
             group.owner = 0;
             memset(group.states, ALUA_TRANSITIONING, sizeof group.states);
         }

@@ -32,8 +32,7 @@ json_t *ctl_find_group(json_t *status, const char *group)
 
 bool ctl_promoted(json_t *status, json_t *group)
 {
-    return *text(status, "node") && !strcmp(text(group, "owner"), text(status, "node")) &&
-           !json_is_true(json_object_get(group, "yielding"));
+    return *text(status, "node") && !strcmp(text(group, "owner"), text(status, "node"));
 }
 
 bool ctl_current(json_t *status, json_t *group)

@@ -227,7 +227,7 @@ static bool drained(struct resource *r)
         write_give_up(r);
     epoch_sender_close(&r->epochs);
     write_send_barrier(r);
-    if (!write_log_empty(r) || r->arrived)
+    if (!write_log_empty(r) || r->arrived || r->asking)
         return false;
     for (unsigned i = 0; i < r->volume_count; i++)
         if (r->volumes[i]->resync.catching_up && link_alive(&r->link))
@@ -257,6 +257,7 @@ static bool demote(struct resource *r, struct admin *a)
         return false;
     if (a->phase == DEMOTE_MAPS) {
         r->primary = r->giving_up = r->agreed = r->asked = false;
+        r->self_asked = r->self_agreed = false;
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
 
@@ -336,15 +337,34 @@ static bool peer_outdated(struct resource *r, struct admin *a)
     return !a->waiting;
 }
 
+/* The peer goes on with the only good copy: its acknowledgement is enough now. */
+static bool self_outdated(struct resource *r, struct admin *a)
+{
+    if (!r->primary || !r->self_asked)
+        return true;
+    if (!a->flag) {
+        r->self_asked = false; /* asked again by the next publication */
+        return true;
+    }
+    r->self_agreed = true;
+    write_check_all(r);
+    r->publish = true;
+    return true;
+}
+
 /* --- this copy is outdated --- */
 
 static bool outdate(struct resource *r, struct admin *a)
 {
-    bool better = false;
+    bool better = false, failed = false;
 
     if (a->phase)
         return a->waiting ? false
                           : finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+    for (unsigned i = 0; i < r->volume_count; i++)
+        failed |= r->volumes[i]->peer_only;
+    if (failed) /* by this node's own wish; there is no disk to write that on */
+        return finish(a, 0, "%s", "");
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume *v = r->volumes[i];
 
@@ -547,10 +567,15 @@ static bool connect_again(struct resource *r, struct admin *a)
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
-    [ADMIN_PROMOTE] = promote,         [ADMIN_DEMOTE] = demote,
-    [ADMIN_NEW_CURRENT] = new_current, [ADMIN_PEER_OUTDATED] = peer_outdated,
-    [ADMIN_OUTDATE] = outdate,         [ADMIN_CLOSE] = close_down,
-    [ADMIN_DISCONNECT] = disconnect,   [ADMIN_CONNECT] = connect_again,
+    [ADMIN_PROMOTE] = promote,
+    [ADMIN_DEMOTE] = demote,
+    [ADMIN_NEW_CURRENT] = new_current,
+    [ADMIN_PEER_OUTDATED] = peer_outdated,
+    [ADMIN_SELF_OUTDATED] = self_outdated,
+    [ADMIN_OUTDATE] = outdate,
+    [ADMIN_CLOSE] = close_down,
+    [ADMIN_DISCONNECT] = disconnect,
+    [ADMIN_CONNECT] = connect_again,
 };
 
 static void refuse_rest(struct resource *r)

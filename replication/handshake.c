@@ -57,6 +57,8 @@ void send_uuids(struct volume *v, uint64_t flags)
         p.flags |= UUIDS_INCONSISTENT;
     if (v->resource->discard_my_data)
         p.flags |= UUIDS_DISCARD_MY_DATA;
+    if (v->peer_only) /* without a disk: which data it served last */
+        p.current = v->exposed | 1;
     send_data(v->resource, v->number, P_UUIDS, body, packet_uuids_encode(&p, body));
 }
 
@@ -253,6 +255,8 @@ int handshake_uuids(struct volume *v, const uint8_t *body, size_t length)
     if (packet_uuids_decode(body, length, &p))
         return -EPROTO;
     v->peer_uuids = p;
+    if (v->have_state && volume_through_peer(v))
+        v->exposed = p.current; /* it began a new generation, as the only good copy */
     v->have_uuids = true;
     if (conn_established(v->state.conn) && p.flags & UUIDS_SKIP_INITIAL_SYNC) {
         struct generations g = {p.current, p.bitmap, {p.history[0], p.history[1]}};
@@ -333,6 +337,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
         compare(v, peer);
     } else {
         v->state.conn = CONN_CONNECTED;
+        volume_peer_back(v, peer->disk);
         volume_changed(v, true);
     }
     for (unsigned i = 0; i < r->volume_count; i++)
@@ -363,6 +368,10 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
     }
     if (r->primary && peer.role == WIRE_PRIMARY) {
         link_refuse(r, "both nodes are Primary");
+        return 0;
+    }
+    if (peer.disk == DISK_NEGOTIATING && volume_usable(v)) {
+        link_fail(r, "volume %u: the peer has a disk again", v->number);
         return 0;
     }
     if (peer.disk < DISK_INCONSISTENT && v->state.peer_disk >= DISK_INCONSISTENT &&

@@ -279,7 +279,7 @@ static void finish_cycle(struct volume *v)
     if (md->log_part) {
         md->log_part = false;
         al_transaction_done(v->al);
-        write_al_changed(v);
+        log_hold_changed(v);
     }
     if (md->pass && md->cursor == DIRTY_MAP_END) {
         struct md_waiter *waiter, *next;

@@ -9,6 +9,7 @@
 #include "target/base/container.h"
 
 static void granted(struct range *range);
+static void logged(struct log_hold *hold);
 static void written(struct store_io *io, int error);
 static void acked(struct tx_item *item);
 
@@ -42,6 +43,7 @@ struct mirror *mirror_new(struct resource *r, struct volume *v)
     m->resource = r;
     m->volume = v;
     m->range.grant = granted;
+    m->hold = (struct log_hold){.start = logged};
     m->link_serial = r->link.serial;
     m->payload.count = 0;
     m->payload.length = 0;
@@ -64,14 +66,12 @@ static void acked(struct tx_item *item)
     mirror_drop(container_of(item, struct mirror, tx));
 }
 
-/* Tells the peer and lets the next range go. */
-static void answer(struct mirror *m, int error)
+static void send_answer(struct mirror *m, unsigned command)
 {
     struct resource *r = m->resource;
-    struct volume *v = m->volume;
     struct packet_header header = {
-        .volume = (uint16_t)v->number,
-        .command = P_WRITE_ACK,
+        .volume = (uint16_t)m->volume->number,
+        .command = (uint16_t)command,
         .length = PACKET_BLOCK_ACK_LENGTH,
     };
     struct packet_block_ack ack = {
@@ -79,30 +79,12 @@ static void answer(struct mirror *m, int error)
         .block_id = m->data.block_id,
         .size = m->data.size,
     };
-    bool current = m->link_serial == r->link.serial && link_alive(&r->link);
 
-    if (m->range.held)
-        entry_leave_ranges(v, &m->range);
-    payload_free(r->pool, &m->payload);
-    if (error) {
-        header.command = P_NEG_ACK;
-        dirty_map_set(v->map, m->data.sector, m->data.size / MD_SECTOR);
-    } else if ((conn_is_target(v->state.conn) || conn_is_source(v->state.conn)) && current &&
-               m->data.flags & DP_MAY_SET_IN_SYNC) {
-        header.command = P_RS_WRITE_ACK;
-        dirty_map_clear(v->map, m->data.sector, m->data.size / MD_SECTOR);
-    } else if (v->state.peer_disk < DISK_INCONSISTENT && m->data.size) {
-        dirty_map_set(v->map, m->data.sector, m->data.size / MD_SECTOR); /* ours is the only copy */
-    }
-    if (!current) {
-        mirror_drop(m);
-        return;
-    }
     epoch_receiver_done(&r->received, m->epoch);
-    if (error || m->data.flags & DP_SEND_WRITE_ACK) {
+    if (command == P_NEG_ACK || m->data.flags & DP_SEND_WRITE_ACK) {
         size_t n = header_encode(r->link.form, &header, m->head);
 
-        ack.sequence = ++v->sequence;
+        ack.sequence = ++m->volume->sequence;
         m->tx.head = m->head;
         m->tx.head_length = (uint32_t)(n + packet_block_ack_encode(&ack, m->head + n));
         link_push(&r->link.meta, &m->tx);
@@ -110,6 +92,36 @@ static void answer(struct mirror *m, int error)
         mirror_drop(m);
     }
     mirror_flush(r); /* after the ack is queued: it has to precede the barrier's */
+}
+
+/* Lets the next range go and tells the peer. */
+static void answer(struct mirror *m, int error)
+{
+    struct resource *r = m->resource;
+    struct volume *v = m->volume;
+    unsigned command = P_WRITE_ACK;
+    bool current = m->link_serial == r->link.serial && link_alive(&r->link);
+
+    if (m->range.held)
+        entry_leave_ranges(v, &m->range);
+    payload_free(r->pool, &m->payload);
+    if (error) {
+        command = P_NEG_ACK;
+        dirty_map_set(v->map, m->data.sector, m->data.size / MD_SECTOR);
+    } else if ((conn_is_target(v->state.conn) || conn_is_source(v->state.conn)) && current &&
+               m->data.flags & DP_MAY_SET_IN_SYNC) {
+        command = P_RS_WRITE_ACK;
+        dirty_map_clear(v->map, m->data.sector, m->data.size / MD_SECTOR);
+    } else if (v->only_copy && m->data.size) {
+        dirty_map_set(v->map, m->data.sector, m->data.size / MD_SECTOR);
+    }
+    log_hold_end(v, &m->hold); /* from here on its bits tell of it */
+    if (!current)
+        mirror_drop(m);
+    else if (!error && v->only_copy && !v->only_durable)
+        qb_list_add_tail(&m->link, &v->held);
+    else
+        send_answer(m, command);
 }
 
 static void written(struct store_io *io, int error)
@@ -124,15 +136,24 @@ static void written(struct store_io *io, int error)
     resource_leave(r);
 }
 
+static void logged(struct log_hold *hold)
+{
+    struct mirror *m = container_of(hold, struct mirror, hold);
+
+    if (volume_usable(m->volume))
+        store_submit(m->volume->backing, &m->io);
+    else
+        answer(m, -EIO);
+}
+
 static void granted(struct range *range)
 {
     struct mirror *m = container_of(range, struct mirror, range);
 
-    if (!volume_usable(m->volume)) {
-        answer(m, -EIO);
-        return;
-    }
-    store_submit(m->volume->backing, &m->io);
+    if (m->volume->only_copy && volume_usable(m->volume) && m->data.size)
+        log_hold_begin(m->volume, &m->hold, m->data.sector, m->data.size / MD_SECTOR);
+    else
+        logged(&m->hold);
 }
 
 void mirror_run(struct mirror *m, unsigned command)
@@ -218,4 +239,81 @@ void mirror_flush(struct resource *r)
     }
     if (!r->flush_running)
         answer_barriers(r); /* all disks gone: the writes were refused one by one */
+}
+
+/* --- the only good copy: the Primary's disk failed --- */
+
+static void release_held(struct volume *v)
+{
+    while (!qb_list_empty(&v->held)) {
+        struct mirror *m = qb_list_first_entry(&v->held, struct mirror, link);
+
+        qb_list_del(&m->link);
+        send_answer(m, P_WRITE_ACK);
+    }
+}
+
+static void only_started(struct md_waiter *waiter, int error)
+{
+    struct volume *v = waiter->volume;
+
+    v->only_starting = false;
+    if (error || !v->only_copy)
+        return;
+    v->only_durable = true;
+    send_uuids(v, 0);
+    release_held(v);
+}
+
+static void only_ended(struct md_waiter *waiter, int error)
+{
+    struct volume *v = waiter->volume;
+
+    v->only_ending = v->only_copy = v->only_durable = false;
+    if (!error)
+        volume_changed(v, false); /* begins anew when that is wanted by now */
+}
+
+static bool only_copy_wanted(const struct volume *v)
+{
+    const struct resource *r = v->resource;
+
+    return !r->primary && !r->closing && r->peer_role == WIRE_PRIMARY &&
+           v->state.conn == CONN_CONNECTED && v->state.peer_disk < DISK_INCONSISTENT &&
+           v->state.disk == DISK_UP_TO_DATE;
+}
+
+/* What the Primary writes now is here only. Its blocks are marked, under the activity log, and a
+ * new generation begins, so that its old copy is known as such wherever it turns up again; answers
+ * wait until that is on disk. It ends after the map is on disk. */
+void mirror_only_copy(struct volume *v)
+{
+    struct resource *r = v->resource;
+    bool wanted = only_copy_wanted(v);
+
+    if (wanted && !v->only_copy && !v->only_starting) {
+        v->only_copy = v->only_starting = true;
+        v->sb.flags |= MD_PRIMARY;
+        generation_new(&v->sb.generations, resource_random(), false);
+        v->only_start = (struct md_waiter){.done = only_started, .volume = v};
+        md_request(v, &v->only_start);
+    } else if (!wanted && v->only_copy && !v->only_ending && volume_usable(v) && !r->closing) {
+        v->only_ending = true;
+        v->only_end = (struct md_waiter){.pages = true, .done = only_ended, .volume = v};
+        md_request(v, &v->only_end);
+    }
+}
+
+void mirror_link_down(struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        while (!qb_list_empty(&v->held)) {
+            struct mirror *m = qb_list_first_entry(&v->held, struct mirror, link);
+
+            qb_list_del(&m->link);
+            mirror_drop(m);
+        }
+    }
 }

@@ -233,6 +233,14 @@ static int resync_refused(const struct incoming *in)
 
     if (packet_block_ack_decode(in->body, in->length, &p))
         return -EPROTO;
+    if (in->header->command == P_NEG_DREPLY) {
+        struct sync_io *s = peer_read_find(in->v, p.block_id, p.sector, p.size);
+
+        if (!s)
+            return -EPROTO;
+        peer_read_done(s, -EIO);
+        return 0;
+    }
     sync_failed(in->v, &p);
     return 0;
 }
@@ -350,13 +358,27 @@ int receive_bulk_start(struct resource *r, const struct packet_header *header, c
         bulk->payload = &s->payload;
         return 0;
     }
-    return -EPROTO; /* P_DATA_REPLY: this node never asks */
+    if (header->command == P_DATA_REPLY) {
+        struct sync_io *s = peer_read_find(in.v, p.block_id, p.sector, p.size);
+
+        if (!s)
+            return -EPROTO;
+        if (payload_alloc(r->pool, &s->payload, p.size))
+            return -EAGAIN;
+        s->receiving = true;
+        bulk->owner = s;
+        bulk->payload = &s->payload;
+        return 0;
+    }
+    return -EPROTO;
 }
 
 int receive_bulk_done(struct resource *r, struct link_bulk *bulk)
 {
     if (bulk->command == P_DATA)
         mirror_run(bulk->owner, P_DATA);
+    else if (bulk->command == P_DATA_REPLY)
+        peer_read_done(bulk->owner, 0);
     else
         sync_write(bulk->owner);
     return 0;
@@ -366,6 +388,8 @@ void receive_bulk_abandon(struct resource *r, struct link_bulk *bulk)
 {
     if (bulk->command == P_DATA)
         mirror_drop(bulk->owner);
+    else if (bulk->command == P_DATA_REPLY)
+        peer_read_done(bulk->owner, -EAGAIN);
     else
         sync_free(bulk->owner);
 }

@@ -198,6 +198,11 @@ void replica_peer_outdated(struct replica *replica, bool agreed)
     order(replica, ADMIN_PEER_OUTDATED, agreed, NULL, NULL);
 }
 
+void replica_self_outdated(struct replica *replica, bool agreed)
+{
+    order(replica, ADMIN_SELF_OUTDATED, agreed, NULL, NULL);
+}
+
 void replica_outdate(struct replica *replica,
                      void (*done)(void *context, int error, const char *why), void *context)
 {

@@ -49,6 +49,10 @@ struct replica_callbacks {
      * cluster to agree that its copy is outdated, or learn that its node is harmless. Answer with
      * replica_peer_outdated(). Until then no write is acknowledged. */
     void (*outdate_peer)(void *context, struct replica *replica, unsigned peer_node);
+    /* This node is Primary, its disk failed, the peer's copy has all: ask the cluster to agree that this
+     * node's copy is outdated. Answer with replica_self_outdated(). Reads go to the peer at once, no write
+     * is acknowledged until then. */
+    void (*outdate_self)(void *context, struct replica *replica);
     /* A resync to (or from) the peer finished and is durable: `node`'s copy is current again. Called on
      * the Primary's (or source's) side only; the replica may acknowledge writes with the peer meanwhile. */
     void (*current)(void *context, struct replica *replica, unsigned node);
@@ -88,6 +92,8 @@ void replica_new_current(struct replica *replica,
 /* Answer to outdate_peer: true = agreed, durable, harmless: bump the data generation, then go on alone.
  * false = could not be agreed now (stay suspended; asked again when the caller retries). */
 void replica_peer_outdated(struct replica *replica, bool agreed);
+/* Answer to outdate_self: true = agreed and durable. false = asked again later. */
+void replica_self_outdated(struct replica *replica, bool agreed);
 /* This node's copy was agreed to be outdated: clear WAS_UP_TO_DATE durably, then call done. A copy that is
  * connected to an up-to-date Primary and resyncing or Primary itself refuses with -EBUSY. */
 void replica_outdate(struct replica *replica, void (*done)(void *context, int error, const char *why),

@@ -63,14 +63,25 @@ void read_pools_free(struct volume *v)
         free(v->reads[i]);
 }
 
-static void disk_failed(struct post *post)
+/* A read that this node's disk cannot answer, at home: the peer may. */
+static void read_elsewhere(struct post *post)
 {
-    struct volume *v = container_of(post, struct volume, failed_post);
+    struct store_io *io = container_of(post, struct store_io, post);
+    struct volume *v = container_of(io->store, struct volume, store);
+    struct resource *r = v->resource;
 
-    resource_enter(v->resource);
-    if (!v->resource->closed)
+    resource_enter(r);
+    if (io->error == -EIO)
         volume_failed(v, -EIO, "reading");
-    resource_leave(v->resource);
+    peer_read_arrive(r, io);
+    resource_leave(r);
+}
+
+static void send_home(struct volume *v, struct store_io *io, int error)
+{
+    io->error = error;
+    io->post.run = read_elsewhere;
+    reactor_post(v->resource->home, &io->post);
 }
 
 static void read_done(struct store_io *io, int error)
@@ -82,11 +93,10 @@ static void read_done(struct store_io *io, int error)
 
     w->next = pool->free;
     pool->free = w;
-    if (error == -EIO && !atomic_exchange(&v->failed_posted, true)) {
-        v->failed_post.run = disk_failed;
-        reactor_post(v->resource->home, &v->failed_post);
-    }
-    upper->done(upper, error);
+    if (error == -EIO)
+        send_home(v, upper, error);
+    else
+        upper->done(upper, error);
 }
 
 static void start_read(struct volume *v, struct store_io *io)
@@ -95,8 +105,11 @@ static void start_read(struct volume *v, struct store_io *io)
     struct read_wrap *w = pool ? pool->free : NULL;
 
     if (!atomic_load_explicit(&v->readable, memory_order_acquire)) {
-        /* A failed disk is an error, a Secondary is not asked. */
-        defer(io, atomic_load(&v->failed) ? -EIO : -EAGAIN);
+        /* A failed disk is an error unless the peer has the data; a Secondary is not asked. */
+        if (atomic_load(&v->elsewhere))
+            send_home(v, io, 0);
+        else
+            defer(io, atomic_load(&v->failed) ? -EIO : -EAGAIN);
         return;
     }
     if (!w) {

@@ -60,6 +60,16 @@ static void run_outdate(struct post *post)
         callbacks->outdate_peer(callbacks->context, &r->public, r->peer_node);
 }
 
+static void run_self(struct post *post)
+{
+    struct resource *r = container_of(post, struct resource, self_post);
+    const struct replica_callbacks *callbacks = r->public.options.callbacks;
+
+    atomic_store(&r->self_posted, false);
+    if (callbacks->outdate_self)
+        callbacks->outdate_self(callbacks->context, &r->public);
+}
+
 static void run_current(struct post *post)
 {
     struct resource *r = container_of(post, struct resource, current_post);
@@ -103,7 +113,7 @@ void resource_ask_outdate(struct resource *r)
 {
     bool needed = false;
 
-    if (!r->serving || r->asked || r->agreed)
+    if (!r->serving || r->asked || r->agreed || r->self_asked)
         return;
     for (unsigned i = 0; i < r->volume_count; i++)
         if (volume_without_peer(r->volumes[i]) &&
@@ -117,10 +127,23 @@ void resource_ask_outdate(struct resource *r)
     tell(r, &r->outdate_post, &r->outdate_posted, run_outdate);
 }
 
+void resource_ask_self_outdate(struct resource *r)
+{
+    if (!r->serving || r->self_asked)
+        return;
+    r->self_asked = true;
+    qb_log(LOG_NOTICE, "group \"%s\": this node's disk failed: asking for its outdating",
+           r->group->name);
+    tell(r, &r->self_post, &r->self_posted, run_self);
+}
+
 static bool suspended(const struct resource *r)
 {
     if (!r->serving)
         return false;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->peer_only && (!r->self_agreed || !volume_through_peer(r->volumes[i])))
+            return true;
     for (unsigned i = 0; i < r->volume_count; i++)
         if (volume_without_peer(r->volumes[i]) && !volume_alone(r->volumes[i]))
             return true;
@@ -199,6 +222,7 @@ static void link_lost(struct resource *r)
         struct volume *v = r->volumes[i];
 
         volume_link_lost(&v->state);
+        volume_peer_gone(v);
         if (down)
             v->state.conn = CONN_STANDALONE;
         if (established)
@@ -208,7 +232,9 @@ static void link_lost(struct resource *r)
         r->agreed = r->asked = false;
     r->standalone = down;
     handshake_link_down(r);
+    peer_read_link_down(r);
     resync_link_down(r);
+    mirror_link_down(r);
     write_link_down(r);
     for (unsigned i = 0; i < r->volume_count; i++)
         volume_changed(r->volumes[i], false);
@@ -273,6 +299,7 @@ void resource_leave(struct resource *r)
         for (unsigned i = 0; i < r->volume_count; i++)
             catchup_pump(r->volumes[i]);
         write_pump(r);
+        peer_read_pump(r);
         admin_run(r);
         if (r->closed)
             break;

@@ -17,6 +17,7 @@
 #include "replication/epoch.h"
 #include "replication/generation.h"
 #include "replication/link.h"
+#include "replication/log_hold.h"
 #include "replication/md_file.h"
 #include "replication/metadata.h"
 #include "replication/range_lock.h"
@@ -27,7 +28,7 @@
 #include "target/base/reactor.h"
 
 enum {
-    RESOURCE_VOLUMES = LIMIT_GROUP_LUS, /* volumes of one group */
+    RESOURCE_VOLUMES = 64,    /* volumes of one group */
     RESOURCE_REQUESTS = 1024, /* changing commands in progress; more wait in order */
     RESOURCE_ENTRIES = 1024,  /* packets in the transfer log */
     RESOURCE_MIRRORS = 512,   /* the peer's writes in progress */
@@ -67,7 +68,7 @@ struct request {
 struct entry {
     struct qb_list_head log;  /* resource->log, by position; free list */
     struct qb_list_head sent; /* resource->sent, in order of sending, while SENT or ACKED */
-    struct qb_list_head wait; /* volume->al_wait or ->al_busy */
+    struct log_hold hold;
     struct volume *volume;
     struct request *request; /* NULL: catching up */
     struct range range;
@@ -77,11 +78,10 @@ struct entry {
     enum store_operation operation;
     uint64_t offset;
     uint32_t length;
-    uint64_t position, id, ticket, sent_ns;
+    uint64_t position, id, sent_ns;
     uint32_t epoch;
-    uint32_t al_first, al_last;
     struct write_progress progress;
-    bool in_log, in_sent, in_al, al_waiting, local_started;
+    bool in_log, in_sent, local_started;
     struct payload *bounce; /* catching up: the data */
     unsigned iov_count;
     struct iovec iov[LIMIT_SEGMENTS + 1];
@@ -90,10 +90,11 @@ struct entry {
 /* --- writes of the peer (mirror.c) --- */
 
 struct mirror {
-    struct qb_list_head link;
+    struct qb_list_head link; /* the free list, or volume->held */
     struct resource *resource;
     struct volume *volume;
     struct range range;
+    struct log_hold hold;
     struct packet_data data;
     uint64_t link_serial; /* answers go to the connection that asked */
     uint32_t epoch;
@@ -105,7 +106,14 @@ struct mirror {
 
 /* --- resync (resync.c, resync_target.c) --- */
 
-enum sync_kind { SYNC_FREE, SYNC_READ, SYNC_PEER_READ, SYNC_REQUESTED, SYNC_WRITE };
+enum sync_kind {
+    SYNC_FREE,
+    SYNC_READ,      /* source: a block for the target */
+    SYNC_PEER_READ, /* a read of a peer without disk */
+    SYNC_REQUESTED, /* target: asked for */
+    SYNC_WRITE,     /* target: came, goes to the disk */
+    SYNC_ASKED,     /* a part of `upper`, a read of this node without disk: asked for */
+};
 struct sync_io {
     struct qb_list_head link;
     struct resource *resource;
@@ -115,6 +123,8 @@ struct sync_io {
     uint64_t sector, block_id;
     uint32_t size;
     struct range range;
+    struct store_io *upper; /* SYNC_ASKED */
+    uint64_t at;            /* where in it, bytes */
     bool waits_memory, receiving, doomed;
     struct payload payload;
     struct store_io io;
@@ -198,9 +208,8 @@ struct volume {
     struct store *backing;
     _Atomic bool readable; /* Primary with usable data */
     _Atomic bool failed;
+    _Atomic bool elsewhere; /* Primary whose data are on the peer only */
     struct read_pool *reads[LIMIT_REACTORS];
-    struct post failed_post;
-    _Atomic bool failed_posted;
 
     struct md_file file; /* layout and memory of the map */
     struct superblock sb;
@@ -223,8 +232,18 @@ struct volume {
     uint32_t sequence;
     uint64_t transition_ns; /* when the state was entered that must not last */
 
+    /* Primary whose disk failed while the peer had all (volume.c) */
+    bool peer_only;   /* the peer has the only good copy */
+    bool peer_usable; /* and it is there */
+    uint64_t exposed; /* the generation that it must have */
+
+    /* Secondary whose Primary has no disk: this is the only good copy (mirror.c) */
+    bool only_copy, only_durable, only_starting, only_ending;
+    struct md_waiter only_start, only_end;
+    struct qb_list_head held; /* mirrors whose answer waits for only_durable */
+
     struct range_table ranges;
-    struct qb_list_head al_wait, al_busy;
+    struct qb_list_head al_wait, al_busy; /* struct log_hold */
     struct resync resync;
 };
 
@@ -235,6 +254,7 @@ enum admin_kind {
     ADMIN_DEMOTE,
     ADMIN_NEW_CURRENT,
     ADMIN_PEER_OUTDATED,
+    ADMIN_SELF_OUTDATED,
     ADMIN_OUTDATE,
     ADMIN_CLOSE,
     ADMIN_DISCONNECT,
@@ -315,9 +335,13 @@ struct resource {
     unsigned sync_used, syncs;
     struct qb_list_head free_syncs, sync_list;
 
+    struct post *asking, **asking_end; /* store_io: reads that the peer has to answer, in order */
+    uint64_t asking_issued;            /* bytes of the first one that were asked for */
+
     /* fencing */
-    bool asked, agreed;
-    bool discard_my_data; /* at the next handshake: this copy gives way in a split brain */
+    bool asked, agreed;           /* that the peer's copy is outdated */
+    bool self_asked, self_agreed; /* that this node's is: its disk failed, the peer goes on */
+    bool discard_my_data;         /* at the next handshake: this copy gives way in a split brain */
 
     /* administration */
     struct qb_list_head admins;
@@ -338,8 +362,8 @@ struct resource {
     bool publish;
     char why[128];
 
-    struct post start_post, changed_post, outdate_post, current_post;
-    _Atomic bool changed_posted, outdate_posted, current_posted;
+    struct post start_post, changed_post, outdate_post, self_post, current_post;
+    _Atomic bool changed_posted, outdate_posted, self_posted, current_posted;
 };
 
 static inline struct resource *resource_of(struct replica *replica)
@@ -357,6 +381,7 @@ void resource_publish(struct resource *r);
 uint64_t resource_random(void);
 struct volume *resource_volume(struct resource *r, unsigned number);
 void resource_ask_outdate(struct resource *r);
+void resource_ask_self_outdate(struct resource *r);
 void resource_tell_current(struct resource *r);
 /* The peer gets no writes of this volume, and it is not about to. */
 bool volume_without_peer(const struct volume *v);
@@ -377,6 +402,11 @@ static inline bool volume_usable(const struct volume *v)
 void volume_wire_state(const struct volume *v, struct wire_state *s);
 bool volume_alone(const struct volume *v);
 enum write_mode volume_mode(const struct volume *v);
+/* The own disk failed, the peer has all and gets all. */
+bool volume_through_peer(const struct volume *v);
+/* The link is lost; it is there again, with this generation and bitmap generation at the peer. */
+void volume_peer_gone(struct volume *v);
+void volume_peer_back(struct volume *v, enum replica_disk peer_disk);
 
 /* metadata_io.c */
 int md_io_init(struct volume *v);
@@ -402,8 +432,9 @@ void write_link_down(struct resource *r);
 /* The volume replicates again: sends what the peer has not got, starts catching up. */
 void write_replicating(struct volume *v);
 void write_gate_opened(struct resource *r);
-void write_al_changed(struct volume *v);
 void write_volume_failed(struct volume *v);
+/* Looks at all entries again, for a reason that concerns them all. */
+void write_check_all(struct resource *r);
 /* Gives up what waits for the peer (demotion while alone is not agreed): -EAGAIN. */
 void write_give_up(struct resource *r);
 void write_finish(struct resource *r, struct store_io *io, int error);
@@ -433,6 +464,9 @@ void mirror_drop(struct mirror *m);
 void mirror_run(struct mirror *m, unsigned command);
 void mirror_barrier(struct resource *r, uint32_t number);
 void mirror_flush(struct resource *r);
+/* The volume's or the peer's state changed: is this the only good copy, and is that durable? */
+void mirror_only_copy(struct volume *v);
+void mirror_link_down(struct resource *r);
 
 /* resync.c */
 int resync_init(struct resource *r);
@@ -454,6 +488,13 @@ struct sync_io *sync_find(struct volume *v, uint64_t sector, uint32_t size);
 void sync_write(struct sync_io *s);
 void sync_failed(struct volume *v, const struct packet_block_ack *ack);
 void sync_retry_memory(struct resource *r);
+/* peer_read.c: reads of a Primary without disk */
+void peer_read_arrive(struct resource *r, struct store_io *io);
+void peer_read_pump(struct resource *r);
+struct sync_io *peer_read_find(struct volume *v, uint64_t block_id, uint64_t sector, uint32_t size);
+/* The part is here, or will not come: takes it over. */
+void peer_read_done(struct sync_io *s, int error);
+void peer_read_link_down(struct resource *r);
 void resync_pump(struct volume *v);
 void resync_tick(struct volume *v);
 

@@ -204,6 +204,7 @@ int volume_open(struct resource *r, const struct config_lu *lu, struct volume **
     range_table_init(&v->ranges);
     qb_list_init(&v->al_wait);
     qb_list_init(&v->al_busy);
+    qb_list_init(&v->held);
     rc = expand(lu->path, config->nodes[config->self].name, path, sizeof path);
     if (rc) {
         snprintf(why, 256, "LU \"%s\": its path is too long", lu->name);
@@ -288,9 +289,13 @@ void volume_changed(struct volume *v, bool tell_peer)
     if (tell_peer && conn_established(v->state.conn))
         send_state(v);
     r->publish = true;
+    mirror_only_copy(v);
     volume_wire_state(v, &s);
     flags = metadata_flags(v->sb.flags, &s);
+    if (v->only_copy)
+        flags |= MD_PRIMARY; /* until the map is on disk: a crash has to look at the log */
     atomic_store(&v->readable, r->serving && v->state.disk == DISK_UP_TO_DATE);
+    atomic_store(&v->elsewhere, r->serving && v->peer_only);
     if (flags == v->sb.flags || r->closing)
         return;
     v->sb.flags = flags;
@@ -298,8 +303,48 @@ void volume_changed(struct volume *v, bool tell_peer)
         md_request(v, NULL);
 }
 
-/* The disk is not used any more. A Primary answers -EIO from now on and can never be promoted
- * again; the cluster moves the group to the other node. */
+bool volume_through_peer(const struct volume *v)
+{
+    return v->peer_only && v->peer_usable && write_mode_replicates(volume_mode(v)) &&
+           link_alive(&v->resource->link);
+}
+
+/* What was acknowledged and not on its stable storage may be gone with a crash of the peer, and
+ * cannot be sent again: then it is not used again by this node. */
+void volume_peer_gone(struct volume *v)
+{
+    v->peer_usable = false;
+}
+
+void volume_peer_back(struct volume *v, enum replica_disk peer_disk)
+{
+    const struct packet_uuids *p = &v->peer_uuids;
+
+    if (!v->peer_only)
+        return;
+    if (peer_disk < DISK_INCONSISTENT) {
+        v->peer_only = false; /* no copy is left */
+        return;
+    }
+    v->peer_usable =
+        !v->unstable && peer_disk == DISK_UP_TO_DATE &&
+        (generation_equal(p->current, v->exposed) || generation_equal(p->bitmap, v->exposed));
+    if (v->peer_usable)
+        v->exposed = p->current;
+}
+
+/* Does the peer have all that was acknowledged, and does it get what comes? */
+static bool peer_has_all(const struct volume *v)
+{
+    const struct resource *r = v->resource;
+
+    return r->primary && r->link.phase == LINK_UP && !r->link.failing &&
+           volume_mode(v) == WRITE_REPLICATED && !v->resync.catching_up && !v->unstable;
+}
+
+/* The disk is not used any more. A Primary goes on with the peer's copy, once its own is agreed to
+ * be outdated, if that has all; else it answers -EIO. It can never be promoted again; the cluster
+ * moves the group to the other node. */
 void volume_failed(struct volume *v, int error, const char *what)
 {
     struct resource *r = v->resource;
@@ -309,8 +354,15 @@ void volume_failed(struct volume *v, int error, const char *what)
     qb_log(LOG_ERR, "group \"%s\" volume %u: %s: %s: the disk is given up", r->group->name,
            v->number, what, strerror(-error));
     resource_say(r, "volume %u: %s: %s", v->number, what, strerror(-error));
+    v->peer_only = v->peer_usable = peer_has_all(v);
+    v->exposed = v->sb.generations.current;
     v->state.disk = DISK_FAILED;
     atomic_store(&v->failed, true);
     volume_changed(v, true);
+    if (v->peer_only) {
+        qb_log(LOG_NOTICE, "group \"%s\" volume %u: going on with the peer's copy", r->group->name,
+               v->number);
+        resource_ask_self_outdate(r);
+    }
     write_volume_failed(v);
 }

@@ -12,6 +12,7 @@ enum { ZEROS = 64 << 10 };
 /* What a peer without P_ZEROES gets instead. */
 static uint8_t zeros[ZEROS] __attribute__((aligned(4096)));
 
+static void logged(struct log_hold *hold);
 static void local_done(struct store_io *io, int error);
 static void tx_done(struct tx_item *item);
 static void granted(struct range *range);
@@ -42,6 +43,7 @@ struct entry *entry_new(struct volume *v, struct request *request)
     e->request = request;
     e->position = ++r->position;
     e->range.grant = granted;
+    e->hold.start = logged;
     e->io.done = local_done;
     e->tx.done = tx_done;
     e->in_log = true;
@@ -49,23 +51,9 @@ struct entry *entry_new(struct volume *v, struct request *request)
     return e;
 }
 
-/* Gets the extents it touches into the activity log; entry_start() when they are durable. */
-static bool begin_log(struct entry *e)
+static void logged(struct log_hold *hold)
 {
-    struct volume *v = e->volume;
-    enum al_answer answer = al_begin(v->al, e->al_first, e->al_last, &e->ticket);
-
-    if (answer == AL_BUSY)
-        return false;
-    e->in_al = true;
-    if (answer == AL_READY) {
-        entry_start(e);
-        return true;
-    }
-    e->al_waiting = true;
-    qb_list_add_tail(&e->wait, &v->al_wait);
-    md_kick(v);
-    return true;
+    entry_start(container_of(hold, struct entry, hold));
 }
 
 static void granted(struct range *range)
@@ -73,43 +61,10 @@ static void granted(struct range *range)
     struct entry *e = container_of(range, struct entry, range);
     struct volume *v = e->volume;
 
-    if (!e->request || !volume_usable(v)) {
+    if (!e->request || !volume_usable(v))
         entry_start(e);
-        return;
-    }
-    e->al_first = al_extent(sector_of(e));
-    e->al_last = al_extent((e->offset + e->length - 1) / MD_SECTOR);
-    if (!qb_list_empty(&v->al_busy) || !begin_log(e)) {
-        e->al_waiting = true;
-        qb_list_add_tail(&e->wait, &v->al_busy);
-        md_kick(v);
-    }
-}
-
-void write_al_changed(struct volume *v)
-{
-    struct entry *e, *next;
-
-    qb_list_for_each_entry_safe(e, next, &v->al_wait, wait)
-    {
-        if (!al_durable(v->al, e->ticket))
-            continue;
-        qb_list_del(&e->wait);
-        e->al_waiting = false;
-        entry_start(e);
-    }
-    while (!qb_list_empty(&v->al_busy)) {
-        e = qb_list_first_entry(&v->al_busy, struct entry, wait);
-        qb_list_del(&e->wait);
-        e->al_waiting = false;
-        if (!begin_log(e)) {
-            e->al_waiting = true;
-            qb_list_add(&e->wait, &v->al_busy);
-            break;
-        }
-    }
-    if (al_pending(v->al))
-        md_kick(v);
+    else
+        log_hold_begin(v, &e->hold, sector_of(e), e->length / MD_SECTOR);
 }
 
 void entry_start(struct entry *e)
@@ -120,9 +75,9 @@ void entry_start(struct entry *e)
 
     e->local_started = true;
     if (!volume_usable(v)) {
-        if (e->request)
-            e->request->error = -EIO;
         e->progress.local_done = true;
+        if (e->request && volume_through_peer(v))
+            entry_send(e);
         entry_check(e);
         return;
     }
@@ -262,13 +217,14 @@ static void local_done(struct store_io *io, int error)
 
     resource_enter(v->resource);
     e->progress.local_done = true;
-    if (error && e->request) {
-        e->request->error = error == -ENOSPC ? -ENOSPC : -EIO;
-    }
-    if (error)
+    if (error) {
         volume_failed(v, error, e->request ? "writing" : "reading for the peer");
-    else if (!e->request && write_mode_replicates(volume_mode(v)) && link_alive(&v->resource->link))
+        if (e->request && !v->peer_only)
+            e->request->error = error == -ENOSPC ? -ENOSPC : -EIO;
+    } else if (!e->request && write_mode_replicates(volume_mode(v)) &&
+               link_alive(&v->resource->link)) {
         entry_send(e);
+    }
     entry_check(e);
     resource_leave(v->resource);
 }
@@ -334,18 +290,23 @@ void entry_check(struct entry *e)
         return;
     }
     if (p->local_done && !p->sending && !p->completed) {
-        bool give_up = false;
+        bool give_up = false, alone = volume_alone(v);
 
-        if (!volume_usable(v)) {
+        if (!volume_usable(v) && (!v->peer_only || p->peer == PEER_LOST)) {
+            /* The peer's copy is good, but not here now: that is no medium error. */
             if (!e->request->error)
-                e->request->error = -EIO;
+                e->request->error = v->peer_only ? -EAGAIN : -EIO;
             give_up = true;
+        } else if (!volume_usable(v)) {
+            if (!r->self_agreed)
+                return; /* the old data here might come back as current */
+            alone = false;
         } else if (p->peer == PEER_LOST && r->giving_up && !volume_alone(v)) {
             e->request->error = -EAGAIN;
             v->sb.flags |= MD_CRASHED_PRIMARY; /* what it wrote is on this side only */
             give_up = true;
         }
-        if (give_up || write_may_complete(p, volume_alone(v)))
+        if (give_up || write_may_complete(p, alone))
             complete(e);
         if (give_up)
             p->peer = PEER_LOST;
@@ -363,12 +324,7 @@ void entry_free(struct entry *e)
     if (e->in_sent)
         qb_list_del(&e->sent);
     e->in_sent = false;
-    if (e->in_al) {
-        e->in_al = false;
-        al_end(v->al, e->al_first, e->al_last);
-        if (!qb_list_empty(&v->al_busy))
-            write_al_changed(v);
-    }
+    log_hold_end(v, &e->hold);
     if (e->range.held)
         entry_leave_ranges(v, &e->range);
     e->in_log = false;
@@ -417,8 +373,10 @@ static void check_flushes(struct resource *r)
             .unstable = q->volume->unstable,
         };
 
-        if (q->flush_done && !volume_usable(q->volume))
-            q->error = -EIO;
+        if (q->flush_done && !volume_usable(q->volume) && !volume_through_peer(q->volume))
+            q->error = q->volume->peer_only ? -EAGAIN : -EIO;
+        else if (!volume_usable(q->volume) && !r->self_agreed)
+            continue;
         else if (!flush_may_complete(&f, volume_alone(q->volume))) {
             if (!r->giving_up || !q->flush_done || f.older)
                 continue;

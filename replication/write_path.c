@@ -24,6 +24,7 @@ int write_path_init(struct resource *r)
     qb_list_init(&r->sent);
     r->arrived_end = &r->arrived;
     r->finished_end = &r->finished;
+    r->asking_end = &r->asking;
     r->id_salt = resource_random() >> 16;
     r->barrier_timer.fire = barrier_late;
     return 0;
@@ -79,8 +80,8 @@ static void flush_local_done(struct store_io *io, int error)
     resource_enter(v->resource);
     q->flush_done = true;
     if (error) {
-        q->error = -EIO;
         volume_failed(v, error, "flushing");
+        q->error = v->peer_only ? 0 : -EIO;
     }
     write_check_flushes(v->resource);
     resource_leave(v->resource);
@@ -93,9 +94,13 @@ static void start_flush(struct request *q)
     q->position = r->position + 1;
     qb_list_add_tail(&q->link, &r->flushes);
     q->local = (struct store_io){.operation = STORE_FLUSH, .done = flush_local_done};
-    store_submit(q->volume->backing, &q->local);
+    q->flush_done = !volume_usable(q->volume);
+    if (!q->flush_done)
+        store_submit(q->volume->backing, &q->local);
     epoch_sender_close(&r->epochs);
     write_send_barrier(r);
+    if (q->flush_done)
+        write_check_flushes(r);
 }
 
 /* The segments of bytes [at, at + length) of a command's memory. */
@@ -157,7 +162,11 @@ static bool admit(struct resource *r, struct store_io *io)
 {
     struct volume *v = container_of(io->store, struct volume, store);
     struct request *q;
-    int refused = r->closing ? -ESHUTDOWN : !r->serving ? -EAGAIN : !volume_usable(v) ? -EIO : 0;
+    int refused = r->closing                                   ? -ESHUTDOWN
+                  : !r->serving                                ? -EAGAIN
+                  : volume_usable(v) || volume_through_peer(v) ? 0
+                  : v->peer_only                               ? -EAGAIN
+                                                               : -EIO;
 
     if (refused || (io->operation != STORE_FLUSH && !io->length)) {
         write_finish(r, io, refused);
@@ -289,7 +298,7 @@ void write_refused(struct resource *r, struct volume *v, const struct packet_blo
 {
     /* Its copy is not good any more. The link is dropped, so that there is one way only in which a
      * peer is lost; when it comes back it says what its disk is. */
-    if (volume_usable(v) && r->primary)
+    if ((volume_usable(v) || v->peer_only) && r->primary)
         link_fail(r, "the peer could not write volume %u at sector %llu", v->number,
                   (unsigned long long)ack->sector);
 }
@@ -339,6 +348,7 @@ void write_link_down(struct resource *r)
     }
     for (unsigned i = 0; i < r->volume_count; i++)
         r->volumes[i]->resync.catching_up = false;
+    write_check_all(r);
 }
 
 static void in_sync_again(struct volume *v)
@@ -353,7 +363,7 @@ void write_replicating(struct volume *v)
     struct resource *r = v->resource;
     struct entry *e;
 
-    if (!r->primary || !write_mode_replicates(volume_mode(v)))
+    if (!r->primary || !volume_usable(v) || !write_mode_replicates(volume_mode(v)))
         return;
     qb_list_for_each_entry(e, &r->log, log) if (e->volume == v && !e->bounce && e->local_started &&
                                                 e->progress.peer == PEER_LOST &&
@@ -390,7 +400,7 @@ void catchup_pump(struct volume *v)
     struct resource *r = v->resource;
     struct resync *s = &v->resync;
 
-    if (!s->catching_up || !s->catchup_again)
+    if (!s->catching_up || !s->catchup_again || !volume_usable(v))
         return;
     s->catchup_again = false;
     while (v->map->set && s->catchups < RESOURCE_CATCHUPS) {
@@ -458,8 +468,21 @@ void write_gate_opened(struct resource *r)
     write_check_flushes(r);
 }
 
-/* entry_check() on all, for a reason that concerns them all: a failed disk, giving up. */
-static void check_all(struct resource *r)
+/* Can a look at it finish it? */
+static bool due(const struct entry *e)
+{
+    const struct resource *r = e->volume->resource;
+    const struct write_progress *p = &e->progress;
+
+    if (e->bounce || !p->local_done || p->sending || p->completed)
+        return false;
+    if (volume_usable(e->volume))
+        return r->giving_up && p->peer == PEER_LOST;
+    return !e->volume->peer_only || p->peer == PEER_LOST ||
+           (r->self_agreed && write_may_complete(p, false));
+}
+
+void write_check_all(struct resource *r)
 {
     bool again;
 
@@ -469,11 +492,7 @@ static void check_all(struct resource *r)
         again = false;
         qb_list_for_each_entry(e, &r->log, log)
         {
-            bool due =
-                !e->bounce && e->progress.local_done && !e->progress.sending &&
-                !e->progress.completed &&
-                (!volume_usable(e->volume) || (r->giving_up && e->progress.peer == PEER_LOST));
-            if (due) {
+            if (due(e)) {
                 entry_check(e);
                 again = true;
                 break;
@@ -485,18 +504,8 @@ static void check_all(struct resource *r)
 
 void write_volume_failed(struct volume *v)
 {
-    struct entry *e;
-
-    /* Those that waited for the log start now, only to fail. */
-    while (!qb_list_empty(&v->al_wait) || !qb_list_empty(&v->al_busy)) {
-        struct qb_list_head *list = qb_list_empty(&v->al_wait) ? &v->al_busy : &v->al_wait;
-
-        e = qb_list_first_entry(list, struct entry, wait);
-        qb_list_del(&e->wait);
-        e->al_waiting = false;
-        entry_start(e);
-    }
-    check_all(v->resource);
+    log_hold_failed(v);
+    write_check_all(v->resource);
 }
 
 void write_give_up(struct resource *r)
@@ -505,5 +514,5 @@ void write_give_up(struct resource *r)
     for (unsigned i = 0; i < r->volume_count; i++)
         if (r->volumes[i]->unstable && !volume_alone(r->volumes[i]))
             r->volumes[i]->sb.flags |= MD_CRASHED_PRIMARY;
-    check_all(r);
+    write_check_all(r);
 }

@@ -47,7 +47,7 @@ static void changed(void *context, struct replica *which)
 {
 }
 
-static struct replica_callbacks callbacks = {NULL, nothing, nothing, changed};
+static struct replica_callbacks callbacks = {.outdate_peer = nothing, .current = nothing, .changed = changed};
 
 static void turn(void)
 {

@@ -1,4 +1,10 @@
 halun_test(test_epoch LINK halun_replication)
 halun_test(test_write_gate LINK halun_replication)
-halun_test(test_replica SOURCES test_replica.c replica_rig.c LINK halun_replication)
+# Tests over a pair of real nodes whose file stores can fail, hold and tell.
+function(halun_pair_test name)
+  halun_test(${name} SOURCES ${name}.c replica_pair.c replica_rig.c fault_store.c LINK halun_replication)
+  target_link_options(${name} PRIVATE -Wl,--wrap=file_store_open)
+endfunction()
+halun_pair_test(test_replica)
+halun_pair_test(test_replica_fault)
 halun_test(test_replica_crash SOURCES test_replica_crash.c replica_rig.c LINK halun_replication)

@@ -56,6 +56,15 @@ static void ask(void *context, struct replica *replica, unsigned peer)
         node->on_outdate(node);
 }
 
+static void ask_self(void *context, struct replica *replica)
+{
+    struct rig_node *node = context;
+
+    node->asked_self++;
+    if (node->on_outdate_self)
+        node->on_outdate_self(node);
+}
+
 static void current(void *context, struct replica *replica, unsigned peer)
 {
     struct rig_node *node = context;
@@ -141,7 +150,7 @@ int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
 
     memset(node, 0, sizeof *node);
     configure(node, index, o);
-    node->callbacks = (struct replica_callbacks){node, ask, current, changed};
+    node->callbacks = (struct replica_callbacks){node, ask, ask_self, current, changed};
     options.home = &node->reactor;
     options.control = &node->control;
     options.callbacks = &node->callbacks;

@@ -35,8 +35,9 @@ struct rig_node {
     struct replica *replica;
     struct replica_callbacks callbacks;
 
-    unsigned asked, told_current, changed; /* calls of the callbacks */
+    unsigned asked, asked_self, told_current, changed; /* calls of the callbacks */
     void (*on_outdate)(struct rig_node *node);
+    void (*on_outdate_self)(struct rig_node *node);
     void (*on_current)(struct rig_node *node);
 
     bool answered; /* by the order given last */

@@ -94,15 +94,16 @@ static void acquire_when_not_current_then_refused(void **context)
 
 static void switchover_when_released_and_acquired_then_states_follow(void **context)
 {
-    static const enum shared_effect_kind release[] = {SHARED_EFFECT_GROUP};
-    static const enum shared_effect_kind acquire[] = {SHARED_EFFECT_GROUP, SHARED_EFFECT_UA};
+    static const enum shared_effect_kind release[] = {SHARED_EFFECT_GROUP, SHARED_EFFECT_PERSIST};
+    static const enum shared_effect_kind acquire[] = {SHARED_EFFECT_GROUP, SHARED_EFFECT_UA,
+                                                      SHARED_EFFECT_PERSIST};
     struct shared_state *state = *context;
     struct shared_group *group = &state->groups[5];
 
     assert_int_equal(apply(state, SHARED_OP_CURRENT, 1, 5), REASON_GOOD);
     assert_int_equal(apply(state, SHARED_OP_CURRENT, 2, 5), REASON_GOOD);
     assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 5), REASON_GOOD);
-    effects_are(acquire, 2, 5);
+    effects_are(acquire, 3, 5);
     states_are(group, AO, ANO, ANO, UNAV);
     assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 5), REASON_GOOD);
     assert_false(effects.changed);
@@ -111,13 +112,13 @@ static void switchover_when_released_and_acquired_then_states_follow(void **cont
                      REASON_INVALID_FIELD_IN_PARAMETERS);
     uint32_t epoch = group->epoch;
     assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 5), REASON_GOOD);
-    effects_are(release, 1, 5);
+    effects_are(release, 2, 5);
     states_are(group, TRANS, TRANS, TRANS, UNAV);
     assert_int_equal(group->owner, 0);
     assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 5), REASON_GOOD);
     assert_false(effects.changed);
     assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 2, 5), REASON_GOOD);
-    effects_are(acquire, 2, 5);
+    effects_are(acquire, 3, 5);
     states_are(group, ANO, AO, ANO, UNAV);
     assert_int_equal(group->epoch, epoch + 2);
     assert_false(group->explicit_transition);
@@ -131,6 +132,27 @@ static void acquire_when_by_set_target_port_groups_then_explicit(void **context)
     apply(state, SHARED_OP_CURRENT, 1, 0);
     shared_apply(state, &op, &effects);
     assert_true(state->groups[0].explicit_transition);
+}
+
+static void outdate_when_the_owner_wishes_it_for_itself_then_it_stays_owner(void **context)
+{
+    struct shared_state *state = *context;
+    struct shared_op op = {.kind = SHARED_OP_OUTDATE, .node = 1, .action = 1, .lu = SHARED_NO_LU};
+
+    apply(state, SHARED_OP_CURRENT, 1, 0);
+    apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0);
+    shared_apply(state, &op, &effects);
+    assert_int_equal(effects.reason, REASON_INSUFFICIENT_RESOURCES); /* the only copy */
+    apply(state, SHARED_OP_CURRENT, 2, 0);
+    shared_apply(state, &op, &effects);
+    assert_int_equal(effects.reason, REASON_GOOD);
+    assert_int_equal(state->groups[0].owner, 1);
+    assert_int_equal(state->groups[0].current, 1u << 2);
+    /* The peer's is the only one now. */
+    assert_int_equal(apply(state, SHARED_OP_OUTDATE, 2, 0), REASON_INSUFFICIENT_RESOURCES);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 0), REASON_GOOD);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0), REASON_INSUFFICIENT_RESOURCES);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 2, 0), REASON_GOOD);
 }
 
 static void outdate_when_allowed_then_current_shrinks(void **context)
@@ -245,6 +267,7 @@ int main(void)
         CASE(acquire_when_not_current_then_refused),
         CASE(switchover_when_released_and_acquired_then_states_follow),
         CASE(acquire_when_by_set_target_port_groups_then_explicit),
+        CASE(outdate_when_the_owner_wishes_it_for_itself_then_it_stays_owner),
         CASE(outdate_when_allowed_then_current_shrinks),
         CASE(members_when_owner_lost_then_no_owner_and_no_attention),
         CASE(members_when_another_lost_or_back_then_attention),

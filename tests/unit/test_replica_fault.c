@@ -1,0 +1,396 @@
+/* Disks that fail under a pair of nodes: the Primary's goes on with the peer's copy, the
+ * Secondary's is given up; and the order in which the metadata become durable.
+ *
+ * Not covered here: a process that dies (test_replica_crash), a real DRBD as peer. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "replica_pair.h"
+
+static enum replica_disk disk(unsigned i)
+{
+    return rig_status(&the_rig->n[i]).disk;
+}
+
+/* Everything that touches the disk of node i fails from now on. */
+static void break_disk(struct rig *rig, unsigned i, int error)
+{
+    for (unsigned operation = STORE_READ; operation <= STORE_UNMAP; operation++)
+        fault_fail(pair_fault(rig, i, 0), operation, error);
+}
+
+static void expect(struct rig *rig, unsigned node, uint64_t offset, const uint8_t *data,
+                   size_t length)
+{
+    uint8_t *back = malloc(length);
+
+    assert_int_equal(run_io(&rig->n[node], 0, STORE_READ, 0, offset, back, length), 0);
+    assert_memory_equal(back, data, length);
+    free(back);
+}
+
+static void read_when_the_disk_fails_then_answered_by_the_peer(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t *data = malloc(4 << 20);
+
+    start_primary(rig);
+    fill(rig, data, 4 << 20);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 1536, data, 4 << 20), 0);
+    break_disk(rig, 0, -EIO);
+    expect(rig, 0, 1536, data, 4 << 20); /* the very read that finds it out, in several parts */
+    WAIT(disk(0) == DISK_FAILED && rig_status(&rig->n[1]).peer_disk == DISK_FAILED);
+    assert_int_equal(rig->n[0].asked_self, 1);
+    assert_int_equal(rig->n[0].asked, 0);
+    expect(rig, 0, 1536 + 512, data + 512, 4096);
+    free(data);
+}
+
+static void write_when_the_disk_fails_then_done_by_the_peer_once_agreed(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[65536];
+    struct rig_io write = {0}, fua = {0}, flush = {0};
+
+    start_primary(rig);
+    churn(rig, 0, 100);
+    rig->agree = false;
+    fill(rig, data, sizeof data);
+    break_disk(rig, 0, -EIO);
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, 0, 4096, data, sizeof data);
+    rig_submit(&rig->n[0], &fua, 0, STORE_WRITE, STORE_FUA, 1 << 20, data, sizeof data);
+    rig_submit(&rig->n[0], &flush, 0, STORE_FLUSH, 0, 0, NULL, 0);
+    WAIT(rig->n[0].asked_self == 1 && disk(0) == DISK_FAILED);
+    /* The peer has it all and said so, but this node's old copy is still on the cluster's list. */
+    expect(rig, 0, 4096, data, sizeof data);
+    expect(rig, 0, 1 << 20, data, sizeof data);
+    WAIT(rig_status(&rig->n[0]).suspended);
+    assert_false(write.done || fua.done || flush.done);
+    replica_self_outdated(rig->n[0].replica, true);
+    WAIT(write.done && fua.done && flush.done);
+    assert_int_equal(write.error | fua.error | flush.error, 0);
+    WAIT(!rig_status(&rig->n[0]).suspended);
+    churn(rig, 0, 500);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_FLUSH, 0, 0, NULL, 0), 0);
+    assert_int_equal(rig->n[0].asked, 0);
+}
+
+static void disk_when_failed_under_load_then_no_error_and_nothing_lost(void **state)
+{
+    enum { N = 64 };
+    struct rig *rig = *state;
+    static uint8_t data[N][32768], block[4096];
+    struct rig_io io[N] = {0};
+
+    start_primary(rig);
+    for (unsigned i = 0; i < N; i++) {
+        fill(rig, data[i], sizeof data[i]);
+        rig_submit(&rig->n[0], &io[i], 0, STORE_WRITE, i % 8 ? 0 : STORE_FUA,
+                   i * 600000ull / 512 * 512, data[i], sizeof data[i]);
+        if (i == N / 2)
+            break_disk(rig, 0, -EIO);
+    }
+    for (unsigned i = 0; i < N; i++)
+        WAIT(io[i].done && !io[i].error);
+    for (unsigned i = 0; i < N; i++)
+        expect(rig, 0, i * 600000ull / 512 * 512, data[i], sizeof data[i]);
+    /* A planned move: the peer has everything. */
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    promote(&rig->n[1]);
+    for (unsigned i = 0; i < N; i++)
+        expect(rig, 1, i * 600000ull / 512 * 512, data[i], sizeof data[i]);
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, true, rig_answer, &rig->n[0]));
+    assert_int_not_equal(rig->n[0].error, 0);
+    /* The disk works again, with its old content: it is brought up to date. */
+    fill(rig, block, sizeof block);
+    assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 20 << 20, block, sizeof block), 0);
+    rig_close(&rig->n[0]);
+    open_node(rig, 0);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[65536], back[4096];
+
+    start_primary(rig);
+    churn(rig, 0, 50);
+    break_disk(rig, 0, -EIO);
+    fill(rig, data, sizeof data);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_FLUSH, 0, 0, NULL, 0), 0);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig_status(&rig->n[0]).connection < CONN_CONNECTED);
+    /* No medium error: the data are good, but elsewhere. */
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), -EAGAIN);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), -EAGAIN);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_FLUSH, 0, 0, NULL, 0), -EAGAIN);
+    assert_int_equal(rig->n[0].asked, 0); /* the peer's copy must not be given up */
+    replica_connect(rig->n[1].replica, false);
+    WAIT(connection(0, CONN_CONNECTED) && connection(1, CONN_CONNECTED));
+    WAIT(!rig_status(&rig->n[0]).suspended);
+    expect(rig, 0, 0, data, sizeof data);
+    churn(rig, 0, 100);
+}
+
+static void link_when_lost_with_unflushed_writes_then_not_used_again(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[65536], back[4096];
+
+    start_primary(rig);
+    break_disk(rig, 0, -EIO);
+    fault_hold(pair_fault(rig, 1, 0), STORE_FLUSH, 0, 0); /* no barrier is answered */
+    WAIT(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back) == 0);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig_status(&rig->n[0]).connection < CONN_CONNECTED);
+    fault_release(pair_fault(rig, 1, 0));
+    replica_connect(rig->n[1].replica, false);
+    WAIT(connection(0, CONN_CONNECTED) && connection(1, CONN_CONNECTED));
+    /* The peer might have lost power meanwhile: only a promotion there may go on. */
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), -EAGAIN);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), -EAGAIN);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    promote(&rig->n[1]);
+    expect(rig, 1, 0, data, sizeof data);
+}
+
+static void disk_when_failed_while_the_peer_misses_writes_then_an_error(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[65536], back[4096];
+
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    churn(rig, 0, 50); /* alone */
+    break_disk(rig, 0, -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), -EIO);
+    assert_int_equal(rig->n[0].asked_self, 0);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(rig_status(&rig->n[0]).connection >= CONN_CONNECTED);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), -EIO);
+}
+
+static void only_copy_when_its_generation_is_not_durable_then_not_acknowledged(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[4096], back[4096];
+    struct metadata_layout layout;
+    struct rig_io io = {0};
+
+    start_primary(rig);
+    layout = pair_layout(rig, 1, 0);
+    fault_hold(pair_fault(rig, 1, 0), STORE_WRITE, layout.superblock, layout.superblock + MD_BLOCK);
+    break_disk(rig, 0, -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), 0);
+    WAIT(fault_held(pair_fault(rig, 1, 0)));
+    fill(rig, data, sizeof data);
+    rig_submit(&rig->n[0], &io, 0, STORE_WRITE, 0, 8192, data, sizeof data);
+    /* Its log block goes in the next metadata cycle, behind the superblock; so does this barrier.
+     */
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), 0);
+    assert_false(io.done);
+    fault_release(pair_fault(rig, 1, 0));
+    WAIT(io.done && !io.error);
+}
+
+static void only_copy_when_killed_then_its_log_is_applied(void **state)
+{
+    struct rig *rig = *state;
+    struct superblock sb;
+    static uint8_t data[4096];
+    const struct fault_write *last;
+    struct metadata_layout layout;
+    struct fault *fault;
+    char why[MD_WHY];
+
+    start_primary(rig);
+    fault = pair_fault(rig, 1, 0);
+    layout = pair_layout(rig, 1, 0);
+    fault_log(fault, layout.superblock, layout.superblock + MD_BLOCK);
+    break_disk(rig, 0, -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 8192, data, sizeof data), 0);
+    assert_true(fault_logged(fault) > 0);
+    last = fault_log_entry(fault, fault_logged(fault) - 1);
+    assert_int_equal(superblock_decode(&sb, last->block, why), 0);
+    assert_true(sb.flags & MD_PRIMARY); /* as if it were Primary: the only one that knows */
+    assert_int_not_equal(sb.generations.bitmap, 0);
+    assert_false(sb.clean);
+}
+
+static void secondary_disk_when_failed_then_primary_goes_on_alone(void **state)
+{
+    struct rig *rig = *state;
+
+    start_primary(rig);
+    churn(rig, 0, 100);
+    fault_fail(pair_fault(rig, 1, 0), STORE_WRITE, -EIO);
+    churn(rig, 0, 200);
+    WAIT(disk(1) == DISK_FAILED && rig_status(&rig->n[0]).peer_disk < DISK_INCONSISTENT);
+    assert_int_equal(rig->n[0].asked, 1);
+    churn(rig, 0, 100);
+    ORDER(&rig->n[1], replica_promote(rig->n[1].replica, true, rig_answer, &rig->n[1]));
+    assert_int_not_equal(rig->n[1].error, 0);
+    rig_close(&rig->n[1]);
+    open_node(rig, 1);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void secondary_flush_when_failed_then_barrier_is_not_acknowledged(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[4096];
+
+    start_primary(rig);
+    fault_fail(pair_fault(rig, 1, 0), STORE_FLUSH, -EIO);
+    rig->agree = false;
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    {
+        struct rig_io flush = {0};
+
+        rig_submit(&rig->n[0], &flush, 0, STORE_FLUSH, 0, 0, NULL, 0);
+        WAIT(rig->n[0].asked == 1);
+        assert_false(flush.done); /* the peer did not keep it, and nobody agreed yet */
+        replica_peer_outdated(rig->n[0].replica, true);
+        WAIT(flush.done && !flush.error);
+    }
+}
+
+static void resync_source_when_a_block_cannot_be_read_then_target_stays_inconsistent(void **state)
+{
+    struct rig *rig = *state;
+
+    open_node(rig, 0);
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, true, rig_answer, &rig->n[0]));
+    churn(rig, 0, 30);
+    fault_fail(pair_fault(rig, 0, 0), STORE_READ, -EIO);
+    open_node(rig, 1);
+    WAIT(disk(0) == DISK_FAILED);
+    WAIT(rig_status(&rig->n[1]).connection == CONN_CONNECTED || rig_status(&rig->n[1]).why[0]);
+    assert_int_equal(disk(1), DISK_INCONSISTENT);
+    assert_int_equal(rig->n[0].asked_self, 0);
+}
+
+/* --- the order on disk --- */
+
+static bool decode(const struct fault_write *w, const struct metadata_layout *layout,
+                   struct superblock *sb)
+{
+    char why[MD_WHY];
+
+    return w->offset == layout->superblock && !superblock_decode(sb, w->block, why);
+}
+
+/* A demoted node's activity log is not looked at after a crash: what it marked has to be there. */
+static void demote_when_alone_then_map_is_durable_before_the_role(void **state)
+{
+    struct rig *rig = *state;
+    struct metadata_layout layout;
+    struct superblock sb;
+    struct fault *fault;
+    unsigned bits = 0, at = 0, count;
+    static uint8_t data[4096];
+
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig_status(&rig->n[0]).connection < CONN_CONNECTED);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, i * (4ull << 20), data, sizeof data),
+                         0);
+    layout = pair_layout(rig, 0, 0);
+    fault = pair_fault(rig, 0, 0);
+    fault_log(fault, layout.bitmap, layout.superblock + MD_BLOCK);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    count = fault_logged(fault);
+    for (unsigned i = 0; i < count; i++) {
+        const struct fault_write *w = fault_log_entry(fault, i);
+
+        if (w->offset >= layout.bitmap && w->offset < layout.bitmap + layout.bitmap_bytes) {
+            bits = 0;
+            for (unsigned k = 0; k < MD_BLOCK; k++)
+                bits += (unsigned)__builtin_popcount(w->block[k]);
+        } else if (decode(w, &layout, &sb) && !(sb.flags & MD_PRIMARY) && !at) {
+            at = i + 1;
+            assert_int_equal(bits, 8);
+        }
+    }
+    assert_int_not_equal(at, 0);
+}
+
+/* A target whose generation says "all but the marked blocks is the source's" must have them marked.
+ */
+static void target_when_maps_are_merged_then_map_is_durable_before_the_generation(void **state)
+{
+    struct rig *rig = *state;
+    struct metadata_layout layout;
+    struct superblock sb, old = {0};
+    struct fault *fault;
+    unsigned bits = 0, at = 0, count;
+    static uint8_t data[4096];
+
+    rig->options.resync_rate = 64; /* so that it does not end meanwhile */
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig_status(&rig->n[0]).connection < CONN_CONNECTED);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, i * (4ull << 20), data, sizeof data),
+                         0);
+    layout = pair_layout(rig, 1, 0);
+    fault = pair_fault(rig, 1, 0);
+    fault_log(fault, layout.bitmap, layout.superblock + MD_BLOCK);
+    fault_hold(fault, STORE_WRITE, 0, SIZE); /* no block is written */
+    replica_connect(rig->n[1].replica, false);
+    WAIT(connection(1, CONN_SYNC_TARGET) && fault_held(fault));
+    count = fault_logged(fault);
+    for (unsigned i = 0; i < count; i++) {
+        const struct fault_write *w = fault_log_entry(fault, i);
+
+        if (w->offset >= layout.bitmap && w->offset < layout.bitmap + layout.bitmap_bytes) {
+            bits = 0;
+            for (unsigned k = 0; k < MD_BLOCK; k++)
+                bits += (unsigned)__builtin_popcount(w->block[k]);
+        } else if (decode(w, &layout, &sb)) {
+            if (!old.generations.current)
+                old = sb;
+            if (!generation_equal(sb.generations.current, old.generations.current) && !at) {
+                at = i + 1;
+                assert_int_equal(bits, 8);
+                assert_false(sb.flags & MD_CONSISTENT);
+            }
+        }
+    }
+    assert_int_not_equal(at, 0);
+    fault_release(fault);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PAIR_CASE(read_when_the_disk_fails_then_answered_by_the_peer),
+        PAIR_CASE(write_when_the_disk_fails_then_done_by_the_peer_once_agreed),
+        PAIR_CASE(disk_when_failed_under_load_then_no_error_and_nothing_lost),
+        PAIR_CASE(link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back),
+        PAIR_CASE(link_when_lost_with_unflushed_writes_then_not_used_again),
+        PAIR_CASE(disk_when_failed_while_the_peer_misses_writes_then_an_error),
+        PAIR_CASE(only_copy_when_its_generation_is_not_durable_then_not_acknowledged),
+        PAIR_CASE(only_copy_when_killed_then_its_log_is_applied),
+        PAIR_CASE(secondary_disk_when_failed_then_primary_goes_on_alone),
+        PAIR_CASE(secondary_flush_when_failed_then_barrier_is_not_acknowledged),
+        PAIR_CASE(resync_source_when_a_block_cannot_be_read_then_target_stays_inconsistent),
+        PAIR_CASE(demote_when_alone_then_map_is_durable_before_the_role),
+        PAIR_CASE(target_when_maps_are_merged_then_map_is_durable_before_the_generation),
+    };
+    return cmocka_run_group_tests_name("replica_fault", tests, NULL, NULL);
+}
