@@ -18,6 +18,8 @@ struct cluster *cluster_new(const struct cluster_setup *setup, struct shared_sta
     if (!c)
         return NULL;
     c->setup = *setup;
+    if (!c->setup.wire_max)
+        c->setup.wire_max = WIRE_MAX;
     c->state = state;
     c->digest_order = UINT64_MAX;
     c->transfer = malloc(SNAPSHOT_MAX);
@@ -114,7 +116,7 @@ void cluster_send(struct cluster *c, struct cluster_updates *u, struct cluster_m
     struct writer w = {.data = u->bytes + u->used, .size = CLUSTER_UPDATE_BYTES - u->used};
     struct cluster_update *update;
 
-    message->wire = WIRE_MAX;
+    message->wire = message_wire(message->type);
     message->incarnation = c->setup.incarnation;
     message_encode(message, &w);
     assert(w.used <= w.size);
@@ -185,6 +187,8 @@ void cluster_dispatch(struct cluster *c, struct cluster_updates *u, unsigned nod
     if (node < 1 || node > LIMIT_NODES || c->phase == PHASE_DEAD)
         return;
     error = message_decode(&m, bytes, size);
+    if (!error && m.wire > c->setup.wire_max && m.type != MESSAGE_HELLO)
+        error = -EPROTONOSUPPORT;
     if (error) {
         /* Without knowing what it says this node may not claim an equal state. A joiner has none yet:
          * it hears from the others' HELLO whether their versions overlap. */
@@ -198,6 +202,10 @@ void cluster_dispatch(struct cluster *c, struct cluster_updates *u, unsigned nod
         return;
     }
     heard(c, node, m.incarnation);
+    /* Its sender did not yet know of an older joiner or member, which cannot read this: so at this place it
+     * says nothing to anybody. */
+    if (m.wire > member_wire(c) && m.type != MESSAGE_HELLO)
+        return;
     if (c->phase == PHASE_LOADING && join_keep(c, node, m.type, bytes, size))
         return;
     switch (m.type) {
@@ -236,6 +244,9 @@ void cluster_dispatch(struct cluster *c, struct cluster_updates *u, unsigned nod
         break;
     case MESSAGE_CONFIRM:
         member_confirm(c, u, node, &m);
+        break;
+    case MESSAGE_HANDOVER:
+        commit_handover(c, u, node, &m);
         break;
     case MESSAGE_TYPES:
         assert(0);
@@ -296,6 +307,7 @@ void cluster_describe(const struct cluster *c, struct cluster_view *view)
     view->version = c->state->version;
     view->epoch = c->epoch;
     view->commits = c->commits;
+    view->wire = member_wire(c);
     if (c->phase == PHASE_DEAD)
         snprintf(view->waiting, sizeof view->waiting, "stopped for good");
     else if (c->phase < PHASE_LOADING)
@@ -324,7 +336,7 @@ static void tell_view(struct cluster *c, struct cluster_updates *u)
     cluster_describe(c, &view);
     news = !c->told || view.serving != c->view.serving || view.quorate != c->view.quorate ||
            view.joined != c->view.joined || view.members != c->view.members ||
-           view.unproven != c->view.unproven || (!view.joined && strcmp(view.waiting, c->view.waiting));
+           view.unproven != c->view.unproven || view.wire != c->view.wire || (!view.joined && strcmp(view.waiting, c->view.waiting));
     if (news) {
         /* A ticket only where the lanes must be made equal to the state. */
         bool lanes = (view.serving && !c->view.serving) || (view.joined && !c->view.joined);
@@ -406,6 +418,9 @@ void cluster_step(struct cluster *c, const struct cluster_event *event, struct c
         break;
     case CLUSTER_FENCED:
         member_fenced(c, u, event->fenced.node, event->fenced.time);
+        break;
+    case CLUSTER_HANDOVER:
+        commit_ask_handover(c, u, event->handover.group);
         break;
     case CLUSTER_FORCE:
         c->forced = true;

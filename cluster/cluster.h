@@ -23,6 +23,7 @@ struct cluster_setup {
     uint64_t incarnation;     /* unlike that of any earlier process of this node; not 0 */
     uint8_t config_digest[32];
     uint8_t cluster_uuid[16];
+    uint8_t wire_max;         /* newest wire version to speak, WIRE_MIN..WIRE_MAX; 0: WIRE_MAX */
     char names[LIMIT_NODES + 1][LIMIT_NAME + 1]; /* by node id, for sentences */
 };
 
@@ -35,6 +36,7 @@ enum cluster_event_kind {
     CLUSTER_APPLIED, /* ticket: its effects are carried out */
     CLUSTER_DURABLE, /* sequence: records up to it are durable */
     CLUSTER_FENCED,  /* node was fenced at `fenced` (realtime ns) */
+    CLUSTER_HANDOVER, /* ask the owner of a group to release it for this node */
     CLUSTER_FORCE,   /* the operator accepts the journal at hand for a cold start */
     CLUSTER_MORE,    /* go on: updates->more was set */
 };
@@ -65,6 +67,9 @@ struct cluster_event {
             unsigned node;
             uint64_t time;
         } fenced;
+        struct {
+            uint32_t group; /* index */
+        } handover;
     };
 };
 
@@ -76,6 +81,7 @@ enum cluster_update_kind {
     CLUSTER_ANSWER,  /* cookie, reason, field_pointer */
     CLUSTER_VIEW,    /* something in cluster_view() changed; ticket as for APPLY */
     CLUSTER_LEASE,   /* this node may answer until `lease` */
+    CLUSTER_ASKED,   /* `node` asks this node, the owner of the group, to release it now */
     CLUSTER_LOG,     /* priority, text */
     CLUSTER_FATAL,   /* text; the machine does nothing any more */
 };
@@ -95,6 +101,10 @@ struct cluster_update {
             uint8_t field_pointer;
         } answer;
         uint64_t lease;
+        struct {
+            unsigned node;
+            uint32_t group;
+        } asked;
         struct {
             int priority;
             const char *text; /* valid until the next step */

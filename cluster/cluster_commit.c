@@ -213,6 +213,40 @@ void commit_applied(struct cluster *c, struct cluster_updates *u, uint64_t ticke
     commit_durable(c, u);
 }
 
+/* --- handover of a group ---------------------------------------------------------------------- */
+
+/* A wish changes no state: the owner, who alone may release the group, decides whether it follows. It may get
+ * lost with its sender or while the view is not whole; whoever still wants it asks again. */
+void commit_ask_handover(struct cluster *c, struct cluster_updates *u, uint32_t group)
+{
+    struct cluster_message m = {.type = MESSAGE_HANDOVER};
+
+    if (!c->serving || group >= c->state->group_count || member_wire(c) < message_wire(m.type))
+        return;
+    m.handover.owner = c->state->groups[group].owner;
+    m.handover.group = group;
+    m.handover.epoch = c->state->groups[group].epoch;
+    if (m.handover.owner && m.handover.owner != c->setup.self)
+        cluster_send(c, u, &m);
+}
+
+void commit_handover(struct cluster *c, struct cluster_updates *u, unsigned node,
+                     const struct cluster_message *message)
+{
+    uint32_t group = message->handover.group;
+    struct cluster_update *update;
+
+    if (c->phase != PHASE_MEMBER || c->unproven || !is_live(c, node) ||
+        c->nodes[node].incarnation != message->incarnation || group >= c->state->group_count ||
+        message->handover.owner != c->setup.self ||
+        c->state->groups[group].owner != c->setup.self ||
+        c->state->groups[group].epoch != message->handover.epoch)
+        return;
+    update = update_add(u, CLUSTER_ASKED);
+    update->asked.node = node;
+    update->asked.group = group;
+}
+
 static struct cluster_pending *oldest_unsent(struct cluster *c)
 {
     struct cluster_pending *oldest = NULL;

@@ -49,7 +49,7 @@ void member_say_hello(struct cluster *c, struct cluster_updates *u)
     struct cluster_message m = {.type = MESSAGE_HELLO};
 
     m.hello.wire_min = WIRE_MIN;
-    m.hello.wire_max = WIRE_MAX;
+    m.hello.wire_max = c->setup.wire_max;
     if (c->phase == PHASE_MEMBER)
         m.hello.flags = HELLO_MEMBER | HELLO_JOURNAL;
     else if (c->have_record)
@@ -121,9 +121,9 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
 bool member_compatible(const struct cluster *c, const struct message_hello *hello, char *why,
                        size_t size)
 {
-    if (hello->wire_min > WIRE_MAX || hello->wire_max < WIRE_MIN) {
+    if (hello->wire_min > c->setup.wire_max || hello->wire_max < WIRE_MIN) {
         snprintf(why, size, "it speaks wire versions %u to %u, this node %u to %u", hello->wire_min,
-                 hello->wire_max, WIRE_MIN, WIRE_MAX);
+                 hello->wire_max, WIRE_MIN, c->setup.wire_max);
         return false;
     }
     if (memcmp(hello->cluster_uuid, c->setup.cluster_uuid, sizeof hello->cluster_uuid)) {
@@ -141,6 +141,22 @@ static bool same_stamp(const struct cluster_stamp *a, const struct cluster_stamp
 {
     return a->epoch == b->epoch && a->order == b->order && a->digest == b->digest &&
            a->members == b->members;
+}
+
+/* The wire version in use at this place of the order: the newest that every member and every joiner speaks.
+ * Members say HELLO before anybody can be admitted, so all know of all. An upgraded node speaks the old version
+ * until the last one of them is upgraded; one of the old version may still come back. Agreed. */
+uint8_t member_wire(const struct cluster *c)
+{
+    uint8_t wire = c->setup.wire_max;
+
+    for (unsigned node = 1; node <= LIMIT_NODES; node++) {
+        const struct cluster_node *n = &c->nodes[node];
+        bool counts = (c->state->members & node_bit(node)) || n->join_incarnation;
+        if (counts && n->wire_max && n->wire_max < wire)
+            wire = n->wire_max;
+    }
+    return wire;
 }
 
 /* Orders sides of a healed partition of which neither knew the other to be harmless. */
@@ -249,6 +265,7 @@ void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
     n->hello_seen = true;
     n->hello = *hello;
     n->hello_incarnation = message->incarnation;
+    n->wire_max = hello->wire_max;
     n->compatible = member_compatible(c, hello, why, sizeof why);
     if (!n->compatible) {
         if (member && !follows(c))

@@ -140,6 +140,9 @@ static void carry_out(struct cluster_driver *d, const struct cluster_update *upd
     case CLUSTER_LEASE:
         atomic_store_explicit(&d->lease, d->dead ? 0 : update->lease, memory_order_release);
         break;
+    case CLUSTER_ASKED:
+        d->callbacks.asked(d->callbacks.context, update->asked.node, update->asked.group);
+        break;
     case CLUSTER_LOG:
         qb_log(update->log.priority, "%s", update->log.text);
         break;
@@ -176,6 +179,8 @@ static void step_later(struct cluster_driver *d)
         event.message.size = l->size;
     } else if (l->kind == CLUSTER_APPLIED) {
         event.ticket = l->number;
+    } else if (l->kind == CLUSTER_HANDOVER) {
+        event.handover.group = (uint32_t)l->number;
     }
     step(d, &event);
     free(l);
@@ -395,6 +400,7 @@ static int make_machine(struct cluster_driver *d, bool lease_proves)
         setup.configured = 1u << d->self;
     setup.lease_proves = lease_proves;
     setup.lease_ns = (uint64_t)config->lease_ms * 1000000u;
+    setup.wire_max = (uint8_t)config->wire_max;
     setup.hold_ns = (uint64_t)config->hold_ms * 1000000u;
     setup.incarnation = clock_ns(CLOCK_REALTIME) ^ (uint64_t)getpid() << 40;
     memcpy(setup.config_digest, config->digest, sizeof setup.config_digest);
@@ -442,6 +448,12 @@ int cluster_start(struct cluster_driver **result, qb_loop_t *loop, const struct 
 
     if (!d)
         return -ENOMEM;
+    if (config->wire_max > WIRE_MAX) {
+        snprintf(why, 256, "wire_max %u: this halund speaks versions %d to %d", config->wire_max,
+                 WIRE_MIN, WIRE_MAX);
+        free(d);
+        return -EINVAL;
+    }
     snprintf(why, 256, "no memory");
     d->loop = loop;
     d->config = config;
@@ -522,6 +534,13 @@ void cluster_applied(struct cluster_driver *d, uint64_t ticket)
     if (!ticket || d->dead)
         return;
     push_later(d, CLUSTER_APPLIED, ticket, NULL, 0);
+    pump(d);
+}
+
+void cluster_ask_handover(struct cluster_driver *d, unsigned group)
+{
+    /* Callbacks ask, too: in its turn. */
+    push_later(d, CLUSTER_HANDOVER, group, NULL, 0);
     pump(d);
 }
 

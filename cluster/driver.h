@@ -37,6 +37,7 @@ struct cluster_view {
     uint32_t unproven; /* lost members that are not yet known to be harmless */
     uint64_t digest, version, epoch;
     uint64_t commits;
+    uint8_t wire;      /* version of the wire format in use */
     char waiting[160]; /* "waits for fencing of node2 (lost 1.2 s ago)"; "" = for nothing */
 };
 
@@ -52,6 +53,8 @@ struct cluster_callbacks {
      * cluster_applied(driver, ticket) when that is done (ticket 0: nothing to answer). */
     void (*view)(void *context, uint64_t ticket, const struct shared_state *state,
                  const struct cluster_view *view);
+    /* `node` asks this node, the owner of the group, to release it now (cluster_ask_handover()). */
+    void (*asked)(void *context, unsigned node, unsigned group);
     /* This node must stop serving for good (digest differs, corosync gone, evicted): the daemon closes
      * its sessions' gates and exits; `why` is for the log. */
     void (*fatal)(void *context, const char *why);
@@ -70,6 +73,9 @@ void cluster_stop(struct cluster_driver *driver);
 void cluster_submit(struct cluster_driver *driver, struct cluster_request *request);
 /* The effects (or lanes of a view) of `ticket` are carried out: switched, drained, durable. */
 void cluster_applied(struct cluster_driver *driver, uint64_t ticket);
+/* Asks the owner of a group (by index) to release it for this node; it may not listen, or the message be lost:
+ * to be asked again while it is wanted. Nothing happens while the view's wire version is below 2. */
+void cluster_ask_handover(struct cluster_driver *driver, unsigned group);
 /* The operator accepts the newest state of the nodes that are here for a cold start, although absent
  * ones may have newer state (it is given up). Nothing happens once a cluster runs. */
 void cluster_force_start(struct cluster_driver *driver);

@@ -26,6 +26,7 @@ enum cluster_phase {
 struct cluster_node {
     /* agreed */
     uint64_t incarnation; /* of the member */
+    uint8_t wire_max;     /* newest wire version that it speaks, from its last HELLO; 0: none yet */
     uint64_t executed;    /* newest sequence executed of this incarnation */
     uint64_t since;       /* epoch in which it became a member */
     uint64_t join_incarnation; /* joiner, registered by its HELLO; 0 = none */
@@ -184,6 +185,7 @@ void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, 
 void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost,
                    bool proven);
 void member_advance(struct cluster *c, struct cluster_updates *u);
+uint8_t member_wire(const struct cluster *c);
 bool member_compatible(const struct cluster *c, const struct message_hello *hello, char *why,
                        size_t size);
 
@@ -215,6 +217,10 @@ void commit_ask(struct cluster *c, struct cluster_updates *u, unsigned node,
 void commit_applied(struct cluster *c, struct cluster_updates *u, uint64_t ticket);
 void commit_durable(struct cluster *c, struct cluster_updates *u);
 void commit_advance(struct cluster *c, struct cluster_updates *u);
+
+void commit_ask_handover(struct cluster *c, struct cluster_updates *u, uint32_t group);
+void commit_handover(struct cluster *c, struct cluster_updates *u, unsigned node,
+                     const struct cluster_message *message);
 
 /* cluster_lease.c */
 void lease_heartbeat(struct cluster *c, struct cluster_updates *u, unsigned node,

@@ -228,23 +228,45 @@ static int decode_confirm(struct cluster_message *m, struct reader *r)
     return 1;
 }
 
+static void encode_handover(const struct cluster_message *m, struct writer *w)
+{
+    write_be32(w, m->handover.owner);
+    write_be32(w, m->handover.group);
+    write_be32(w, m->handover.epoch);
+}
+
+static int decode_handover(struct cluster_message *m, struct reader *r)
+{
+    m->handover.owner = read_be32(r);
+    m->handover.group = read_be32(r);
+    m->handover.epoch = read_be32(r);
+    return is_node(m->handover.owner) && m->handover.group < LIMIT_GROUPS;
+}
+
 static const struct {
+    uint8_t wire; /* version that brought it or last changed it */
     void (*encode)(const struct cluster_message *message, struct writer *w);
     int (*decode)(struct cluster_message *message, struct reader *r);
 } rows[MESSAGE_TYPES] = {
-    [MESSAGE_HELLO] = {encode_hello, decode_hello},
-    [MESSAGE_START] = {encode_start, decode_start},
-    [MESSAGE_BEGIN] = {encode_begin, decode_begin},
-    [MESSAGE_SNAPSHOT] = {encode_snapshot, decode_snapshot},
-    [MESSAGE_READY] = {encode_ready, decode_ready},
-    [MESSAGE_ADMIT] = {encode_admit, decode_admit},
-    [MESSAGE_OP] = {encode_op, decode_op},
-    [MESSAGE_ACK] = {encode_ack, decode_ack},
-    [MESSAGE_ASK] = {encode_ask, decode_ask},
-    [MESSAGE_HARMLESS] = {encode_harmless, decode_harmless},
-    [MESSAGE_HEARTBEAT] = {encode_heartbeat, decode_heartbeat},
-    [MESSAGE_CONFIRM] = {encode_confirm, decode_confirm},
+    [MESSAGE_HELLO] = {1, encode_hello, decode_hello},
+    [MESSAGE_START] = {1, encode_start, decode_start},
+    [MESSAGE_BEGIN] = {1, encode_begin, decode_begin},
+    [MESSAGE_SNAPSHOT] = {1, encode_snapshot, decode_snapshot},
+    [MESSAGE_READY] = {1, encode_ready, decode_ready},
+    [MESSAGE_ADMIT] = {1, encode_admit, decode_admit},
+    [MESSAGE_OP] = {1, encode_op, decode_op},
+    [MESSAGE_ACK] = {1, encode_ack, decode_ack},
+    [MESSAGE_ASK] = {1, encode_ask, decode_ask},
+    [MESSAGE_HARMLESS] = {1, encode_harmless, decode_harmless},
+    [MESSAGE_HEARTBEAT] = {1, encode_heartbeat, decode_heartbeat},
+    [MESSAGE_CONFIRM] = {1, encode_confirm, decode_confirm},
+    [MESSAGE_HANDOVER] = {2, encode_handover, decode_handover},
 };
+
+uint8_t message_wire(enum message_type type)
+{
+    return rows[type].wire;
+}
 
 void message_encode(const struct cluster_message *message, struct writer *w)
 {

@@ -11,7 +11,7 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 1,
+    WIRE_MAX = 2, /* 2: MESSAGE_HANDOVER */
     MESSAGE_HEADER = 12,
     MESSAGE_CHUNK = 32 << 10,  /* snapshot bytes in one message */
     MESSAGE_MAX = 128 << 10,   /* longest message: an operation with a full parameter list */
@@ -31,6 +31,7 @@ enum message_type {
     MESSAGE_HARMLESS,  /* a lost member can do no harm any more */
     MESSAGE_HEARTBEAT, /* lease round trip and digest */
     MESSAGE_CONFIRM,   /* after a partition: these HELLOs are the newest that I know */
+    MESSAGE_HANDOVER,  /* wire 2. To the owner of a group: release it now, I take it over */
     MESSAGE_TYPES
 };
 
@@ -59,7 +60,7 @@ struct message_hello {
 
 struct cluster_message {
     enum message_type type;
-    uint8_t wire;         /* version of the format */
+    uint8_t wire;         /* version that brought this message: message_wire() */
     uint64_t incarnation; /* of the sender's process */
     union {
         struct message_hello hello;
@@ -108,9 +109,16 @@ struct cluster_message {
         struct {
             uint32_t attempt[LIMIT_NODES + 1]; /* [node id]: of its HELLO; 0 = not a member */
         } confirm;
+        struct {
+            uint32_t owner, group; /* group: index */
+            uint32_t epoch;        /* of the group as the sender sees it: an older wish means nothing */
+        } handover;
     };
 };
 
+/* The wire version that a message needs. What has not changed since version 1 says so in its head, so that
+ * nodes of different versions read each other as long as nothing newer is used. */
+uint8_t message_wire(enum message_type type);
 /* Encodes; body bytes (op, snapshot) are copied from where the message points to. The caller checks
  * w->used <= w->size. */
 void message_encode(const struct cluster_message *message, struct writer *w);

@@ -52,9 +52,9 @@ void shared_group_release(struct shared_state *state, const struct shared_op *op
     group->explicit_transition = op->action == 1;
     group->epoch++;
     set_states(group, state->members);
-    /* No unit attention: it comes with the new owner, when there is an answer to the question. */
+    /* No unit attention: it comes with the new owner, when there is an answer to the question. Owners do not
+     * outlive a power cut of everything (shared_state_cold_start()): nothing to make durable. */
     group_effect(effects, SHARED_EFFECT_GROUP, op->group, op->node);
-    group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
 }
 
 void shared_group_acquire(struct shared_state *state, const struct shared_op *op,
@@ -78,7 +78,6 @@ void shared_group_acquire(struct shared_state *state, const struct shared_op *op
     set_states(group, state->members);
     group_effect(effects, SHARED_EFFECT_GROUP, op->group, op->node);
     tell_states(effects, op->group);
-    group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
 }
 
 void shared_group_outdate(struct shared_state *state, const struct shared_op *op,

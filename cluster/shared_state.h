@@ -165,7 +165,7 @@ enum shared_effect_kind {
     SHARED_EFFECT_GROUP,       /* owner or access states of `group` changed: switch gates */
     SHARED_EFFECT_OUTDATE,     /* `node`: if that is me, my copy of `group` is outdated: make that durable
                                 * before ack */
-    SHARED_EFFECT_PERSIST,     /* the state must be durable before ack (APTPL, owners, current sets) */
+    SHARED_EFFECT_PERSIST,     /* the state must be durable before ack (APTPL, current sets) */
 };
 
 enum shared_selector {

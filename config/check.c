@@ -125,6 +125,7 @@ static int check_builtin(const struct parser *parser, unsigned index)
     const struct config *config = parser->config;
     const struct config_group *group = &config->groups[index];
     struct place place = {BLOCK_GROUP, index, 0};
+    unsigned lus = 0;
     char value[12];
 
     snprintf(value, sizeof value, "%u", group->node_count);
@@ -149,6 +150,12 @@ static int check_builtin(const struct parser *parser, unsigned index)
             return parse_complain(parser, place, "port", value,
                                   "expected another one than group \"%s\" in line %u",
                                   config->groups[i].name, config->groups[i].line);
+    for (unsigned i = 0; i < config->lu_count; i++)
+        lus += config->lus[i].group_index == index;
+    if (lus > LIMIT_GROUP_LUS)
+        return parse_complain(parser, place, NULL, NULL,
+                              "expected at most %d lu blocks with replication = builtin, found %u",
+                              LIMIT_GROUP_LUS, lus);
     return 0;
 }
 

@@ -121,6 +121,7 @@ struct config {
     unsigned lease_ms;        /* answered only with ordered traffic this young, default 3000 */
     unsigned hold_ms;         /* commands are held so long before 04/0A, default 20000 */
     unsigned transition_s;    /* reported implicit transition time, default from hold_ms, never 0 */
+    unsigned wire_max;        /* newest version of the cluster's messages; 0 = the newest known */
     char state_dir[256];      /* journals; default /var/lib/halun */
     char run_dir[256];        /* sockets, pid file; default /run/halun */
     unsigned reactors;        /* 0 = one per core */

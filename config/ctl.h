@@ -21,7 +21,7 @@ struct ctl_client;
 struct ctl {
     /* options of the command line */
     const char *run_dir, *node, *resource, *get;
-    bool json, force, skip_sync, wait, roff;
+    bool json, force, skip_sync, wait, handover, roff;
     unsigned timeout_s;
     struct ctl_client *client; /* opened at the first call */
 };
@@ -53,7 +53,7 @@ int ctl_run(const char *const *argv, char *out, size_t size);
 
 /* state.c: questions about a reply of `status`. Pure. */
 json_t *ctl_find_group(json_t *status, const char *group);
-bool ctl_promoted(json_t *status, json_t *group); /* this node is the owner */
+bool ctl_promoted(json_t *status, json_t *group); /* this node is the owner, and not demoted */
 bool ctl_current(json_t *status, json_t *group);  /* this node's copy is current */
 /* Promotion score of this node for Pacemaker: a number, or -1 = must not be promoted. */
 int ctl_score(json_t *status, json_t *group);

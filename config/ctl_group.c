@@ -41,6 +41,8 @@ static json_t *request(struct ctl *ctl, const char *group)
 
     if (ctl->force)
         json_object_set_new(object, "force", json_true());
+    if (ctl->handover)
+        json_object_set_new(object, "handover", json_true());
     if (ctl->skip_sync)
         json_object_set_new(object, "skip_sync", json_true());
     return object;

@@ -32,7 +32,8 @@ json_t *ctl_find_group(json_t *status, const char *group)
 
 bool ctl_promoted(json_t *status, json_t *group)
 {
-    return *text(status, "node") && !strcmp(text(group, "owner"), text(status, "node"));
+    return *text(status, "node") && !strcmp(text(group, "owner"), text(status, "node")) &&
+           !json_is_true(json_object_get(group, "yielding"));
 }
 
 bool ctl_current(json_t *status, json_t *group)

@@ -24,7 +24,7 @@ const struct ctl_command ctl_commands[] = {
      ctl_group_switch},
     {"group promote", "GROUP", "--force " WAITING, "make this node the owner (the agent's way)", 1,
      1, ctl_group_promote},
-    {"group demote", "GROUP", WAITING, "give the group up (the agent's way)", 1, 1,
+    {"group demote", "GROUP", "--handover " WAITING, "give the group up (the agent's way)", 1, 1,
      ctl_group_demote},
     {"group init", "GROUP", "--skip-sync --force " WAITING,
      "first start: this node's copy is the good one, or both are equal", 1, 1, ctl_group_init},
@@ -58,6 +58,7 @@ enum {
     OPT_JSON,
     OPT_FORCE,
     OPT_SKIP_SYNC,
+    OPT_HANDOVER,
     OPT_WAIT,
     OPT_ROFF,
     OPT_HELP
@@ -74,6 +75,8 @@ static const struct {
     {"wait", NULL, "try again while it is not possible at this moment", OPT_WAIT},
     {"force", NULL, "accept what may lose data; see halunctl(8)", OPT_FORCE},
     {"skip-sync", NULL, "both copies are known to be equal (new, all zeros)", OPT_SKIP_SYNC},
+    {"handover", NULL, "serve on until the next owner asks, 10 s at most, where there may be one",
+     OPT_HANDOVER},
     {"resource", "ID", "name of the Pacemaker resource, when it is not found", OPT_RESOURCE},
     {"node", "NAME", "check for this node", OPT_NODE},
     {"get", "OPTION", "print the value of an option of the cluster block", OPT_GET},
@@ -158,6 +161,9 @@ static int take_switch(struct ctl *ctl, int code, const char *value)
         return 0;
     case OPT_SKIP_SYNC:
         ctl->skip_sync = true;
+        return 0;
+    case OPT_HANDOVER:
+        ctl->handover = true;
         return 0;
     case OPT_WAIT:
         ctl->wait = true;

@@ -28,7 +28,7 @@
 #include "target/base/reactor.h"
 
 enum {
-    RESOURCE_VOLUMES = 64,    /* volumes of one group */
+    RESOURCE_VOLUMES = LIMIT_GROUP_LUS, /* volumes of one group */
     RESOURCE_REQUESTS = 1024, /* changing commands in progress; more wait in order */
     RESOURCE_ENTRIES = 1024,  /* packets in the transfer log */
     RESOURCE_MIRRORS = 512,   /* the peer's writes in progress */

@@ -27,6 +27,8 @@ enum command_flags {
                               * implies it) */
     COMMAND_LEGACY_CONFLICT = 256, /* conflicts with RESERVE(6)/(10) of another nexus even if `access`
                                     * lets it pass persistent reservations (SPC-2 table 10) */
+    COMMAND_READY = 512,     /* tells whether the unit is ready: waits for a transition to end, but not as long
+                              * as a media command */
 };
 
 /* Where a number stands in a CDB: `offset` bytes from the start, `size` bytes big-endian; size 0: none. */

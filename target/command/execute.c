@@ -95,6 +95,8 @@ static void start(struct task *task)
     }
     /* Only what touches the medium enters its lane: a drain waits for all in there, and a RESERVE
      * that waits for its own commit must not be waited for by that commit's drain. */
+    if (task->lu && task->command->flags & COMMAND_READY && lane_wait_ready(task))
+        return;
     if (!is_media(task))
         task->state = TASK_RUNNING;
     else if (!lane_admit(task, true))

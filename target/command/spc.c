@@ -17,8 +17,8 @@ bool task_well_known(const struct task *task)
     return !task->nexus->forwarded && lun_decode(task->lun, &number) == LUN_REPORT_LUNS;
 }
 
-/* Honest for each state of the ports: initiators choose paths by it. A gate that is held for a
- * moment is not reported, commands wait behind it. */
+/* Honest for each state of the ports: initiators choose paths by it. A transition that is over in a
+ * moment (COMMAND_READY) is not reported, the command waits for its end. */
 static enum scsi_reason test_unit_ready(struct task *task)
 {
     if (!task->lu)
@@ -96,7 +96,7 @@ static const struct scsi_command rows[] = {
         .length = 6,
         .usage = {0x00},
         .data = DATA_NONE,
-        .flags = COMMAND_NO_LU | COMMAND_LEASE | COMMAND_LEGACY_CONFLICT,
+        .flags = COMMAND_NO_LU | COMMAND_LEASE | COMMAND_LEGACY_CONFLICT | COMMAND_READY,
         .access = PR_ALWAYS,
         .run = test_unit_ready,
     },

@@ -10,13 +10,12 @@
 #include "cluster/driver.h"
 #include "config/config.h"
 #include "replication/replica.h"
+#include "target/daemon/group_plan.h"
 
 struct iscsi_server;
 
 /* Ends a request of the control socket or of the daemon itself. `why` is "" with error 0. */
 typedef void group_done(void *context, int error, const char *why);
-
-enum group_wish { GROUP_REST, GROUP_PROMOTING, GROUP_DEMOTING, GROUP_INITIALIZING };
 
 /* A group on this node: its replica and what this node is doing with it (groups.c). */
 struct group {
@@ -25,6 +24,15 @@ struct group {
     enum group_wish wish;
     bool busy;                /* an answer of the replica or the cluster is awaited */
     bool primary;             /* the replica is Primary (always for replication none) */
+    bool confirmed;           /* owner by every member's acknowledgement: the gate may open */
+    bool yielding;            /* demoted; executes until the successor asks, or yield_ns */
+    bool asked;               /* yielding: the successor asks */
+    unsigned successor;       /* node id, once asked */
+    uint64_t yield_ns;        /* CLOCK_MONOTONIC: when it is released without a successor */
+    uint64_t asked_ns;        /* when this node last asked the owner */
+    uint64_t held_ns;         /* since when commands are held; 0: they are not */
+    uint64_t promote_ns, primary_ns, promoted_ns; /* when asked for, copy Primary, owner; 0: never */
+    char waits[220];          /* what its step waits for; "" = for nothing */
     bool skip_sync, force;    /* of an initialization */
     uint64_t deadline_ns;
     uint64_t wished_ns;       /* when an initiator asked for this node as owner; 0 = not, or it is */
@@ -45,6 +53,7 @@ struct daemon {
     qb_loop_t *loop;
     struct cluster_driver *cluster;
     struct cluster_view view;
+    uint64_t lost_ns, whole_ns; /* when a member was last lost; when service went on */
     struct iscsi_server *iscsi;
     struct group groups[LIMIT_GROUPS];
     bool iscsi_open;    /* logins are let in */
@@ -63,6 +72,8 @@ void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon));
 
 /* decisions.c: carries out what the cluster decided. */
 extern const struct cluster_callbacks decisions_callbacks;
+/* This node is the confirmed owner of a group: its gate opens. */
+void decisions_open(struct group *group);
 
 /* groups.c */
 extern const struct replica_callbacks groups_replica_callbacks;
@@ -73,8 +84,12 @@ void groups_changed(void);
  * serves and nobody owns the group, makes the replica Primary, commits. */
 void group_promote(struct group *group, unsigned timeout_ms, group_done *done, void *context);
 /* Gives a group up: holds and drains everywhere, makes the replica Secondary. Done at once when this node
- * does not own it. */
-void group_demote(struct group *group, unsigned timeout_ms, group_done *done, void *context);
+ * does not own it. `yield`: where another node could take it over, this is only noted, and the group is executed
+ * here until the successor asks for it (group_asked()), yield_ms at most: a planned move costs initiators
+ * the handover alone, not the time in which Pacemaker moves on. */
+void group_demote(struct group *group, bool yield, unsigned timeout_ms, group_done *done, void *context);
+/* `node` asks for a group that this node owns. */
+void group_asked(struct group *group, unsigned node);
 /* First start of a group: makes this node's copy (and with skip_sync the connected peer's, which must be
  * equal) current. */
 void group_init(struct group *group, bool skip_sync, bool force, unsigned timeout_ms, group_done *done,

@@ -33,12 +33,14 @@ static void outdated_self(void *context, int error, const char *why)
     carried(context);
 }
 
-static enum gate gate_of(const struct shared_group *shared, bool serving)
+/* The owner executes when every member has acknowledged that it is: until then the one before it may have
+ * commands that have not ended. */
+static enum gate gate_of(const struct shared_group *shared, bool serving, bool confirmed)
 {
     if (!serving || !shared->owner)
         return GATE_HOLD;
     if (shared->owner == halund.self)
-        return GATE_EXECUTE;
+        return confirmed ? GATE_EXECUTE : GATE_HOLD;
     switch (shared->states[halund.self]) {
     case ALUA_STANDBY:
         return GATE_STANDBY;
@@ -52,13 +54,42 @@ static enum gate gate_of(const struct shared_group *shared, bool serving)
     }
 }
 
+/* How long initiators had to wait is the figure that counts in every transition. */
+static void tell_held(struct group *group, bool held)
+{
+    uint64_t now = monotonic_ns();
+
+    if (held && !group->held_ns) {
+        group->held_ns = now;
+    } else if (!held && group->held_ns) {
+        qb_log(LOG_NOTICE, "group %s: commands were held for %llu ms",
+               halund.config->groups[group->index].name,
+               (unsigned long long)((now - group->held_ns) / 1000000));
+        group->held_ns = 0;
+    }
+}
+
 static void change_group(struct lane_change *change, const struct shared_state *state, unsigned index,
                          bool drain)
 {
     const struct shared_group *shared = &state->groups[index];
+    struct group *group = &halund.groups[index];
+    enum gate gate;
 
-    lane_change_group(change, index, gate_of(shared, halund.view.serving), shared->owner,
-                      shared->states[halund.self], drain);
+    if (shared->owner != halund.self)
+        group->confirmed = false;
+    gate = gate_of(shared, halund.view.serving, group->confirmed);
+    tell_held(group, gate == GATE_HOLD);
+    lane_change_group(change, index, gate, shared->owner, shared->states[halund.self], drain);
+}
+
+void decisions_open(struct group *group)
+{
+    struct lane_change *change = lane_change_new(NULL, NULL);
+
+    group->confirmed = true;
+    change_group(change, cluster_state(halund.cluster), group->index, false);
+    lane_change_run(change);
 }
 
 static void change_capacity(const struct shared_state *state, unsigned lu)
@@ -137,6 +168,10 @@ static void on_view(void *context, uint64_t ticket, const struct shared_state *s
     if (view->serving != halund.view.serving || strcmp(view->waiting, halund.view.waiting))
         qb_log(LOG_NOTICE, "cluster: %s, members 0x%x%s%s", view->serving ? "serving" : "not serving",
                view->members, view->waiting[0] ? ", " : "", view->waiting);
+    if (view->unproven && !halund.view.unproven)
+        halund.lost_ns = monotonic_ns();
+    if (view->serving && !halund.view.serving)
+        halund.whole_ns = monotonic_ns();
     halund.view = *view;
     if (view->serving && !halund.iscsi_open && halund.iscsi) {
         halund.iscsi_open = true;
@@ -157,6 +192,11 @@ static void on_view(void *context, uint64_t ticket, const struct shared_state *s
     groups_changed();
 }
 
+static void on_asked(void *context, unsigned node, unsigned group)
+{
+    group_asked(&halund.groups[group], node);
+}
+
 static void on_fatal(void *context, const char *why)
 {
     qb_log(LOG_CRIT, "leaving at once: %s", why);
@@ -166,5 +206,6 @@ static void on_fatal(void *context, const char *why)
 const struct cluster_callbacks decisions_callbacks = {
     .apply = on_apply,
     .view = on_view,
+    .asked = on_asked,
     .fatal = on_fatal,
 };

@@ -1,9 +1,11 @@
 /* Groups on this node: the steps of promotion, demotion and first start, and what replicas ask for.
  *
- *   promote: wait until the cluster serves and nobody owns -> replica Primary -> commit GROUP_ACQUIRE
+ *   promote: wait until the cluster serves and nobody owns -> replica Primary -> commit GROUP_ACQUIRE -> open
  *   demote:  commit GROUP_RELEASE (held and drained on every node) -> replica Secondary
+ *   demote, to be handed over: executed on, until the successor asks; then as above
  *
- * Every step is taken by group_step(), called whenever something it may wait for has changed. */
+ * What comes next is decided by group_plan(); every step is taken by group_step(), called whenever something
+ * it may wait for has changed. */
 #include <errno.h>
 #include <qb/qblog.h>
 #include <stdio.h>
@@ -13,7 +15,11 @@
 #include "target/base/container.h"
 #include "target/daemon/daemon.h"
 
-enum { RETRY_MS = 200 };
+enum {
+    RETRY_MS = 200,
+    YIELD_MS = 10000, /* for Pacemaker's way from demote to promote; then the group is released */
+    ASK_MS = 500,     /* a message may get lost with its sender */
+};
 
 static const uint64_t WISH_NS = 60000000000u;
 
@@ -27,6 +33,14 @@ static const struct config_group *config_of(const struct group *group)
 static const struct shared_group *shared_of(const struct group *group)
 {
     return &cluster_state(halund.cluster)->groups[group->index];
+}
+
+static const char *node_name(unsigned id)
+{
+    for (unsigned i = 0; i < halund.config->node_count; i++)
+        if (halund.config->nodes[i].id == id)
+            return halund.config->nodes[i].name;
+    return "nobody";
 }
 
 struct group *group_find(struct daemon *daemon, const char *name)
@@ -60,17 +74,23 @@ static void finish(struct group *group, int error, const char *why)
     group->wish = GROUP_REST;
     group->busy = false;
     group->done = NULL;
+    group->waits[0] = '\0';
     if (error)
         qb_log(LOG_ERR, "group %s: %s", config_of(group)->name, why);
     if (done)
         done(context, error, why);
 }
 
+/* Tried again, unless it was wished and the time for it is over. */
 static bool expired(struct group *group, const char *waits_for)
 {
     char why[256];
 
-    if (monotonic_ns() < group->deadline_ns) {
+    if (strcmp(group->waits, waits_for)) {
+        snprintf(group->waits, sizeof group->waits, "%s", waits_for);
+        qb_log(LOG_INFO, "group %s: waits for %s", config_of(group)->name, waits_for);
+    }
+    if (group->wish == GROUP_REST || monotonic_ns() < group->deadline_ns) {
         step_later(group);
         return false;
     }
@@ -79,7 +99,69 @@ static bool expired(struct group *group, const char *waits_for)
     return true;
 }
 
+/* ---- facts ---- */
+
+static unsigned other_node(const struct group *group)
+{
+    const struct config_group *config = config_of(group);
+
+    for (unsigned i = 0; i < config->node_count; i++)
+        if (config->nodes[i] != halund.self)
+            return config->nodes[i];
+    return 0;
+}
+
+static struct group_facts facts_of(const struct group *group)
+{
+    const struct shared_group *shared = shared_of(group);
+    struct group_facts facts = {
+        .wish = group->wish,
+        .yielding = group->yielding,
+        .asked = group->asked,
+        .late = group->yielding && monotonic_ns() >= group->yield_ns,
+        .serving = halund.view.serving,
+        /* Where something else below the group has a role, it has to be given up in Pacemaker's order. */
+        .handover = halund.view.wire >= 2 && (config_of(group)->replication == REPLICATION_NONE ||
+                                              config_of(group)->replication == REPLICATION_BUILTIN),
+        .self = halund.self,
+        .owner = shared->owner,
+        .current = shared->current,
+        .confirmed = group->confirmed,
+        .replicated = group->replica,
+        .primary = group->primary,
+        .ready = true,
+    };
+    struct replica_status status;
+
+    if (group->replica) {
+        replica_get_status(group->replica, &status);
+        facts.peer_primary = status.connection >= CONN_CONNECTED &&
+                             status.peer_role == REPLICA_PRIMARY &&
+                             (halund.view.members & 1u << other_node(group));
+        facts.ready = status.connection >= CONN_CONNECTED && status.disk == DISK_UP_TO_DATE;
+    }
+    return facts;
+}
+
 /* ---- promotion ---- */
+
+/* How the time from the loss of a node to the new owner was spent. */
+static void tell_failover(const struct group *group)
+{
+    uint64_t now = monotonic_ns(), lost = halund.lost_ns;
+    uint64_t whole = halund.whole_ns > lost ? halund.whole_ns - lost : 0;
+    uint64_t wished = group->promote_ns > lost ? group->promote_ns - lost : 0;
+    uint64_t primary = group->primary_ns > lost ? group->primary_ns - lost : 0;
+
+    if (!lost || lost < group->promoted_ns || now - lost > WISH_NS)
+        return;
+    qb_log(LOG_NOTICE,
+           "group %s: failover in %llu ms since a member vanished: it was harmless after %llu ms, "
+           "Pacemaker promoted here after %llu ms, this copy was Primary after %llu ms",
+           config_of(group)->name, (unsigned long long)((now - lost) / 1000000),
+           (unsigned long long)(whole / 1000000), (unsigned long long)(wished / 1000000),
+           (unsigned long long)(primary / 1000000));
+}
 
 static void acquired(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
 {
@@ -88,8 +170,12 @@ static void acquired(struct cluster_request *request, enum scsi_reason reason, u
     group->busy = false;
     if (reason == REASON_GOOD) {
         group->wished_ns = 0;
+        if (shared_of(group)->owner == halund.self)
+            decisions_open(group);
         qb_log(LOG_NOTICE, "group %s: this node is the owner", config_of(group)->name);
-        finish(group, 0, "");
+        tell_failover(group);
+        group->promoted_ns = monotonic_ns();
+        group_step(group);
     } else if (reason == REASON_INSUFFICIENT_RESOURCES) {
         finish(group, -ENODATA, "this node's copy is not current");
     } else {
@@ -111,6 +197,7 @@ static void promoted(void *context, int error, const char *why)
         return;
     }
     group->primary = true;
+    group->primary_ns = monotonic_ns();
     qb_log(LOG_NOTICE, "group %s: replica is Primary", config_of(group)->name);
     group_step(group);
 }
@@ -128,31 +215,39 @@ static void commit_group(struct group *group, enum shared_op_kind kind,
     cluster_submit(halund.cluster, &group->request);
 }
 
-static void step_promote(struct group *group)
+static void ask_owner(struct group *group)
 {
-    const struct shared_group *shared = shared_of(group);
-    char waits[200];
+    uint64_t now = monotonic_ns();
 
-    if (!halund.view.serving) {
+    if (group->asked_ns && now - group->asked_ns < ASK_MS * 1000000ull)
+        return;
+    group->asked_ns = now;
+    cluster_ask_handover(halund.cluster, group->index);
+}
+
+static void wait_for(struct group *group, enum group_obstacle obstacle)
+{
+    char waits[220] = "";
+
+    switch (obstacle) {
+    case GROUP_NO_OBSTACLE:
+        return;
+    case GROUP_NOT_SERVING:
         snprintf(waits, sizeof waits, "the cluster to serve (%s)",
                  halund.view.waiting[0] ? halund.view.waiting : "starting");
-        expired(group, waits);
-    } else if (shared->owner == halund.self && group->primary) {
-        finish(group, 0, "");
-    } else if (shared->owner && shared->owner != halund.self) {
-        snprintf(waits, sizeof waits, "node %u to give the group up", shared->owner);
-        expired(group, waits);
-    } else if (!shared->current) {
-        finish(group, -ENODATA,
-               "no copy is current yet: run \"halunctl group init\" once on the node with the data");
-    } else if (!(shared->current & 1u << halund.self)) {
-        expired(group, "this node's copy to become current (resync)");
-    } else if (!group->primary) {
-        group->busy = true;
-        replica_promote(group->replica, false, promoted, group);
-    } else {
-        commit_group(group, SHARED_OP_GROUP_ACQUIRE, acquired);
+        break;
+    case GROUP_OTHER_OWNS:
+        snprintf(waits, sizeof waits, "%s to give the group up", node_name(shared_of(group)->owner));
+        break;
+    case GROUP_NOT_CURRENT:
+        snprintf(waits, sizeof waits, "this node's copy to become current (resync)");
+        break;
+    case GROUP_PEER_IS_PRIMARY:
+        snprintf(waits, sizeof waits, "the copy of %s to become Secondary",
+                 node_name(other_node(group)));
+        break;
     }
+    expired(group, waits);
 }
 
 void group_wished(struct group *group)
@@ -173,13 +268,16 @@ static void demoted(void *context, int error, const char *why)
     struct group *group = context;
 
     group->busy = false;
+    if (error && group->wish == GROUP_REST) {
+        expired(group, why);
+        return;
+    }
     if (error) {
         finish(group, error, why);
         return;
     }
     group->primary = false;
-    qb_log(LOG_NOTICE, "group %s: given up", config_of(group)->name);
-    finish(group, 0, "");
+    group_step(group);
 }
 
 static void released(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
@@ -193,18 +291,59 @@ static void released(struct cluster_request *request, enum scsi_reason reason, u
         expired(group, "the cluster to agree that this node gives the group up");
 }
 
-static void step_demote(struct group *group)
+void group_asked(struct group *group, unsigned node)
 {
-    const struct shared_group *shared = shared_of(group);
+    if (!group->yielding)
+        return; /* Pacemaker has not demoted it here */
+    group->asked = true;
+    group->successor = node;
+    qb_log(LOG_NOTICE, "group %s: handed over to %s", config_of(group)->name, node_name(node));
+    group_step(group);
+}
 
-    if (shared->owner == halund.self) {
-        commit_group(group, SHARED_OP_GROUP_RELEASE, released);
-    } else if (group->primary && group->replica) {
+/* What was wished is so; or a handover, that nobody waits for, is over. */
+static void reached(struct group *group)
+{
+    if (group->wish == GROUP_DEMOTING || group->yielding)
+        qb_log(LOG_NOTICE, "group %s: given up", config_of(group)->name);
+    group->yielding = group->asked = false;
+    if (group->wish == GROUP_REST)
+        group->waits[0] = '\0';
+    else
+        finish(group, 0, "");
+}
+
+static void make_move(struct group *group, const struct group_plan *plan)
+{
+    switch (plan->move) {
+    case GROUP_WAIT:
+        wait_for(group, plan->waits_for);
+        break;
+    case GROUP_DONE:
+        reached(group);
+        break;
+    case GROUP_REFUSE:
+        finish(group, -ENODATA,
+               "no copy is current yet: run \"halunctl group init\" once on the node with the data");
+        break;
+    case GROUP_ASK:
+        ask_owner(group);
+        wait_for(group, plan->waits_for);
+        break;
+    case GROUP_MAKE_PRIMARY:
+        group->busy = true;
+        replica_promote(group->replica, false, promoted, group);
+        break;
+    case GROUP_MAKE_SECONDARY:
         group->busy = true;
         replica_demote(group->replica, demoted, group);
-    } else {
-        group->primary = group->replica == NULL;
-        finish(group, 0, "");
+        break;
+    case GROUP_ACQUIRE:
+        commit_group(group, SHARED_OP_GROUP_ACQUIRE, acquired);
+        break;
+    case GROUP_RELEASE:
+        commit_group(group, SHARED_OP_GROUP_RELEASE, released);
+        break;
     }
 }
 
@@ -242,16 +381,6 @@ static void made_current(struct cluster_request *request, enum scsi_reason reaso
     }
     qb_log(LOG_NOTICE, "group %s: the copy of node %u is current", config_of(group)->name, node);
     group_step(group);
-}
-
-static unsigned other_node(const struct group *group)
-{
-    const struct config_group *config = config_of(group);
-
-    for (unsigned i = 0; i < config->node_count; i++)
-        if (config->nodes[i] != halund.self)
-            return config->nodes[i];
-    return 0;
 }
 
 static void initialized_both(void *context, int error, const char *why)
@@ -320,14 +449,22 @@ static void step_init(struct group *group)
 
 static void group_step(struct group *group)
 {
+    struct group_facts facts;
+    struct group_plan plan;
+
     if (group->busy)
         return;
-    if (group->wish == GROUP_PROMOTING)
-        step_promote(group);
-    else if (group->wish == GROUP_DEMOTING)
-        step_demote(group);
-    else if (group->wish == GROUP_INITIALIZING)
+    if (group->wish == GROUP_INITIALIZING) {
         step_init(group);
+        return;
+    }
+    if (group->wish == GROUP_REST && !group->yielding)
+        return;
+    facts = facts_of(group);
+    plan = group_plan(&facts);
+    if (group->yielding && plan.move == GROUP_WAIT)
+        step_later(group); /* it may become late */
+    make_move(group, &plan);
 }
 
 static void begin(struct group *group, enum group_wish wish, unsigned timeout_ms, group_done *done,
@@ -338,6 +475,7 @@ static void begin(struct group *group, enum group_wish wish, unsigned timeout_ms
         return;
     }
     group->wish = wish;
+    group->yielding = group->asked = false; /* a handover under way goes on as this */
     group->deadline_ns = monotonic_ns() + timeout_ms * 1000000ull;
     group->done = done;
     group->done_context = context;
@@ -346,12 +484,29 @@ static void begin(struct group *group, enum group_wish wish, unsigned timeout_ms
 
 void group_promote(struct group *group, unsigned timeout_ms, group_done *done, void *context)
 {
+    if (group->wish == GROUP_REST)
+        group->promote_ns = monotonic_ns();
     begin(group, GROUP_PROMOTING, timeout_ms, done, context);
 }
 
-void group_demote(struct group *group, unsigned timeout_ms, group_done *done, void *context)
+void group_demote(struct group *group, bool yield, unsigned timeout_ms, group_done *done, void *context)
 {
-    begin(group, GROUP_DEMOTING, timeout_ms, done, context);
+    struct group_facts facts = facts_of(group);
+
+    if (!yield || group->wish != GROUP_REST || group->busy ||
+        !group_may_yield(&facts, halund.view.members)) {
+        begin(group, GROUP_DEMOTING, timeout_ms, done, context);
+        return;
+    }
+    if (!group->yielding) {
+        qb_log(LOG_NOTICE, "group %s: demoted; executed here until the successor asks, %u s at most",
+               config_of(group)->name, YIELD_MS / 1000);
+        group->yielding = true;
+        group->asked = false;
+        group->yield_ns = monotonic_ns() + YIELD_MS * 1000000ull;
+        step_later(group);
+    }
+    done(context, 0, "");
 }
 
 void group_init(struct group *group, bool skip_sync, bool force, unsigned timeout_ms, group_done *done,

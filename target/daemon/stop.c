@@ -88,7 +88,7 @@ void daemon_stop(struct daemon *daemon, int exit_status)
     giving_up = 1;
     for (unsigned i = 0; i < daemon->config->group_count; i++) {
         giving_up++;
-        group_demote(&daemon->groups[i], LIMIT_S * 500, given_up, daemon);
+        group_demote(&daemon->groups[i], false, LIMIT_S * 500, given_up, daemon);
     }
     given_up(daemon, 0, "");
 }

@@ -11,7 +11,8 @@
 
 enum {
     LEASE_POLL_NS = 100000000, /* nobody posts when a lease is renewed */
-    RETRY_POLL_NS = 10000000,  /* the owner may be a moment behind us in switching its gate */
+    READY_NS = 1000000000,     /* a planned switchover is over by then; a failover is told */
+    RETRY_POLL_NS = 2000000,   /* the owner may be a moment behind us in switching its gate */
 };
 
 struct lanes lanes;
@@ -154,6 +155,17 @@ bool lane_admit(struct task *task, bool media)
     task->generation = lane->generation;
     task->state = TASK_RUNNING;
     qb_list_add_tail(&task->lane_link, &lane->running);
+    return true;
+}
+
+bool lane_wait_ready(struct task *task)
+{
+    struct group_lane *group = task->lane->group;
+
+    if (group->gate != GATE_HOLD || group->state != ALUA_TRANSITIONING ||
+        (task->held_since_ns && task->reactor->now_ns - task->held_since_ns >= READY_NS))
+        return false;
+    hold(task, &group->held, READY_NS);
     return true;
 }
 

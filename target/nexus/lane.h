@@ -64,6 +64,9 @@ struct lane {
  * NOT_READY_TRANSITION). `media`: obeys the gate; others only count as running.
  * With GATE_FORWARD it is admitted and the caller hands it to peer_forward(). */
 bool lane_admit(struct task *task, bool media);
+/* Should this task, which tells the access state, rather wait than say "transition"? True: it is held, and tried
+ * again when the gate opens; after a second it is let through, and tells what is so. */
+bool lane_wait_ready(struct task *task);
 /* A running task is over (called by task_complete): leaves its lane, wakes who waits for it. */
 void lane_leave(struct task *task);
 /* A running task goes back to being held, to be tried again from its checks on: the owner it was sent to

@@ -292,11 +292,12 @@ static void switch_group(struct lane_part *part, const struct group_item *item, 
     group->gate = item->gate;
     group->owner = item->owner;
     group->state = item->state;
-    if (item->gate == GATE_HOLD) {
-        if (item->drain)
-            lane_drain_group(group, next_drain(part));
+    /* Whoever does not execute any more says so when nothing of it runs: the new owner waits for that, even
+     * if it did not hear the end of the release. */
+    if (item->drain && item->gate != GATE_EXECUTE)
+        lane_drain_group(group, next_drain(part));
+    if (item->gate == GATE_HOLD)
         return;
-    }
     qb_list_init(&woken);
     qb_list_splice(&group->held, &woken);
     qb_list_init(&group->held);

@@ -25,7 +25,7 @@ struct lane_drain {
 struct group_lane *lanes_group(unsigned group, unsigned reactor);
 /* Until what is admitted now on the lane has left it. */
 void lane_drain(struct lane *lane, struct lane_drain *drain);
-/* Until nothing of the group executes on this reactor (its gate must be closed). */
+/* Until nothing of the group executes on this reactor (it is not GATE_EXECUTE). */
 void lane_drain_group(struct group_lane *group, struct lane_drain *drain);
 void lane_check_drains(struct lane *lane);
 /* lane_exclusive.c: a task left the lane, exclusions may be granted. */

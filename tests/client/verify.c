@@ -1,8 +1,8 @@
-/* halun-verify: the initiator that does not believe the array. It writes numbered blocks at a queue depth
- * through one of several paths, moves to another path when one breaks, keeps a ledger of what was
- * acknowledged, and reads everything back on every path when asked.
+/* halun-verify: the initiator that does not believe the array. It writes numbered blocks at a queue
+ * depth through one of several paths, moves to another path when one breaks, keeps a ledger of what
+ * was acknowledged, and reads everything back on every path when asked.
  *
- * Commands on standard input: "phase NAME" (measure pauses from here on), "verify", "quit".
+ * Commands on standard input: "phase NAME" (measure pauses from here on), "stats", "greet", "verify", "quit".
  * Answers on standard output, one JSON object a line. Progress on standard error. */
 #include <errno.h>
 #include <getopt.h>
@@ -15,17 +15,17 @@
 #include "tests/client/ledger.h"
 #include "tests/client/path.h"
 
-enum { PATHS = 8, DEPTH_MAX = 256, EXIT_LOST = 1, EXIT_USAGE = 2, EXIT_STUCK = 3 };
+enum { PATHS = 8, DEPTH_MAX = 256, SENSES = 16, EXIT_LOST = 1, EXIT_USAGE = 2, EXIT_STUCK = 3 };
 
 enum io_kind { IO_IDLE, IO_WRITE, IO_READ, IO_WAITING };
 
 struct io {
     enum io_kind kind, again; /* IO_WAITING: what to send when a path is there */
     uint32_t block;
-    uint64_t number;   /* write: its number; read: the least number that must be seen */
-    double not_before;
+    uint64_t number;            /* write: its number; read: the least number that must be seen */
+    double not_before, sent_at; /* sent_at: first time, retries included */
     struct path *path;
-    unsigned life;     /* of the path: its failures when this was sent */
+    unsigned life; /* of the path: its failures when this was sent */
     struct scsi_task *task;
     struct scsi_iovec iov; /* the library keeps a pointer to it */
     uint8_t data[LEDGER_BLOCK];
@@ -33,7 +33,7 @@ struct io {
 
 static struct {
     struct path paths[PATHS];
-    unsigned path_count, depth;
+    unsigned path_count, depth, luns; /* luns: the blocks are dealt to that many LUNs, in turn */
     bool round_robin, quiet, running, stop;
     struct ledger ledger;
     struct io ios[DEPTH_MAX];
@@ -42,7 +42,11 @@ static struct {
     uint64_t seed;
     /* counts */
     uint64_t written, reads, lost, retries, conflicts, not_ready, path_changes;
-    double last_ack, phase_at, longest, longest_from, started;
+    double last_ack, phase_at, longest, longest_from, slowest, started;
+    struct sense_count {
+        int key, ascq;
+        uint64_t count;
+    } senses[SENSES]; /* since the phase began; the last one counts all that do not fit */
     char phase[64];
     /* verification: ios read block after block on one path */
     struct path *verify_path;
@@ -67,8 +71,8 @@ static void say(const char *line)
 static void lost_block(const struct io *io, uint64_t found)
 {
     if (run.lost++ < 10)
-        fprintf(stderr, "LOST: block %u on %s: write %llu was acknowledged, found %s%llu\n", io->block,
-                io->path ? io->path->url : "?", (unsigned long long)io->number,
+        fprintf(stderr, "LOST: block %u on %s: write %llu was acknowledged, found %s%llu\n",
+                io->block, io->path ? io->path->url : "?", (unsigned long long)io->number,
                 found == UINT64_MAX ? "damaged content " : "write ",
                 (unsigned long long)(found == UINT64_MAX ? 0 : found));
 }
@@ -133,7 +137,20 @@ static void acknowledged(struct io *io)
         run.longest = now - run.last_ack;
         run.longest_from = run.last_ack;
     }
+    if (now - io->sent_at > run.slowest)
+        run.slowest = now - io->sent_at;
     run.last_ack = now;
+}
+
+static void count_sense(int key, int ascq)
+{
+    struct sense_count *at = run.senses;
+
+    while (at < run.senses + SENSES - 1 && at->count && (at->key != key || at->ascq != ascq))
+        at++;
+    at->key = key;
+    at->ascq = ascq;
+    at->count++;
 }
 
 static void checked(struct io *io)
@@ -159,6 +176,7 @@ static void completed(struct iscsi_context *iscsi, int status, void *data, void 
             checked(io);
         io->kind = IO_IDLE;
     } else if (status == SCSI_STATUS_CHECK_CONDITION) {
+        count_sense(task->sense.key, task->sense.ascq);
         if (task->sense.key == SCSI_SENSE_UNIT_ATTENTION) {
             path_ask_soon(io->path);
             wait_for_path(io, kind, 0);
@@ -183,11 +201,18 @@ static void completed(struct iscsi_context *iscsi, int status, void *data, void 
     scsi_free_scsi_task(task);
 }
 
+/* SAM-5 4.7.7: beyond 255 the flat space addressing method, which libiscsi leaves to its caller. */
+static int lun_field(int lun)
+{
+    return lun < 256 ? lun : lun | 0x4000;
+}
+
 static void submit(struct io *io, enum io_kind kind)
 {
     struct path *path = choose();
     unsigned char cdb[16] = {kind == IO_WRITE ? 0x8a : 0x88};
-    uint64_t lba = (uint64_t)io->block * (LEDGER_BLOCK / 512);
+    uint64_t lba = (uint64_t)(io->block / run.luns) * (LEDGER_BLOCK / 512);
+    int lun = path ? lun_field(path->parsed->lun + (int)(io->block % run.luns)) : 0;
 
     if (!path) {
         io->kind = IO_WAITING;
@@ -210,7 +235,7 @@ static void submit(struct io *io, enum io_kind kind)
     io->kind = kind;
     io->path = path;
     io->life = path->failures;
-    if (iscsi_scsi_command_async(path->iscsi, path->parsed->lun, io->task, completed, NULL, io)) {
+    if (iscsi_scsi_command_async(path->iscsi, lun, io->task, completed, NULL, io)) {
         scsi_free_scsi_task(io->task);
         io->task = NULL;
         path_fail(path, iscsi_get_error(path->iscsi));
@@ -225,6 +250,7 @@ static void start_load(struct io *io)
     if (run.ledger.busy[block])
         return; /* the next turn draws again */
     io->block = block;
+    io->sent_at = path_now();
     if (random_number() % 4 == 0 && run.ledger.acknowledged[block]) {
         io->number = run.ledger.acknowledged[block];
         submit(io, IO_READ);
@@ -295,22 +321,36 @@ static void turn(void)
 
 /* ---- commands ---- */
 
+/* The sense data seen since the phase began: {"6/2a06": 3}. */
+static void report_senses(char *text, size_t room)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < SENSES && run.senses[i].count && used < room; i++)
+        used += (size_t)snprintf(text + used, room - used, "%s\"%x/%04x\": %llu", i ? ", " : "",
+                                 (unsigned)run.senses[i].key, (unsigned)run.senses[i].ascq,
+                                 (unsigned long long)run.senses[i].count);
+}
+
 static void report(const char *event)
 {
-    char line[512];
+    char line[1024], senses[SENSES * 32];
     double now = path_now(), pause = run.longest;
 
     /* A pause that still goes on counts. */
     if (run.running && run.last_ack && now - run.last_ack > pause)
         pause = now - run.last_ack;
+    report_senses(senses, sizeof senses);
     snprintf(line, sizeof line,
              "{\"event\": \"%s\", \"phase\": \"%s\", \"acknowledged\": %llu, \"reads\": %llu, "
              "\"lost\": %llu, \"longest_pause_s\": %.3f, \"pause_began\": %.6f, \"seconds\": %.3f, "
-             "\"retries\": %llu, \"not_ready\": %llu, \"conflicts\": %llu, \"path_changes\": %llu}",
+             "\"slowest_s\": %.3f, \"retries\": %llu, \"not_ready\": %llu, \"conflicts\": %llu, "
+             "\"path_changes\": %llu, \"sense\": {%s}}",
              event, run.phase, (unsigned long long)run.written, (unsigned long long)run.reads,
-             (unsigned long long)run.lost, pause, run.longest_from, now - run.phase_at,
+             (unsigned long long)run.lost, pause, run.longest_from, now - run.phase_at, run.slowest,
              (unsigned long long)run.retries, (unsigned long long)run.not_ready,
-             (unsigned long long)run.conflicts, (unsigned long long)run.path_changes);
+             (unsigned long long)run.conflicts, (unsigned long long)run.path_changes, senses);
     say(line);
 }
 
@@ -365,24 +405,79 @@ static int verify(void)
     return verified ? 0 : -1;
 }
 
+/* ---- greeting: TEST UNIT READY on every LUN of every path, so that the attention of the login is over ---- */
+
+static struct {
+    unsigned busy, attentions;
+} greeting;
+
+static void greeted(struct iscsi_context *iscsi, int status, void *data, void *private)
+{
+    greeting.busy--;
+    greeting.attentions += status == SCSI_STATUS_CHECK_CONDITION;
+    scsi_free_scsi_task(data);
+}
+
+/* Returns 0, or -1 if that takes longer than `end`. */
+static int greet_path(struct path *path, double end)
+{
+    enum { AT_ONCE = 32 };
+
+    do {
+        unsigned next = 0;
+
+        greeting.attentions = 0;
+        while (next < run.luns || greeting.busy) {
+            while (next < run.luns && greeting.busy < AT_ONCE && usable(path)) {
+                if (!iscsi_testunitready_task(path->iscsi, lun_field(path->parsed->lun + (int)next),
+                                              greeted, NULL))
+                    return -1;
+                greeting.busy++;
+                next++;
+            }
+            turn();
+            if (path_now() > end)
+                return -1;
+        }
+    } while (greeting.attentions);
+    return 0;
+}
+
+static int greet(void)
+{
+    double end = path_now() + 60;
+
+    for (unsigned i = 0; i < run.path_count; i++)
+        if (greet_path(&run.paths[i], end)) {
+            report("stuck");
+            return -1;
+        }
+    report("greeted");
+    return 0;
+}
+
 /* Returns false at "quit". */
 static bool command(char *line)
 {
     if (!strncmp(line, "phase ", 6)) {
         snprintf(run.phase, sizeof run.phase, "%s", line + 6);
         run.phase_at = path_now();
-        run.longest = 0;
+        run.longest = run.slowest = 0;
+        memset(run.senses, 0, sizeof run.senses);
         run.running = true;
         report("phase");
     } else if (!strcmp(line, "stats")) {
         report("stats");
+    } else if (!strcmp(line, "greet")) {
+        if (greet())
+            exit(EXIT_STUCK);
     } else if (!strcmp(line, "verify")) {
         if (verify())
             exit(EXIT_STUCK);
     } else if (!strcmp(line, "quit")) {
         return false;
     } else {
-        fprintf(stderr, "unknown command: %s (expected: phase NAME, stats, verify, quit)\n", line);
+        fprintf(stderr, "unknown command: %s (expected: phase NAME, stats, greet, verify, quit)\n", line);
     }
     return true;
 }
@@ -431,10 +526,13 @@ static void progress(void)
 
 static void usage(FILE *out)
 {
-    fputs("usage: halun-verify [--depth N] [--blocks N] [--initiator NAME] [--round-robin] [--quiet]\n"
-          "                    [--seed N] iscsi://PORTAL/TARGET/LUN ...\n"
+    fputs("usage: halun-verify [--depth N] [--blocks N] [--initiator NAME] [--round-robin] "
+          "[--quiet]\n"
+          "                    [--seed N] [--luns N] iscsi://PORTAL/TARGET/LUN ...\n"
           "Writes numbered 4 KiB blocks through several paths and proves that none is lost.\n"
-          "Commands on standard input: phase NAME, stats, verify, quit.\n"
+          "--luns deals the blocks to that many LUNs, from the URL's on.\n"
+          "Commands on standard input: phase NAME, stats, greet (end the attention of the login), verify,\n"
+          "quit.\n"
           "Exit status: 0 nothing lost, 1 lost writes, 2 usage, 3 I/O did not resume.\n",
           out);
 }
@@ -442,18 +540,24 @@ static void usage(FILE *out)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"depth", required_argument, NULL, 'd'},     {"blocks", required_argument, NULL, 'b'},
-        {"initiator", required_argument, NULL, 'i'}, {"round-robin", no_argument, NULL, 'r'},
-        {"quiet", no_argument, NULL, 'q'},           {"seed", required_argument, NULL, 's'},
-        {"help", no_argument, NULL, 'h'},            {NULL, 0, NULL, 0},
+        {"depth", required_argument, NULL, 'd'},
+        {"blocks", required_argument, NULL, 'b'},
+        {"initiator", required_argument, NULL, 'i'},
+        {"round-robin", no_argument, NULL, 'r'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"seed", required_argument, NULL, 's'},
+        {"luns", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     const char *initiator = "iqn.2026-11.org.halun:verify";
     uint32_t blocks = 8192;
     int option;
 
     run.depth = 16;
+    run.luns = 1;
     run.seed = (uint64_t)getpid() * 2654435761u + (uint64_t)(path_now() * 1e6);
-    while ((option = getopt_long(argc, argv, "d:b:i:rqs:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "d:b:i:rqs:l:h", options, NULL)) != -1) {
         switch (option) {
         case 'd':
             run.depth = (unsigned)strtoul(optarg, NULL, 0);
@@ -473,6 +577,9 @@ int main(int argc, char **argv)
         case 's':
             run.seed = strtoull(optarg, NULL, 0) | 1;
             break;
+        case 'l':
+            run.luns = (unsigned)strtoul(optarg, NULL, 0);
+            break;
         case 'h':
             usage(stdout);
             return 0;
@@ -482,7 +589,7 @@ int main(int argc, char **argv)
         }
     }
     if (optind == argc || argc - optind > PATHS || !run.depth || run.depth > DEPTH_MAX ||
-        blocks < 2 * run.depth || ledger_init(&run.ledger, blocks, random_number())) {
+        blocks < 2 * run.depth || !run.luns || ledger_init(&run.ledger, blocks, random_number())) {
         usage(stderr);
         return EXIT_USAGE;
     }

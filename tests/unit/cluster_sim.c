@@ -108,6 +108,8 @@ static void answered(struct sim *sim, unsigned node, const struct cluster_update
         sim_fail(sim, "operation %u answered twice", (unsigned)(op - sim->ops));
     op->answered = sim->now;
     op->reason = update->answer.reason;
+    if (op->op.kind != SHARED_OP_PR_OUT)
+        return;
     if (op->reason == REASON_GOOD) {
         sim->committed++;
         if (sim->node[node].lease <= sim->now)
@@ -154,6 +156,10 @@ static void take(struct sim *sim, unsigned node, const struct cluster_update *up
     case CLUSTER_LEASE:
         n->lease = update->lease;
         break;
+    case CLUSTER_ASKED:
+        n->asked++;
+        n->asked_by = update->asked.node;
+        break;
     case CLUSTER_LOG:
         trace(sim, node, "%s", update->log.text);
         if (strstr(update->log.text, "state differs"))
@@ -167,6 +173,8 @@ static void take(struct sim *sim, unsigned node, const struct cluster_update *up
         break;
     case CLUSTER_FATAL:
         trace(sim, node, "FATAL %s", update->log.text);
+        if (strstr(update->log.text, "cannot know") || strstr(update->log.text, "cannot decode"))
+            sim_fail(sim, "node%u: %s", node, update->log.text);
         n->fatal = true;
         sim->fatals++;
         snprintf(n->why, sizeof n->why, "%s", update->log.text);
@@ -538,6 +546,7 @@ void sim_boot(struct sim *sim, unsigned node)
         snprintf(setup.names[i], sizeof setup.names[i], "node%u", i);
     }
     setup.lease_proves = sim->lease_proves;
+    setup.wire_max = n->wire_max;
     setup.incarnation = (uint64_t)node << 32 | ++n->starts;
     n->machine = cluster_new(&setup, fresh_state());
     assert(n->machine);
@@ -756,6 +765,33 @@ void sim_submit(struct sim *sim, unsigned node)
     event.request.op = &op->op;
     event.request.cookie = op;
     step(sim, node, &event);
+}
+
+void sim_group_op(struct sim *sim, unsigned node, enum shared_op_kind kind)
+{
+    struct cluster_event event = {.kind = CLUSTER_REQUEST};
+    struct sim_op *op;
+
+    if (!sim->node[node].machine || sim->node[node].frozen || sim->op_count == SIM_OPS)
+        return;
+    op = &sim->ops[sim->op_count++];
+    op->node = node;
+    op->asked = sim->now;
+    op->lost_ok = true;
+    op->op.kind = kind;
+    op->op.node = node;
+    op->op.lu = SHARED_NO_LU;
+    event.request.op = &op->op;
+    event.request.cookie = op;
+    step(sim, node, &event);
+}
+
+void sim_ask_handover(struct sim *sim, unsigned node)
+{
+    struct cluster_event event = {.kind = CLUSTER_HANDOVER};
+
+    if (sim->node[node].machine && !sim->node[node].frozen)
+        step(sim, node, &event);
 }
 
 struct sim *sim_new(unsigned nodes, uint64_t seed)

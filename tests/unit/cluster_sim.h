@@ -54,6 +54,8 @@ struct sim_node {
     bool fatal;
     char why[256];
     unsigned starts;
+    uint8_t wire_max; /* of the next start; 0: the newest */
+    unsigned asked, asked_by; /* handovers asked of this node */
 };
 
 struct sim_ring {
@@ -97,6 +99,9 @@ void sim_thaw(struct sim *sim, unsigned node);
 void sim_fence(struct sim *sim, unsigned node);    /* power cut that the fencer remembers */
 void sim_partition(struct sim *sim, uint32_t side);
 void sim_heal(struct sim *sim);
+void sim_ask_handover(struct sim *sim, unsigned node); /* of the group */
+/* An operation about the group, about `node`. */
+void sim_group_op(struct sim *sim, unsigned node, enum shared_op_kind kind);
 void sim_submit(struct sim *sim, unsigned node);   /* a registration with a key of its own */
 /* Lets time pass, with random interleaving. */
 void sim_run(struct sim *sim, uint64_t ns);

@@ -28,6 +28,15 @@ bool lane_admit(struct task *task, bool media)
     return true;
 }
 
+bool lane_wait_ready(struct task *task)
+{
+    if (!rig->hold || task->lane->group->state != ALUA_TRANSITIONING)
+        return false;
+    task->state = TASK_HELD;
+    qb_list_add_tail(&task->lane_link, &rig->group.held);
+    return true;
+}
+
 void lane_leave(struct task *task)
 {
     assert_int_equal(task->state, TASK_RUNNING);

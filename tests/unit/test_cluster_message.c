@@ -16,7 +16,7 @@ static size_t encode(struct cluster_message *m)
 {
     struct writer w = {.data = buffer, .size = sizeof buffer};
 
-    m->wire = WIRE_MAX;
+    m->wire = message_wire(m->type);
     m->incarnation = 0x1122334455667788;
     message_encode(m, &w);
     assert_true(w.used <= w.size);
@@ -53,6 +53,9 @@ static void message_when_encoded_then_decodes_to_the_same(void **state)
             m.heartbeat.echo[LIMIT_NODES] = 5;
         } else if (type == MESSAGE_CONFIRM) {
             m.confirm.attempt[3] = 4;
+        } else if (type == MESSAGE_HANDOVER) {
+            m.handover.owner = 1;
+            m.handover.epoch = 3;
         }
         size = encode(&m);
         assert_int_equal(message_decode(&back, buffer, size), 0);
@@ -103,6 +106,12 @@ static void message_when_a_node_is_out_of_range_then_refused(void **state)
     struct cluster_message m = {.type = MESSAGE_HARMLESS}, back;
 
     m.harmless.node = LIMIT_NODES + 1;
+    assert_int_equal(message_decode(&back, buffer, encode(&m)), -EBADMSG);
+    m.type = MESSAGE_HANDOVER;
+    m.handover.owner = 0;
+    assert_int_equal(message_decode(&back, buffer, encode(&m)), -EBADMSG);
+    m.handover.owner = 1;
+    m.handover.group = LIMIT_GROUPS;
     assert_int_equal(message_decode(&back, buffer, encode(&m)), -EBADMSG);
     m.type = MESSAGE_BEGIN;
     m.begin.id = 1;

@@ -196,6 +196,28 @@ static void blocks_when_more_than_the_limit_then_refused(void **state)
     free(text);
 }
 
+static void group_when_it_has_more_units_than_volumes_then_refused(void **state)
+{
+    char *text = malloc(1 << 20);
+    size_t used = (size_t)sprintf(
+        text, HEAD NODES "group \"g\" { replication = builtin nodes = { n1, n2 } port = 7 }\n");
+    struct config_error error;
+    struct config *config;
+
+    for (unsigned i = 0; i < LIMIT_GROUP_LUS; i++)
+        used += (size_t)sprintf(text + used,
+                                "lu l%u { uuid = 11111111-1111-1111-1111-11111111%04x group = g "
+                                "path = \"/l%u\" }\n",
+                                i, i, i);
+    assert_int_equal(parse_with(text, NULL, "n1", &config, &error), 0);
+    config_free(config);
+    sprintf(text + used, "lu a { uuid = " UUID2 " group = g path = \"/a\" }\n");
+    assert_int_equal(parse_with(text, NULL, "n1", &config, &error), -EINVAL);
+    assert_string_equal(error.text, "f:4: group \"g\": expected at most 1024 lu blocks with "
+                                    "replication = builtin, found 1025");
+    free(text);
+}
+
 static void file_when_good_then_values_defaults_and_order_are_right(void **state)
 {
     static const char text[] = HEAD NODES
@@ -392,6 +414,7 @@ int main(void)
         cmocka_unit_test(mistake_when_made_then_complaint_names_file_line_and_expected),
         cmocka_unit_test(node_when_not_in_the_file_then_refused),
         cmocka_unit_test(blocks_when_more_than_the_limit_then_refused),
+        cmocka_unit_test(group_when_it_has_more_units_than_volumes_then_refused),
         cmocka_unit_test(file_when_good_then_values_defaults_and_order_are_right),
         cmocka_unit_test(digest_when_only_spelling_or_live_values_differ_then_equal),
         cmocka_unit_test(secrets_when_wrong_then_refused_without_showing_them),

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/pr_model.h"
+#include "tests/unit/pr_check.h"
 
 enum { LUS = 4, GROUPS = 3, NODES = 4, STEPS = 150000, ROOM = 1 << 18 };
 
@@ -85,9 +85,9 @@ static void random_model_op(const struct model *model, struct model_op *op)
 {
     static const uint8_t types[] = {1, 3, 5, 6, 7, 8};
 
-    *op = (struct model_op){.kind = SHARED_OP_PR_OUT, .nexus = (int)dice(MODEL_NEXUSES)};
+    *op = (struct model_op){.kind = MODEL_PR_OUT, .nexus = (int)dice(PR_NEXUSES)};
     if (dice(10) == 0) {
-        op->kind = dice(3) ? dice(2) ? SHARED_OP_RESERVE : SHARED_OP_RELEASE : SHARED_OP_LU_RESET;
+        op->kind = dice(3) ? dice(2) ? MODEL_RESERVE : MODEL_RELEASE : MODEL_LU_RESET;
         return;
     }
     op->action = (uint8_t)(dice(50) ? dice(4) ? dice(8) : dice(2) * 6 : 8 + dice(20));
@@ -101,8 +101,8 @@ static void random_model_op(const struct model *model, struct model_op *op)
     op->all_tg_pt = dice(4) == 0;
     op->spec_i_pt = dice(4) == 0 && op->action == 0;
     op->unreg = dice(2);
-    op->named = dice(1 << MODEL_INITIATORS);
-    op->move_to = (int)dice(MODEL_NEXUSES);
+    op->named = dice(1 << PR_INITIATORS);
+    op->move_to = (int)dice(PR_NEXUSES);
 }
 
 /* Gives `op` to both, to `b` by way of the wire; the answers and states must be equal. */
@@ -140,7 +140,7 @@ static void random_other(struct shared_state *a, struct shared_state *b, struct 
         SHARED_OP_MODE_SELECT,   SHARED_OP_CAPACITY,       SHARED_OP_GROUP_RELEASE,
         SHARED_OP_GROUP_ACQUIRE, SHARED_OP_OUTDATE,        SHARED_OP_CURRENT};
     struct shared_op op = {.kind = kinds[dice(9)], .node = 1 + dice(NODES), .lu = dice(LUS)};
-    int nexus = (int)dice(MODEL_NEXUSES);
+    int nexus = (int)dice(PR_NEXUSES);
 
     model_nexus(nexus, &op.nexus);
     op.group = dice(GROUPS);
@@ -181,7 +181,7 @@ static void cold_start(struct shared_state *a, struct shared_state *b, struct mo
         bool aptpl = models[i].aptpl;
 
         if (!aptpl)
-            model_init(&models[i]);
+            model_init(&models[i], PR_INITIATORS, PR_PORTS);
         models[i].legacy = MODEL_NOBODY;
         models[i].generation = 0;
     }
@@ -197,7 +197,7 @@ static void history(uint64_t from, unsigned steps)
     assert_non_null(blob);
     seed = from;
     for (uint32_t i = 0; i < LUS; i++)
-        model_init(&models[i]);
+        model_init(&models[i], PR_INITIATORS, PR_PORTS);
     shared_members(a, 30, 0, &effects_a);
     shared_members(b, 30, 0, &effects_b);
     for (unsigned step = 0; step < steps; step++) {

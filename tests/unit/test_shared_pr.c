@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/pr_model.h"
+#include "tests/unit/pr_check.h"
 
 enum { LUS = 3, LU = 1, BLOB = 1 << 20 };
 
@@ -54,7 +54,7 @@ static void both(struct shared_state *state, struct model *model, const struct m
 /* Initiator i at port p. */
 static int at(int i, int p)
 {
-    return i * MODEL_PORTS + p;
+    return i * PR_PORTS + p;
 }
 
 enum { KEY_A = 0xa0, KEY_B = 0xb1, KEY_C = 0xc2, KEY_NEW = 0xd3, KEY_UNKNOWN = 0xee };
@@ -62,7 +62,7 @@ enum { KEY_A = 0xa0, KEY_B = 0xb1, KEY_C = 0xc2, KEY_NEW = 0xd3, KEY_UNKNOWN = 0
 /* 0 reserves, 1 and 2 are registered with the same key, 3 with its own, 4 not at all. */
 static void arrange(struct shared_state *state, struct model *model, uint8_t type, int variant)
 {
-    struct model_op op = {.kind = SHARED_OP_PR_OUT, .action = 6, .aptpl = variant == 1};
+    struct model_op op = {.kind = MODEL_PR_OUT, .action = 6, .aptpl = variant == 1};
     static const uint64_t keys[] = {KEY_A, KEY_B, KEY_B, KEY_C};
 
     for (int i = 0; i < 4; i++) {
@@ -82,7 +82,7 @@ static void arrange(struct shared_state *state, struct model *model, uint8_t typ
     }
     if (type) {
         op = (struct model_op){
-            .kind = SHARED_OP_PR_OUT, .action = 1, .nexus = at(0, 0), .key = KEY_A, .type = type};
+            .kind = MODEL_PR_OUT, .action = 1, .nexus = at(0, 0), .key = KEY_A, .type = type};
         both(state, model, &op);
     }
 }
@@ -107,12 +107,12 @@ static void pr_out_when_any_combination_then_as_the_model(void **context)
         struct reader from_fresh = {fresh, empty.used, 0};
 
         assert_int_equal(shared_state_decode(state, &from_fresh), 0);
-        model_init(&arranged);
+        model_init(&arranged, PR_INITIATORS, PR_PORTS);
         arrange(state, &arranged, types[setting % 7], (int)(setting / 7));
         shared_state_encode(state, &w);
         for (unsigned n = 0; n < 9 * 3 * 3 * 6 * 9 * 2 * 16; n++) {
             unsigned left = n;
-            struct model_op op = {.kind = SHARED_OP_PR_OUT};
+            struct model_op op = {.kind = MODEL_PR_OUT};
             struct model model = arranged;
             struct reader r = {blob, w.used, 0};
 
@@ -151,12 +151,12 @@ static void legacy_when_any_combination_then_as_the_model(void **context)
 
     for (unsigned n = 0; n < 7 * 2 * 5; n++) {
         struct model model;
-        struct model_op op = {.kind = n / 7 % 2 ? SHARED_OP_RELEASE : SHARED_OP_RESERVE,
+        struct model_op op = {.kind = n / 7 % 2 ? MODEL_RELEASE : MODEL_RESERVE,
                               .nexus = at((int)(n / 14), 0)};
         struct model_op clear = {
-            .kind = SHARED_OP_PR_OUT, .action = 3, .nexus = at(0, 0), .key = KEY_A};
+            .kind = MODEL_PR_OUT, .action = 3, .nexus = at(0, 0), .key = KEY_A};
 
-        model_init(&model);
+        model_init(&model, PR_INITIATORS, PR_PORTS);
         model.generation = state->lus[LU].pr_generation;
         arrange(state, &model, types[n % 7], 0);
         both(state, &model, &op);
@@ -168,13 +168,13 @@ static void legacy_when_reserved_then_others_and_pr_out_conflict(void **context)
 {
     struct shared_state *state = *context;
     struct model model;
-    struct model_op reserve = {.kind = SHARED_OP_RESERVE, .nexus = at(0, 0)};
-    struct model_op other = {.kind = SHARED_OP_RESERVE, .nexus = at(1, 0)};
+    struct model_op reserve = {.kind = MODEL_RESERVE, .nexus = at(0, 0)};
+    struct model_op other = {.kind = MODEL_RESERVE, .nexus = at(1, 0)};
     struct model_op enroll = {
-        .kind = SHARED_OP_PR_OUT, .action = 6, .action_key = KEY_A, .nexus = at(0, 0)};
-    struct model_op release = {.kind = SHARED_OP_RELEASE, .nexus = at(1, 0)};
+        .kind = MODEL_PR_OUT, .action = 6, .action_key = KEY_A, .nexus = at(0, 0)};
+    struct model_op release = {.kind = MODEL_RELEASE, .nexus = at(1, 0)};
 
-    model_init(&model);
+    model_init(&model, PR_INITIATORS, PR_PORTS);
     both(state, &model, &reserve);
     both(state, &model, &reserve);
     both(state, &model, &other);
@@ -198,7 +198,7 @@ static void generation_when_each_action_then_counts_executed_ones(void **context
 {
     struct shared_state *state = *context;
     struct shared_lu *lu = &state->lus[LU];
-    struct model_op op = {.kind = SHARED_OP_PR_OUT, .nexus = at(0, 0)};
+    struct model_op op = {.kind = MODEL_PR_OUT, .nexus = at(0, 0)};
 
     assert_int_equal(apply(state, &op), REASON_GOOD); /* REGISTER 0 -> 0: does nothing */
     op.action = 6;
@@ -232,7 +232,7 @@ static void spec_i_pt_when_list_bad_then_refused_with_pointer(void **context)
 {
     struct shared_state *state = *context;
     static struct model_memory memory;
-    struct model_op op = {.kind = SHARED_OP_PR_OUT,
+    struct model_op op = {.kind = MODEL_PR_OUT,
                           .nexus = at(0, 0),
                           .action_key = KEY_A,
                           .spec_i_pt = true,
@@ -276,7 +276,7 @@ static void move_when_arguments_bad_then_refused_with_pointer(void **context)
 {
     struct shared_state *state = *context;
     static struct model_memory memory;
-    struct model_op op = {.kind = SHARED_OP_PR_OUT, .nexus = at(0, 0), .action_key = KEY_A};
+    struct model_op op = {.kind = MODEL_PR_OUT, .nexus = at(0, 0), .action_key = KEY_A};
     struct shared_op built;
 
     assert_int_equal(apply(state, &op), REASON_GOOD);

@@ -1,0 +1,194 @@
+/* halun-history: checks recorded histories. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/history/history_json.h"
+#include "tests/history/linearize.h"
+
+enum { EXIT_LINEARIZABLE, EXIT_NOT, EXIT_USAGE, EXIT_UNDECIDED };
+
+static const char help[] =
+    "Usage: halun-history check [OPTION]... FILE...\n"
+    "Is each history linearizable against the sequential model of a logical unit (SPC-4 5.12, "
+    "SPC-2 5.5.1)?\n"
+    "\n"
+    "  -u, --unknown SECONDS  an operation without a known outcome has no effect later than this "
+    "after its call\n"
+    "                         (default: it may have one for ever, or until its \"until\")\n"
+    "  -s, --statistics       print what was checked\n"
+    "  -h, --help             this text\n"
+    "\n"
+    "Exit status: 0 all are, 1 one is not (the shortest prefix that is not, and what was expected, "
+    "is printed),\n"
+    "2 usage or a bad file, 3 undecided (too many operations of unknown outcome).\n"
+    "\n"
+    "A history is JSON lines. The first is the head:\n"
+    "  {\"halun_history\":1,\"initiators\":3,\"ports\":2,\"lus\":1,\"ua_free\":[\"2a06\"]}\n"
+    "A nexus is numbered initiator * ports + port, all from 0. Unit attentions in \"ua_free\" (ASC "
+    "and ASCQ) may\n"
+    "come at any time. Then one line for each operation, in any order:\n"
+    "  {\"op\":\"pr_out\",\"lu\":0,\"nexus\":2,\"call\":1000,\"end\":2000,\"result\":\"GOOD\",\n"
+    "   \"action\":\"preempt\",\"key\":\"0xa\",\"action_key\":\"0xb\",\"type\":5}\n"
+    "call, end    nanoseconds of one monotonic clock for all operations\n"
+    "result       the name of a row of target/command/sense.def, or GOOD; absent: no answer came. "
+    "A UNIT_ATTENTION has\n"
+    "             \"ua\":\"2a03\". No answer, TASK_ABORTED, NOT_READY_TRANSITION and failures "
+    "leave the effect open.\n"
+    "until        an open effect does not come later than this\n"
+    "lu           default 0; \"all\" for cold_start, nexus_loss and target resets\n"
+    "no_ua        true: a command that reports no unit attention\n"
+    "op, with its fields and those of its answer:\n"
+    "  pr_out            action (register, reserve, release, clear, preempt, preempt_and_abort,\n"
+    "                    register_and_ignore, register_and_move), key, action_key, type, scope, "
+    "aptpl,\n"
+    "                    all_tg_pt, spec_i_pt (a list of initiators), move_to (a nexus), unreg\n"
+    "  read_keys         generation, keys\n"
+    "  read_reservation  generation, type (0: no reservation), key\n"
+    "  read_full_status  generation, type, registrations: "
+    "[{\"nexus\":0,\"key\":\"0xa\",\"holder\":true}]\n"
+    "  reserve, release  RESERVE and RELEASE (6) and (10)\n"
+    "  read, write       block and value, both or neither; a value is written once, 0 was there "
+    "before\n"
+    "  mode_select, mode_sense  wce (caching page), or swp, d_sense and tas (control page), as 0 "
+    "and 1\n"
+    "  lu_reset          LOGICAL UNIT RESET, or a target reset (\"lu\":\"all\")\n"
+    "  nexus_loss        the nexus ended; without a result, as nobody answers that\n"
+    "  cold_start        power was cut everywhere between call (before the last node lost it) and "
+    "end (the first\n"
+    "                    came back); result GOOD\n";
+
+static struct linearize_options options;
+static bool statistics;
+
+static int answer_to_exit(const struct linearize_verdict *verdict)
+{
+    return verdict->answer == LINEARIZE_YES  ? EXIT_LINEARIZABLE
+           : verdict->answer == LINEARIZE_NO ? EXIT_NOT
+                                             : EXIT_UNDECIDED;
+}
+
+static int check_one(const struct history *history, const char *path, int lu, int block)
+{
+    struct linearize_verdict verdict;
+    int status;
+
+    linearize(history, lu, block, &options, &verdict);
+    status = answer_to_exit(&verdict);
+    if (status != EXIT_LINEARIZABLE)
+        printf("%s: logical unit %d: %s", path, lu, verdict.why);
+    if (statistics)
+        printf(
+            "%s: logical unit %d%s: %zu operations, %zu states explored, at most %zu at a time\n",
+            path, lu, block == LINEARIZE_NO_BLOCK ? "" : ", one block", verdict.operations,
+            verdict.explored, verdict.configurations_most);
+    linearize_done(&verdict);
+    return status;
+}
+
+static int compare_blocks(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Every block of the unit that has values. */
+static int check_blocks(const struct history *history, const char *path, int lu)
+{
+    int *blocks = calloc(history->count + 1, sizeof *blocks), status = EXIT_LINEARIZABLE;
+    size_t count = 0;
+
+    if (!blocks)
+        abort();
+    for (size_t i = 0; i < history->count; i++)
+        if (history->ops[i].lu == lu && history->ops[i].value != HISTORY_NO_VALUE)
+            blocks[count++] = (int)history->ops[i].block;
+    qsort(blocks, count, sizeof *blocks, compare_blocks);
+    for (size_t i = 0; i < count && status == EXIT_LINEARIZABLE; i++)
+        if (!i || blocks[i] != blocks[i - 1])
+            status = check_one(history, path, lu, blocks[i]);
+    free(blocks);
+    return status;
+}
+
+static int check_file(const char *path)
+{
+    struct history history;
+    char why[256];
+    int status = EXIT_LINEARIZABLE;
+    FILE *file = fopen(path, "re");
+
+    if (!file) {
+        fprintf(stderr, "halun-history: %s: %s\n", path, strerror(errno));
+        return EXIT_USAGE;
+    }
+    if (history_read(&history, file, why, sizeof why)) {
+        fprintf(stderr, "halun-history: %s: %s\n", path, why);
+        fclose(file);
+        return EXIT_USAGE;
+    }
+    fclose(file);
+    for (unsigned lu = 0; lu < history.lus; lu++) {
+        int one = check_one(&history, path, (int)lu, LINEARIZE_NO_BLOCK);
+        if (one == EXIT_LINEARIZABLE)
+            one = check_blocks(&history, path, (int)lu);
+        if (one == EXIT_NOT || status == EXIT_LINEARIZABLE)
+            status = one;
+    }
+    history_free(&history);
+    return status;
+}
+
+static int usage(const char *why, const char *what)
+{
+    fprintf(stderr, "halun-history: %s%s (see halun-history --help)\n", why, what);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"unknown", required_argument, NULL, 'u'},
+        {"statistics", no_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int option, status = EXIT_LINEARIZABLE;
+
+    while ((option = getopt_long(argc, argv, "u:sh", long_options, NULL)) != -1) {
+        char *end;
+        double seconds;
+
+        switch (option) {
+        case 'u':
+            seconds = strtod(optarg, &end);
+            if (*end || end == optarg || !(seconds > 0 && seconds < 1e9))
+                return usage("--unknown: expected seconds, not ", optarg);
+            options.unknown_ns = (uint64_t)(seconds * 1e9);
+            break;
+        case 's':
+            statistics = true;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return EXIT_LINEARIZABLE;
+        default:
+            return EXIT_USAGE;
+        }
+    }
+    if (optind >= argc || strcmp(argv[optind], "check"))
+        return usage("expected the word ", "check");
+    if (++optind == argc)
+        return usage("expected a file", "");
+    for (; optind < argc; optind++) {
+        int one = check_file(argv[optind]);
+        if (one == EXIT_USAGE)
+            return one;
+        if (one == EXIT_NOT || status == EXIT_LINEARIZABLE)
+            status = one;
+    }
+    return status;
+}

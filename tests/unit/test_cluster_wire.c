@@ -1,0 +1,248 @@
+/* Versions of the wire: negotiated for every view, upgraded and taken back node after node while the cluster serves.
+ * A machine pinned to version 1 (setup.wire_max) refuses what is newer exactly as a build that does not know it.
+ *
+ * Not covered: a build that really is older; versions of the operations' and the state's own encoding, of which
+ * there is one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/cluster_sim.h"
+
+static uint64_t seconds(unsigned n)
+{
+    return (uint64_t)n * 1000 * SIM_MS;
+}
+
+static struct sim *started(unsigned nodes, uint64_t seed, uint8_t first, uint8_t others)
+{
+    struct sim *sim = sim_new(nodes, seed);
+
+    sim->first_seed = seed;
+    sim->trace = getenv("HALUN_TRACE");
+    for (unsigned i = 1; i <= nodes; i++) {
+        sim->node[i].wire_max = i == 1 ? first : others;
+        sim_boot(sim, i);
+    }
+    assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+    sim_run(sim, seconds(2));
+    return sim;
+}
+
+static unsigned wire(struct sim *sim, unsigned node)
+{
+    struct cluster_view view;
+
+    cluster_describe(sim->node[node].machine, &view);
+    return view.wire;
+}
+
+static bool last_answered(struct sim *sim)
+{
+    return sim->ops[sim->op_count - 1].answered;
+}
+
+static void commits(struct sim *sim, unsigned node)
+{
+    sim_submit(sim, node);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    assert_int_equal(sim->ops[sim->op_count - 1].reason, REASON_GOOD);
+}
+
+static void owned_by(struct sim *sim, unsigned node)
+{
+    sim_group_op(sim, node, SHARED_OP_GROUP_ACQUIRE);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    assert_int_equal(sim->ops[sim->op_count - 1].reason, REASON_GOOD);
+}
+
+/* Stopped, and started with another version; the others serve meanwhile. */
+static void restart(struct sim *sim, unsigned node, uint8_t version)
+{
+    sim_leave(sim, node);
+    sim_run(sim, 500 * SIM_MS);
+    sim->node[node].wire_max = version;
+    sim_boot(sim, node);
+    assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+}
+
+static void handover_when_all_know_it_then_the_owner_is_asked(void **state)
+{
+    struct sim *sim = started(2, 1, 0, 0);
+
+    assert_int_equal(wire(sim, 1), 2);
+    assert_int_equal(wire(sim, 2), 2);
+    sim_ask_handover(sim, 2); /* nobody owns it */
+    owned_by(sim, 1);
+    sim_ask_handover(sim, 1); /* of itself */
+    sim_run(sim, seconds(1));
+    assert_int_equal(sim->node[1].asked + sim->node[2].asked, 0);
+    sim_ask_handover(sim, 2);
+    sim_run(sim, seconds(1));
+    assert_int_equal(sim->node[1].asked, 1);
+    assert_int_equal(sim->node[1].asked_by, 2);
+    assert_int_equal(sim->node[2].asked, 0);
+    sim_free(sim);
+}
+
+static void handover_when_the_group_has_changed_meanwhile_then_nobody_is_asked(void **state)
+{
+    struct sim *sim = started(3, 2, 0, 0);
+
+    owned_by(sim, 1);
+    sim_group_op(sim, 1, SHARED_OP_GROUP_RELEASE); /* ordered before the wish */
+    sim_ask_handover(sim, 2);
+    sim_run(sim, seconds(2));
+    owned_by(sim, 1);
+    sim_run(sim, seconds(1));
+    assert_int_equal(sim->node[1].asked, 0);
+    sim_free(sim);
+}
+
+static void upgrade_when_node_after_node_then_served_all_the_time(void **state)
+{
+    struct sim *sim = started(3, 3, 1, 1);
+
+    owned_by(sim, 1);
+    for (unsigned node = 3; node >= 1; node--) {
+        assert_int_equal(wire(sim, 1), 1);
+        sim_ask_handover(sim, 2);
+        commits(sim, node);
+        restart(sim, node, 0);
+        commits(sim, node);
+    }
+    assert_int_equal(sim->node[1].asked, 0); /* not while one of them did not know it */
+    for (unsigned node = 1; node <= 3; node++)
+        assert_int_equal(wire(sim, node), 2);
+    owned_by(sim, 1);
+    sim_ask_handover(sim, 2);
+    sim_run(sim, seconds(1));
+    assert_int_equal(sim->node[1].asked, 1);
+    sim_free(sim);
+}
+
+static void upgrade_when_one_comes_back_old_then_all_speak_old(void **state)
+{
+    struct sim *sim = started(2, 4, 0, 0);
+
+    owned_by(sim, 1);
+    restart(sim, 2, 1);
+    assert_int_equal(wire(sim, 1), 1);
+    assert_int_equal(wire(sim, 2), 1);
+    commits(sim, 1);
+    commits(sim, 2);
+    sim_ask_handover(sim, 2);
+    sim_run(sim, seconds(1));
+    assert_int_equal(sim->node[1].asked, 0);
+    restart(sim, 2, 2);
+    assert_int_equal(wire(sim, 1), 2);
+    commits(sim, 2);
+    sim_free(sim);
+}
+
+static void version_when_none_is_common_then_not_admitted(void **state)
+{
+    struct sim *sim = started(2, 5, 1, 1);
+    struct cluster_message m = {.type = MESSAGE_HELLO, .incarnation = 77};
+    struct cluster_event event = {.kind = CLUSTER_GROUP, .now = sim->now, .wall = sim->now};
+    uint8_t bytes[256];
+    struct writer w = {.data = bytes, .size = sizeof bytes};
+    struct cluster_view view;
+    bool refused = false;
+
+    /* a third node, that has forgotten version 1 */
+    sim_kill(sim, 2);
+    sim_run(sim, seconds(1));
+    event.group.members = 0x6;
+    event.group.joined = 0x4;
+    cluster_step(sim->node[1].machine, &event, sim->updates);
+    m.hello.wire_min = m.hello.wire_max = 2;
+    m.hello.group = 0x6;
+    message_encode(&m, &w);
+    event.kind = CLUSTER_MESSAGE;
+    event.message.node = 2;
+    event.message.bytes = bytes;
+    event.message.size = w.used;
+    cluster_step(sim->node[1].machine, &event, sim->updates);
+    for (unsigned i = 0; i < sim->updates->count; i++)
+        refused |= sim->updates->updates[i].kind == CLUSTER_LOG &&
+                   strstr(sim->updates->updates[i].log.text, "wire versions 2 to 2");
+    assert_true(refused);
+    cluster_describe(sim->node[1].machine, &view);
+    assert_int_equal(view.members, 0x2);
+    assert_int_equal(view.wire, 1);
+    sim_free(sim);
+}
+
+/* Nodes come and go with any version while handovers are asked for and things are committed: nobody ever meets a
+ * message that it does not know (the simulation fails then), and all agree on the version in the end. */
+static void mixture(uint64_t seed)
+{
+    struct sim *sim = started(3, seed, (uint8_t)(1 + seed % 2), (uint8_t)(1 + seed / 2 % 2));
+    unsigned newest = 2;
+
+    for (unsigned i = 0; i < 60; i++) {
+        unsigned node = 1 + sim_random(sim, 3);
+        switch (sim_random(sim, 6)) {
+        case 0:
+            sim_kill(sim, node);
+            break;
+        case 1:
+            if (!sim->node[node].running)
+                sim->node[node].wire_max = (uint8_t)(1 + sim_random(sim, 2));
+            sim_boot(sim, node);
+            break;
+        case 2:
+            sim_group_op(sim, node, sim_random(sim, 2) ? SHARED_OP_GROUP_ACQUIRE : SHARED_OP_GROUP_RELEASE);
+            break;
+        case 3:
+            sim_submit(sim, node);
+            break;
+        default:
+            sim_ask_handover(sim, node);
+        }
+        sim_run(sim, sim_random(sim, 400) * SIM_MS);
+    }
+    for (unsigned tries = 0; tries < 60 && !sim_all_serve(sim); tries++) {
+        for (unsigned i = 1; i <= 3; i++)
+            sim_boot(sim, i);
+        sim_run(sim, seconds(2));
+    }
+    if (!sim_all_serve(sim))
+        sim_fail(sim, "not all nodes serve in the end");
+    for (unsigned i = 1; i <= 3; i++)
+        if (sim->node[i].wire_max == 1)
+            newest = 1;
+    for (unsigned i = 1; i <= 3; i++)
+        if (wire(sim, i) != newest)
+            sim_fail(sim, "node%u speaks version %u instead of %u", i, wire(sim, i), newest);
+    sim_free(sim);
+}
+
+static void mixture_when_nodes_come_and_go_then_nobody_meets_what_it_does_not_know(void **state)
+{
+    const char *one = getenv("HALUN_SEED");
+
+    for (uint64_t seed = one ? strtoull(one, NULL, 0) : 1; seed <= 200; seed++) {
+        mixture(seed);
+        if (one)
+            return;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(handover_when_all_know_it_then_the_owner_is_asked),
+        cmocka_unit_test(handover_when_the_group_has_changed_meanwhile_then_nobody_is_asked),
+        cmocka_unit_test(upgrade_when_node_after_node_then_served_all_the_time),
+        cmocka_unit_test(upgrade_when_one_comes_back_old_then_all_speak_old),
+        cmocka_unit_test(version_when_none_is_common_then_not_admitted),
+        cmocka_unit_test(mixture_when_nodes_come_and_go_then_nobody_meets_what_it_does_not_know),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

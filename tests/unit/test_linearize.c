@@ -1,0 +1,451 @@
+/* The linearizability checker: histories written by hand that are or are not linearizable, then
+ * random small ones against a search that tries every order. Not covered: that the model itself is
+ * right (test_shared_pr). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/history/linearize.h"
+
+enum { A = 0, B = 1, C = 2, KEY_A = 0xa, KEY_B = 0xb, INITIATORS = 3 };
+
+static struct history history;
+
+static int setup(void **context)
+{
+    history_init(&history, INITIATORS, 1, 1);
+    return 0;
+}
+
+static int teardown(void **context)
+{
+    history_free(&history);
+    return 0;
+}
+
+static struct history_op *add(struct history_op op, uint64_t end, const char *result)
+{
+    if (result)
+        assert_int_equal(history_set_reason(&op, result, end), 0);
+    return &history.ops[history_add(&history, &op)];
+}
+
+static struct history_op pr_out(int nexus, uint8_t action, uint64_t key, uint64_t action_key,
+                                uint64_t call)
+{
+    struct history_op op = history_op(MODEL_PR_OUT, 0, nexus, call);
+
+    op.op.action = action;
+    op.op.key = key;
+    op.op.action_key = action_key;
+    op.op.type = 5;
+    return op;
+}
+
+static struct history_op io(enum model_kind kind, int nexus, uint32_t block, uint64_t value,
+                            uint64_t call)
+{
+    struct history_op op = history_op(kind, 0, nexus, call);
+
+    op.block = block;
+    op.value = value;
+    return op;
+}
+
+/* A and B register, A reserves: until 60. */
+static void reserved_by_a(void)
+{
+    add(pr_out(A, 6, 0, KEY_A, 0), 10, "GOOD");
+    add(pr_out(B, 6, 0, KEY_B, 20), 30, "GOOD");
+    add(pr_out(A, 1, KEY_A, 0, 40), 60, "GOOD");
+}
+
+static enum linearize_answer answer(int block, size_t failed)
+{
+    struct linearize_options options = {0};
+    struct linearize_verdict verdict;
+
+    linearize(&history, 0, block, &options, &verdict);
+    if (verdict.answer == LINEARIZE_NO) {
+        assert_int_equal(verdict.failed, failed);
+        assert_non_null(strstr(verdict.why, "not linearizable"));
+        assert_non_null(strstr(verdict.why, "expected"));
+    }
+    linearize_done(&verdict);
+    return verdict.answer;
+}
+
+#define YES(block)        assert_int_equal(answer(block, 0), LINEARIZE_YES)
+#define NO(block, failed) assert_int_equal(answer(block, failed), LINEARIZE_NO)
+
+static void plain_when_in_order_then_linearizable(void **context)
+{
+    reserved_by_a();
+    add(io(MODEL_WRITE, C, 0, HISTORY_NO_VALUE, 70), 80, "RESERVATION_CONFLICT");
+    add(io(MODEL_WRITE, B, 0, HISTORY_NO_VALUE, 70), 80, "GOOD");
+    add(io(MODEL_READ, C, 0, HISTORY_NO_VALUE, 70), 80, "GOOD");
+    YES(LINEARIZE_NO_BLOCK);
+}
+
+static void write_when_good_after_reserve_then_caught(void **context)
+{
+    reserved_by_a();
+    add(io(MODEL_WRITE, C, 0, HISTORY_NO_VALUE, 70), 80, "GOOD");
+    NO(LINEARIZE_NO_BLOCK, 3);
+}
+
+static void write_when_it_overlaps_reserve_then_both_answers_allowed(void **context)
+{
+    reserved_by_a();
+    add(io(MODEL_WRITE, C, 0, HISTORY_NO_VALUE, 50), 80, "GOOD");
+    add(io(MODEL_WRITE, C, 0, HISTORY_NO_VALUE, 50), 55, "RESERVATION_CONFLICT");
+    YES(LINEARIZE_NO_BLOCK);
+    add(io(MODEL_WRITE, C, 0, HISTORY_NO_VALUE, 56), 58, "GOOD"); /* it was seen already */
+    NO(LINEARIZE_NO_BLOCK, 5);
+}
+
+static void preempted_write_when_read_after_the_wall_then_caught(void **context)
+{
+    reserved_by_a();
+    add(io(MODEL_WRITE, B, 7, 100, 65), 75, NULL); /* lost with its node */
+    add(pr_out(A, 5, KEY_A, KEY_B, 70), 80, "GOOD");
+    add(io(MODEL_WRITE, A, 7, 101, 90), 95, "GOOD");
+    add(io(MODEL_READ, A, 7, 101, 100), 105, "GOOD");
+    YES(LINEARIZE_NO_BLOCK);
+    YES(7);
+    add(io(MODEL_READ, A, 7, 100, 110), 120, "GOOD"); /* the old write came through */
+    YES(LINEARIZE_NO_BLOCK);
+    NO(7, 7);
+}
+
+static void preempted_write_when_before_the_wall_then_allowed(void **context)
+{
+    reserved_by_a();
+    add(io(MODEL_WRITE, B, 7, 100, 65), 75, NULL);
+    add(pr_out(A, 5, KEY_A, KEY_B, 70), 80, "GOOD");
+    add(io(MODEL_READ, A, 7, 100, 90), 95, "GOOD");
+    YES(7);
+}
+
+static void block_when_value_goes_back_then_caught(void **context)
+{
+    add(io(MODEL_WRITE, A, 3, 1, 0), 10, "GOOD");
+    add(io(MODEL_WRITE, A, 3, 2, 20), 30, "GOOD");
+    add(io(MODEL_READ, B, 3, 2, 25), 40, "GOOD");
+    YES(3);
+    add(io(MODEL_READ, B, 3, 1, 41), 50, "GOOD");
+    NO(3, 3);
+}
+
+static void unknown_when_it_explains_then_used_once(void **context)
+{
+    struct history_op read;
+
+    add(pr_out(A, 6, 0, KEY_A, 0), 0, NULL); /* no answer */
+    read = history_op(MODEL_READ_RESERVATION, 0, B, 10);
+    read.generation = 0;
+    add(read, 20, "GOOD");
+    read.call = 30;
+    read.generation = 1; /* it took effect late */
+    add(read, 40, "GOOD");
+    YES(LINEARIZE_NO_BLOCK);
+    read.call = 50;
+    read.generation = 2; /* twice */
+    add(read, 60, "GOOD");
+    NO(LINEARIZE_NO_BLOCK, 3);
+}
+
+static void unknown_when_too_late_then_caught(void **context)
+{
+    struct history_op lost = pr_out(A, 6, 0, KEY_A, 0);
+    struct history_op read = history_op(MODEL_READ_RESERVATION, 0, B, 30);
+
+    lost.until = 20;
+    add(lost, 0, NULL);
+    read.generation = 1;
+    add(read, 40, "GOOD"); /* it may have been in time */
+    YES(LINEARIZE_NO_BLOCK);
+    history.ops[0].until = 45;
+    history.ops[0].call = 41;
+    NO(LINEARIZE_NO_BLOCK, 1);
+}
+
+static void preempt_when_retried_then_conflict(void **context)
+{
+    reserved_by_a();
+    add(pr_out(A, 4, KEY_A, KEY_B, 70), 0, NULL); /* GOOD was lost on its way */
+    add(pr_out(A, 4, KEY_A, KEY_B, 80), 90, "RESERVATION_CONFLICT");
+    YES(LINEARIZE_NO_BLOCK);
+    add(pr_out(B, 2, KEY_B, 0, 100), 110, "GOOD"); /* B is registered after all? */
+    NO(LINEARIZE_NO_BLOCK, 5);
+}
+
+static void cold_start_when_not_aptpl_then_forgotten(void **context)
+{
+    struct history_op cut = history_op(MODEL_COLD_START, HISTORY_ALL_LUS, 0, 100);
+    struct history_op late = pr_out(C, 6, 0, 0xc, 95);
+    struct history_op keys = history_op(MODEL_READ_KEYS, 0, B, 300);
+
+    reserved_by_a();
+    add(late, 0, NULL);
+    add(cut, 200, "GOOD");
+    add(keys, 310, "GOOD");
+    YES(LINEARIZE_NO_BLOCK);
+    keys = history_op(MODEL_READ_KEYS, 0, B, 320);
+    keys.generation = 1;
+    keys.registrations = calloc(1, sizeof *keys.registrations);
+    keys.registrations[0].key = 0xc;
+    keys.registration_count = 1;
+    add(keys, 330, "GOOD"); /* what was under way at the cut comes after it */
+    NO(LINEARIZE_NO_BLOCK, 6);
+}
+
+static void aptpl_when_forgotten_then_caught(void **context)
+{
+    struct history_op cut = history_op(MODEL_COLD_START, HISTORY_ALL_LUS, 0, 100);
+    struct history_op keys = history_op(MODEL_READ_KEYS, 0, B, 300);
+    struct history_op op = pr_out(A, 6, 0, KEY_A, 0);
+
+    op.op.aptpl = true;
+    add(op, 10, "GOOD");
+    add(cut, 200, "GOOD");
+    add(keys, 310, "GOOD");
+    NO(LINEARIZE_NO_BLOCK, 2);
+}
+
+static void legacy_when_nexus_lost_then_may_fall(void **context)
+{
+    struct history_op loss = history_op(MODEL_NEXUS_LOSS, HISTORY_ALL_LUS, A, 20);
+
+    add(history_op(MODEL_RESERVE, 0, A, 0), 10, "GOOD");
+    add(io(MODEL_READ, B, 0, HISTORY_NO_VALUE, 12), 15, "RESERVATION_CONFLICT");
+    add(loss, 0, NULL);
+    add(io(MODEL_READ, B, 0, HISTORY_NO_VALUE, 22), 25, "RESERVATION_CONFLICT");
+    add(io(MODEL_READ, B, 0, HISTORY_NO_VALUE, 30), 35, "GOOD");
+    YES(LINEARIZE_NO_BLOCK);
+    add(io(MODEL_READ, B, 0, HISTORY_NO_VALUE, 40), 45, "RESERVATION_CONFLICT");
+    NO(LINEARIZE_NO_BLOCK, 5);
+}
+
+static void mode_when_update_lost_then_caught(void **context)
+{
+    struct history_op select = history_op(MODEL_MODE_SELECT, 0, A, 0);
+    struct history_op sense = history_op(MODEL_MODE_SENSE, 0, A, 20);
+
+    select.op.pages = MODEL_PAGE_CONTROL;
+    select.op.mode = (struct shared_mode){.swp = 1, .tas = 1};
+    add(select, 10, "GOOD");
+    select = history_op(MODEL_MODE_SELECT, 0, B, 0);
+    select.op.pages = MODEL_PAGE_CACHING;
+    add(select, 10, "GOOD");
+    add(io(MODEL_WRITE, C, 0, HISTORY_NO_VALUE, 15), 20, "WRITE_PROTECTED");
+    YES(LINEARIZE_NO_BLOCK);
+    sense.op.pages = MODEL_PAGE_CACHING | MODEL_PAGE_CONTROL;
+    sense.read_mode = (struct shared_mode){.tas = 1}; /* SWP is gone again */
+    add(sense, 30, "GOOD");
+    NO(LINEARIZE_NO_BLOCK, 3);
+}
+
+static void attention_when_reported_then_no_effect(void **context)
+{
+    struct history_op op = pr_out(A, 6, 0, KEY_A, 0);
+    struct history_op keys = history_op(MODEL_READ_KEYS, 0, B, 30);
+
+    history_answer(&op, 2, 6, 0x29, 0x00, 10);
+    assert_int_equal(op.ua, UA_POWER_ON);
+    history_add(&history, &op);
+    add(keys, 40, "GOOD");
+    YES(LINEARIZE_NO_BLOCK);
+}
+
+static void pending_when_too_many_then_undecided(void **context)
+{
+    for (uint64_t i = 0; i <= LINEARIZE_PENDING; i++)
+        add(pr_out(A, 6, 0, 1 + i, i), 0, NULL);
+    assert_int_equal(answer(LINEARIZE_NO_BLOCK, 0), LINEARIZE_UNDECIDED);
+}
+
+/* ---- against every order ---- */
+
+static uint64_t seed;
+
+static unsigned dice(unsigned sides) /* xorshift64* */
+{
+    seed ^= seed >> 12;
+    seed ^= seed << 25;
+    seed ^= seed >> 27;
+    return (unsigned)((seed * 0x2545f4914f6cdd1du) >> 33) % sides;
+}
+
+/* Does an order of the operations that are not in `done` exist? Tried one by one, nothing
+ * remembered. */
+static bool any_order(const struct model *state, uint64_t value, unsigned done)
+{
+    uint64_t bound = HISTORY_NEVER;
+    bool open = false;
+
+    for (size_t i = 0; i < history.count; i++) {
+        const struct history_op *op = &history.ops[i];
+        if (done >> i & 1 || op->outcome == HISTORY_UNKNOWN)
+            continue;
+        open = true;
+        bound = op->end < bound ? op->end : bound;
+    }
+    if (!open)
+        return true;
+    for (size_t i = 0; i < history.count; i++) {
+        const struct history_op *op = &history.ops[i];
+        struct model next = *state;
+        struct model_result result;
+        uint64_t next_value = value;
+
+        if (done >> i & 1 || op->call > bound)
+            continue;
+        model_apply(&next, &op->op, &result);
+        if (op->outcome == HISTORY_ANSWERED && result.reason != op->reason)
+            continue;
+        if (op->op.kind == MODEL_WRITE && result.reason == REASON_GOOD)
+            next_value = op->value;
+        if (op->op.kind == MODEL_READ && op->reason == REASON_GOOD && op->value != value)
+            continue;
+        if (op->op.kind == MODEL_READ_RESERVATION &&
+            (op->generation != state->generation || op->read_type != state->type))
+            continue;
+        if (any_order(&next, next_value, done | 1u << i))
+            return true;
+    }
+    return false;
+}
+
+static void random_op(struct history_op *op, uint64_t *value)
+{
+    unsigned what = dice(10);
+    int nexus = (int)dice(INITIATORS);
+    uint64_t call = dice(24);
+
+    if (what < 5) {
+        static const uint8_t actions[] = {0, 1, 2, 3, 4, 5, 6, 6, 6};
+        *op = pr_out(nexus, actions[dice(9)], dice(3), dice(3), call);
+        op->op.type = dice(2) ? 5 : 1;
+    } else if (what == 5) {
+        *op = history_op(MODEL_READ_RESERVATION, 0, nexus, call);
+    } else if (what == 6) {
+        *op = history_op(dice(2) ? MODEL_RESERVE : MODEL_RELEASE, 0, nexus, call);
+    } else if (what < 9) {
+        *op = io(MODEL_WRITE, nexus, 0, ++*value, call);
+    } else {
+        *op = io(MODEL_READ, nexus, 0, 0, call);
+    }
+}
+
+/* Answers as if each took effect at a random instant of its own; one answer in some histories is a
+ * lie. */
+static void random_history(unsigned count)
+{
+    struct model model;
+    struct model_result result;
+    uint64_t value = 0, now = 0;
+    bool lie = dice(2);
+    unsigned point[16];
+
+    model_init(&model, INITIATORS, 1);
+    for (unsigned i = 0; i < count; i++) {
+        struct history_op op;
+        random_op(&op, &value);
+        point[i] = (unsigned)op.call + dice(8);
+        op.end = point[i] + dice(8);
+        history_add(&history, &op);
+    }
+    for (unsigned t = 0; t < 64; t++)
+        for (unsigned i = 0; i < count; i++) {
+            struct history_op *op = &history.ops[i];
+            if (point[i] != t)
+                continue;
+            op->generation = model.generation;
+            op->read_type = model.type;
+            op->read_key = model.type ? model.key[model.holder] : 0;
+            model_apply(&model, &op->op, &result);
+            op->reason = result.reason;
+            op->outcome = HISTORY_ANSWERED;
+            if (op->op.kind == MODEL_WRITE && result.reason == REASON_GOOD)
+                now = op->value;
+            if (op->op.kind == MODEL_READ)
+                op->value = now;
+        }
+    for (unsigned i = 0; i < count; i++) {
+        struct history_op *op = &history.ops[i];
+        bool tell = lie && dice(count) == 0;
+        if (tell && op->op.kind == MODEL_READ_RESERVATION)
+            op->generation += dice(2) ? 1 : -1u;
+        else if (tell && op->op.kind == MODEL_READ && value)
+            op->value = dice((unsigned)value + 1);
+        else if (tell)
+            op->reason = op->reason == REASON_GOOD ? REASON_RESERVATION_CONFLICT : REASON_GOOD;
+        else if (dice(6) == 0 && op->op.kind < MODEL_MODE_SENSE)
+            history_lost(op, HISTORY_NEVER);
+    }
+}
+
+static void random_when_small_then_as_every_order(void **context)
+{
+    unsigned good = 0, bad = 0;
+
+    for (unsigned n = 1; n <= 12000; n++) {
+        struct linearize_options options = {0};
+        struct linearize_verdict verdict;
+        struct model model;
+        bool exists;
+
+        seed = n * 0x9e3779b97f4a7c15u;
+        random_history(3 + dice(5));
+        model_init(&model, INITIATORS, 1);
+        exists = any_order(&model, 0, 0);
+        linearize(&history, 0, 0, &options, &verdict);
+        if (exists) {
+            /* PR operations and the block together, and PR operations alone */
+            assert_int_equal(verdict.answer, LINEARIZE_YES);
+            linearize_done(&verdict);
+            linearize(&history, 0, LINEARIZE_NO_BLOCK, &options, &verdict);
+            assert_int_equal(verdict.answer, LINEARIZE_YES);
+        } else if (verdict.answer == LINEARIZE_YES) {
+            fail_msg("history %u: no order exists, but one was found", n);
+        }
+        linearize_done(&verdict);
+        good += exists;
+        bad += !exists;
+        history_free(&history);
+        history_init(&history, INITIATORS, 1, 1);
+    }
+    print_message("%u linearizable, %u not\n", good, bad);
+    assert_true(good > 5000 && bad > 2000);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(plain_when_in_order_then_linearizable),
+        TEST(write_when_good_after_reserve_then_caught),
+        TEST(write_when_it_overlaps_reserve_then_both_answers_allowed),
+        TEST(preempted_write_when_read_after_the_wall_then_caught),
+        TEST(preempted_write_when_before_the_wall_then_allowed),
+        TEST(block_when_value_goes_back_then_caught),
+        TEST(unknown_when_it_explains_then_used_once),
+        TEST(unknown_when_too_late_then_caught),
+        TEST(preempt_when_retried_then_conflict),
+        TEST(cold_start_when_not_aptpl_then_forgotten),
+        TEST(aptpl_when_forgotten_then_caught),
+        TEST(legacy_when_nexus_lost_then_may_fall),
+        TEST(mode_when_update_lost_then_caught),
+        TEST(attention_when_reported_then_no_effect),
+        TEST(pending_when_too_many_then_undecided),
+        TEST(random_when_small_then_as_every_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
