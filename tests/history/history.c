@@ -170,6 +170,9 @@ static const char *const kinds[MODEL_KINDS] = {
     [MODEL_READ_FULL_STATUS] = "read_full_status",
     [MODEL_READ] = "read",
     [MODEL_WRITE] = "write",
+    [MODEL_COMMAND] = "command",
+    [MODEL_LOGIN] = "login",
+    [MODEL_ATTENTION] = "attention",
 };
 
 static const char *const actions[MODEL_ACTIONS] = {
@@ -265,8 +268,12 @@ void history_describe(const struct history_op *op, char *text, size_t size)
     }
     if (op->value != HISTORY_NO_VALUE)
         append(text, size, " block %u value %llu", op->block, (unsigned long long)op->value);
+    if (op->op.kind == MODEL_ATTENTION && op->ua < UA_COUNT)
+        append(text, size, " %s", ua_text(op->ua));
     append(text, size, " -> %s",
            op->reason == REASON_PENDING ? "unknown" : history_reason_name(op->reason));
+    if (op->reason == REASON_UNIT_ATTENTION && op->ua < UA_COUNT)
+        append(text, size, " (%s)", ua_text(op->ua));
     if (op->outcome == HISTORY_ANSWERED && in && op->reason == REASON_GOOD)
         describe_read(op, text, size);
     append(text, size, ", called at %.6f s", (double)op->call / 1e9);

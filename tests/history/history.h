@@ -41,7 +41,8 @@ struct history_op {
     uint64_t until;     /* HISTORY_UNKNOWN: it has no effect after this */
     enum history_outcome outcome;
     enum scsi_reason reason;
-    enum unit_attention ua; /* reported by this answer (reason UNIT_ATTENTION), else UA_COUNT */
+    enum unit_attention ua; /* reported by this answer (reason UNIT_ATTENTION), or of
+                               MODEL_ATTENTION; else UA_COUNT */
     bool silent_ua; /* a command that reports no unit attention (INQUIRY, REPORT LUNS, ...) */
     /* Reads and writes of one block: what was written or read; HISTORY_NO_VALUE: not looked at.
      * Every written value is written once in a history; 0 is what was there before. */

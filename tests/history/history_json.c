@@ -95,6 +95,13 @@ static int parse_ua(const char *text, enum unit_attention *ua)
     return -1;
 }
 
+static int read_ua(struct reading *r, struct history_op *op)
+{
+    if (parse_ua(json_string_value(json_object_get(r->object, "ua")), &op->ua))
+        return wrong(r, "ua", "ASC and ASCQ of a unit attention, as \"2a03\"");
+    return 0;
+}
+
 static int read_result(struct reading *r, struct history_op *op)
 {
     const char *result = json_string_value(json_object_get(r->object, "result"));
@@ -107,7 +114,7 @@ static int read_result(struct reading *r, struct history_op *op)
         if (json_object_get(r->object, "result"))
             return wrong(r, "result", "a string");
         history_lost(op, until);
-        return 0;
+        return op->op.kind == MODEL_ATTENTION ? read_ua(r, op) : 0;
     }
     if (end == HISTORY_NEVER || end < op->call)
         return wrong(r, "end", "a time not before \"call\", because there is a \"result\"");
@@ -115,10 +122,8 @@ static int read_result(struct reading *r, struct history_op *op)
         return wrong(r, "result", "the name of a way in which commands end, as GOOD");
     if (until < op->until)
         op->until = until;
-    if (op->reason == REASON_UNIT_ATTENTION &&
-        parse_ua(json_string_value(json_object_get(r->object, "ua")), &op->ua))
-        return wrong(r, "ua", "ASC and ASCQ of a unit attention, as \"2a03\"");
-    return 0;
+    return op->reason == REASON_UNIT_ATTENTION || op->op.kind == MODEL_ATTENTION ? read_ua(r, op)
+                                                                                 : 0;
 }
 
 static int read_named(struct reading *r, struct history_op *op)
@@ -293,9 +298,12 @@ static int read_op(struct reading *r)
     if (kind == MODEL_KINDS)
         return wrong(r, "op", "an operation, as \"pr_out\"");
     if (get_number(r, "call", true, INT64_MAX, &call) || read_lu(r, &lu) ||
-        get_number(r, "nexus", kind != MODEL_COLD_START, nexuses(r) - 1, &nexus))
+        get_number(r, "nexus", kind != MODEL_COLD_START && kind != MODEL_ATTENTION, nexuses(r) - 1,
+                   &nexus))
         return -1;
     op = history_op(kind, lu, (int)nexus, call);
+    if (kind == MODEL_ATTENTION && !json_object_get(r->object, "nexus"))
+        op.op.nexus = MODEL_NOBODY;
     op.line = r->line;
     if (read_result(r, &op) || get_bool(r, "no_ua", &op.silent_ua) || read_details(r, &op)) {
         free(op.registrations);
@@ -515,7 +523,8 @@ int history_write_op(const struct history_op *op, FILE *file)
 
     set(object, "op", json_string(history_kind_name(op->op.kind)));
     set(object, "lu", op->lu == HISTORY_ALL_LUS ? json_string("all") : json_integer(op->lu));
-    set(object, "nexus", json_integer(op->op.nexus));
+    if (op->op.nexus != MODEL_NOBODY)
+        set(object, "nexus", json_integer(op->op.nexus));
     set(object, "call", json_integer((json_int_t)op->call));
     if (op->end != HISTORY_NEVER) {
         set(object, "end", json_integer((json_int_t)op->end));
@@ -523,7 +532,7 @@ int history_write_op(const struct history_op *op, FILE *file)
     }
     if (op->until != HISTORY_NEVER)
         set(object, "until", json_integer((json_int_t)op->until));
-    if (op->reason == REASON_UNIT_ATTENTION && op->ua < UA_COUNT)
+    if (op->ua < UA_COUNT)
         set(object, "ua", ua_code_text(op->ua));
     if (op->silent_ua)
         set(object, "no_ua", json_true());

@@ -11,12 +11,29 @@
 #include "tests/history/history.h"
 
 enum {
-    LINEARIZE_NO_BLOCK = -1,
     LINEARIZE_PENDING = 256, /* operations that may be open at a time, unknown outcomes included */
     LINEARIZE_TEXT = 4096,
 };
 
+/* What is looked at beside the operations that change the unit's state. Each view is a check of its
+ * own, so that none has to know all there is. */
+enum linearize_view {
+    /* All answers. Of reads and writes their conflict status (reservations, software write
+       protection). */
+    LINEARIZE_RESERVATIONS,
+    /* Reads and writes of one block with their values: a write of a nexus that was preempted must
+     * not show up after the PREEMPT was answered. After a cold start a block may hold anything; the
+     * ledger says what must survive. */
+    LINEARIZE_BLOCK,
+    /* The unit attentions of one nexus: each one that was established is reported once, none is
+     * invented, and no command passes by a pending one (SAM-5 5.14). Looked at from the first
+     * MODEL_LOGIN of the nexus on. */
+    LINEARIZE_ATTENTIONS,
+};
+
 struct linearize_options {
+    enum linearize_view view;
+    unsigned of; /* the block; the nexus */
     uint64_t
         unknown_ns; /* an unknown outcome has no effect later than this after its call; 0: ever */
     unsigned configurations_max; /* give up beyond; 0: a default */
@@ -32,21 +49,16 @@ struct linearize_verdict {
     char why[LINEARIZE_TEXT]; /* several lines, for NO and UNDECIDED */
     /* Statistics. */
     size_t operations, configurations_most, explored;
-    /* LINEARIZE_YES: the operations that changed the state in an order that explains all answers
-     * (indices into history->ops); with each the latest time at which it happened in this order.
-     * free() both. */
-    size_t *order;
-    uint64_t *order_latest;
-    size_t order_count;
 };
 
-/* Checks the history of one logical unit. Without `block`, reads and writes count by their conflict
- * status alone (against reservations and software write protection). With `block`, only the reads
- * and writes of that block count, with their values: a write of a nexus that was preempted must not
- * show up after the PREEMPT was answered. Across a cold start a block may hold anything; the ledger
- * says what must survive. */
-void linearize(const struct history *history, int lu, int block,
-               const struct linearize_options *options, struct linearize_verdict *verdict);
-void linearize_done(struct linearize_verdict *verdict);
+/* One view of the history of one logical unit. */
+void linearize(const struct history *history, unsigned lu, const struct linearize_options *options,
+               struct linearize_verdict *verdict);
+/* All views of all units: every block that has values, every nexus that logged in. Ends at the
+ * first that is not linearizable (or else at the end, with an undecided one if there is one);
+ * `verdict` is about that one, and `why` names it; the statistics are sums. `options`: view and
+ * `of` do not count. */
+void linearize_all(const struct history *history, const struct linearize_options *options,
+                   struct linearize_verdict *verdict);
 
 #endif

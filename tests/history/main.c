@@ -54,6 +54,12 @@ static const char help[] =
     "before\n"
     "  mode_select, mode_sense  wce (caching page), or swp, d_sense and tas (control page), as 0 "
     "and 1\n"
+    "  command           any other command (unit attentions)\n"
+    "  login             a session begins, \"lu\":\"all\", result GOOD: from the first on, every "
+    "command of the nexus must\n"
+    "                    be here, and its unit attentions are checked\n"
+    "  attention         ua: something established it between call and end, for all nexuses or for "
+    "\"nexus\"\n"
     "  lu_reset          LOGICAL UNIT RESET, or a target reset (\"lu\":\"all\")\n"
     "  nexus_loss        the nexus ended; without a result, as nobody answers that\n"
     "  cold_start        power was cut everywhere between call (before the last node lost it) and "
@@ -70,55 +76,11 @@ static int answer_to_exit(const struct linearize_verdict *verdict)
                                              : EXIT_UNDECIDED;
 }
 
-static int check_one(const struct history *history, const char *path, int lu, int block)
-{
-    struct linearize_verdict verdict;
-    int status;
-
-    linearize(history, lu, block, &options, &verdict);
-    status = answer_to_exit(&verdict);
-    if (status != EXIT_LINEARIZABLE)
-        printf("%s: logical unit %d: %s", path, lu, verdict.why);
-    if (statistics)
-        printf(
-            "%s: logical unit %d%s: %zu operations, %zu states explored, at most %zu at a time\n",
-            path, lu, block == LINEARIZE_NO_BLOCK ? "" : ", one block", verdict.operations,
-            verdict.explored, verdict.configurations_most);
-    linearize_done(&verdict);
-    return status;
-}
-
-static int compare_blocks(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Every block of the unit that has values. */
-static int check_blocks(const struct history *history, const char *path, int lu)
-{
-    int *blocks = calloc(history->count + 1, sizeof *blocks), status = EXIT_LINEARIZABLE;
-    size_t count = 0;
-
-    if (!blocks)
-        abort();
-    for (size_t i = 0; i < history->count; i++)
-        if (history->ops[i].lu == lu && history->ops[i].value != HISTORY_NO_VALUE)
-            blocks[count++] = (int)history->ops[i].block;
-    qsort(blocks, count, sizeof *blocks, compare_blocks);
-    for (size_t i = 0; i < count && status == EXIT_LINEARIZABLE; i++)
-        if (!i || blocks[i] != blocks[i - 1])
-            status = check_one(history, path, lu, blocks[i]);
-    free(blocks);
-    return status;
-}
-
 static int check_file(const char *path)
 {
     struct history history;
+    struct linearize_verdict verdict;
     char why[256];
-    int status = EXIT_LINEARIZABLE;
     FILE *file = fopen(path, "re");
 
     if (!file) {
@@ -131,15 +93,15 @@ static int check_file(const char *path)
         return EXIT_USAGE;
     }
     fclose(file);
-    for (unsigned lu = 0; lu < history.lus; lu++) {
-        int one = check_one(&history, path, (int)lu, LINEARIZE_NO_BLOCK);
-        if (one == EXIT_LINEARIZABLE)
-            one = check_blocks(&history, path, (int)lu);
-        if (one == EXIT_NOT || status == EXIT_LINEARIZABLE)
-            status = one;
-    }
+    linearize_all(&history, &options, &verdict);
+    if (verdict.answer != LINEARIZE_YES)
+        printf("%s: %s", path, verdict.why);
+    if (statistics)
+        printf("%s: %zu operations, %zu in all views, %zu states explored, at most %zu at a time\n",
+               path, history.count, verdict.operations, verdict.explored,
+               verdict.configurations_most);
     history_free(&history);
-    return status;
+    return answer_to_exit(&verdict);
 }
 
 static int usage(const char *why, const char *what)

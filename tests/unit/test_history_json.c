@@ -56,6 +56,10 @@ static void fill(struct history *history)
             op.registrations[1] = (struct history_registration){
                 kind == MODEL_READ_KEYS ? MODEL_NOBODY : 6, 1, kind == MODEL_READ_FULL_STATUS};
         }
+        if (kind == MODEL_ATTENTION) {
+            op.op.nexus = MODEL_NOBODY;
+            op.ua = UA_CAPACITY_CHANGED;
+        }
         if (kind == MODEL_READ || kind == MODEL_WRITE) {
             op.block = 12;
             op.value = 34;
