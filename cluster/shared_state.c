@@ -230,6 +230,7 @@ void shared_state_cold_start(struct shared_state *state)
         lu->legacy_reserved = false;
         memset(&lu->legacy_holder, 0, sizeof lu->legacy_holder);
         lu->legacy_node = 0;
+        lu->mode = SHARED_MODE_DEFAULTS;
         lu->epoch++;
     }
     for (uint32_t i = 0; i < state->group_count; i++) {

@@ -258,7 +258,7 @@ void shared_state_encode(const struct shared_state *state, struct writer *w);
 int shared_state_decode(struct shared_state *state, struct reader *r);
 /* After a power cut of everything: drops what does not survive (registrations of LUs without APTPL,
  * legacy reservations, owners, members; access states become TRANSITIONING; PRgeneration starts at 0,
- * SPC-4 6.15.2). */
+ * SPC-4 6.15.2; mode parameters, which cannot be saved, are the defaults). */
 void shared_state_cold_start(struct shared_state *state);
 /* A digest over everything that must be equal on all nodes (64-bit, of the encoding). */
 uint64_t shared_state_digest(const struct shared_state *state);

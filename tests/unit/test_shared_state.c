@@ -266,6 +266,7 @@ static void apply_when_malformed_then_refused_unchanged(void **context)
 
 static void cold_start_when_aptpl_then_reservation_stays(void **context)
 {
+    const struct shared_mode defaults = SHARED_MODE_DEFAULTS;
     struct shared_state *state = *context;
 
     for (uint32_t i = 0; i < 2; i++) {
@@ -280,7 +281,9 @@ static void cold_start_when_aptpl_then_reservation_stays(void **context)
         assert_int_equal(apply(state, op), REASON_GOOD);
     }
     apply(state, op_of(SHARED_OP_RESERVE, 2, 0));
+    state->lus[0].mode.swp = 1; /* cannot be saved (SPC-4 5.9) */
     shared_state_cold_start(state);
+    assert_memory_equal(&state->lus[0].mode, &defaults, sizeof defaults);
     assert_int_equal(state->lus[0].registrant_count, 0);
     assert_int_equal(state->lus[0].pr_type, PR_NONE);
     assert_int_equal(state->lus[1].registrant_count, 1);
