@@ -170,6 +170,7 @@ static const char *const kinds[MODEL_KINDS] = {
     [MODEL_READ_FULL_STATUS] = "read_full_status",
     [MODEL_READ] = "read",
     [MODEL_WRITE] = "write",
+    [MODEL_COMPARE_AND_WRITE] = "compare_and_write",
     [MODEL_COMMAND] = "command",
     [MODEL_LOGIN] = "login",
     [MODEL_ATTENTION] = "attention",
@@ -268,6 +269,8 @@ void history_describe(const struct history_op *op, char *text, size_t size)
     }
     if (op->value != HISTORY_NO_VALUE)
         append(text, size, " block %u value %llu", op->block, (unsigned long long)op->value);
+    if (op->op.kind == MODEL_COMPARE_AND_WRITE)
+        append(text, size, " instead of %llu", (unsigned long long)op->compare);
     if (op->op.kind == MODEL_ATTENTION && op->ua < UA_COUNT)
         append(text, size, " %s", ua_text(op->ua));
     append(text, size, " -> %s",

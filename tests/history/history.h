@@ -48,6 +48,7 @@ struct history_op {
      * Every written value is written once in a history; 0 is what was there before. */
     uint32_t block;
     uint64_t value;
+    uint64_t compare; /* MODEL_COMPARE_AND_WRITE: what was expected to be there */
     /* Answers of the READ actions. */
     uint32_t generation;
     uint8_t read_type; /* READ RESERVATION, READ FULL STATUS: enum pr_type, 0 = no reservation */

@@ -256,8 +256,11 @@ static int read_details(struct reading *r, struct history_op *op)
         return read_pr_in(r, op);
     case MODEL_READ:
     case MODEL_WRITE:
+    case MODEL_COMPARE_AND_WRITE:
         if (get_number(r, "block", false, INT32_MAX, &block) ||
-            get_number(r, "value", false, INT64_MAX, &op->value))
+            get_number(r, "value", false, INT64_MAX, &op->value) ||
+            get_number(r, "compare", op->op.kind == MODEL_COMPARE_AND_WRITE, INT64_MAX,
+                       &op->compare))
             return -1;
         op->block = (uint32_t)block;
         return 0;
@@ -507,6 +510,9 @@ static void write_details(const struct history_op *op, json_t *object)
         break;
     case MODEL_READ:
     case MODEL_WRITE:
+    case MODEL_COMPARE_AND_WRITE:
+        if (op->op.kind == MODEL_COMPARE_AND_WRITE)
+            set(object, "compare", json_integer((json_int_t)op->compare));
         if (op->value == HISTORY_NO_VALUE)
             break;
         set(object, "block", json_integer(op->block));

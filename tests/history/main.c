@@ -52,6 +52,7 @@ static const char help[] =
     "  reserve, release  RESERVE and RELEASE (6) and (10)\n"
     "  read, write       block and value, both or neither; a value is written once, 0 was there "
     "before\n"
+    "  compare_and_write the same and compare, the value that was expected\n"
     "  mode_select, mode_sense  wce (caching page), or swp, d_sense and tas (control page), as 0 "
     "and 1\n"
     "  command           any other command (unit attentions)\n"

@@ -300,6 +300,7 @@ static void do_cold_start(struct model *m)
     }
     m->legacy = MODEL_NOBODY;
     m->generation = 0;
+    m->mode = SHARED_MODE_DEFAULTS;
 }
 
 /* SPC-4 table 63: who may go on while a reservation of this type is held. */
@@ -325,9 +326,11 @@ bool model_conflicts(const struct model *m, int nexus, bool write)
 
 static enum scsi_reason do_io(const struct model *m, const struct model_op *op)
 {
-    if (model_conflicts(m, op->nexus, op->kind == MODEL_WRITE))
+    bool write = op->kind != MODEL_READ;
+
+    if (model_conflicts(m, op->nexus, write))
         return REASON_RESERVATION_CONFLICT;
-    return op->kind == MODEL_WRITE && m->mode.swp ? REASON_WRITE_PROTECTED : REASON_GOOD;
+    return write && m->mode.swp ? REASON_WRITE_PROTECTED : REASON_GOOD;
 }
 
 void model_apply(struct model *m, const struct model_op *op, struct model_result *r)
@@ -360,6 +363,7 @@ void model_apply(struct model *m, const struct model_op *op, struct model_result
         break;
     case MODEL_READ:
     case MODEL_WRITE:
+    case MODEL_COMPARE_AND_WRITE:
         r->reason = do_io(m, op);
         break;
     default:

@@ -43,6 +43,7 @@ enum model_kind {
     MODEL_READ_FULL_STATUS,
     MODEL_READ,  /* a command that reads the medium */
     MODEL_WRITE, /* a command that changes the medium */
+    MODEL_COMPARE_AND_WRITE,
     /* These change nothing but pending unit attentions. */
     MODEL_COMMAND, /* any other command: it reports a unit attention, or finds none */
     MODEL_LOGIN, /* a session begins: the nexus has POWER ON or I_T NEXUS LOSS pending, nothing else

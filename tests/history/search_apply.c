@@ -107,6 +107,14 @@ static void attentions(const struct search *s, const struct history_op *op,
 
 static bool block_matches(const struct history_op *op, struct configuration *c)
 {
+    if (op->op.kind == MODEL_COMPARE_AND_WRITE) {
+        if (c->value != op->compare && c->value != VALUE_ANY)
+            return op->reason == REASON_MISCOMPARE;
+        if (op->reason == REASON_MISCOMPARE) /* of what may be anything this tells too little */
+            return c->value == VALUE_ANY;
+        c->value = op->value;
+        return true;
+    }
     if (op->op.kind == MODEL_WRITE)
         c->value = op->value;
     if (op->op.kind == MODEL_READ) {
@@ -131,6 +139,9 @@ bool search_apply(const struct search *s, size_t item, struct configuration *c)
         attentions(s, op, &result, c);
     if (op->outcome == HISTORY_UNKNOWN)
         return result.reason == REASON_GOOD;
+    if (op->reason == REASON_MISCOMPARE)
+        return result.reason == REASON_GOOD &&
+               (s->options->view != LINEARIZE_BLOCK || block_matches(op, c));
     if (result.reason != op->reason)
         return false;
     if (op->reason != REASON_GOOD)
@@ -159,6 +170,7 @@ bool search_changes(const struct search *s, size_t item, const struct configurat
     case MODEL_READ: /* it tells what is there */
         return c->value == VALUE_ANY;
     case MODEL_WRITE:
+    case MODEL_COMPARE_AND_WRITE:
         return s->options->view == LINEARIZE_BLOCK;
     default:
         return true;

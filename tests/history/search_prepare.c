@@ -4,9 +4,14 @@
 
 #include "tests/history/search.h"
 
+static bool writes(const struct history_op *op)
+{
+    return op->op.kind == MODEL_WRITE || op->op.kind == MODEL_COMPARE_AND_WRITE;
+}
+
 static bool is_io(const struct history_op *op)
 {
-    return op->op.kind == MODEL_READ || op->op.kind == MODEL_WRITE;
+    return op->op.kind == MODEL_READ || writes(op);
 }
 
 static bool of_unit(const struct history_op *op, unsigned lu)
@@ -22,9 +27,11 @@ static bool settle_write(const struct history *history, struct history_op *op)
 
     for (size_t i = 0; i < history->count; i++) {
         const struct history_op *read = &history->ops[i];
-        if (read->op.kind == MODEL_READ && read->lu == op->lu && read->block == op->block &&
-            read->value == op->value && read->outcome == HISTORY_ANSWERED &&
-            read->reason == REASON_GOOD && read->end < seen)
+        bool sees = read->op.kind == MODEL_READ                ? read->value == op->value
+                    : read->op.kind == MODEL_COMPARE_AND_WRITE ? read->compare == op->value
+                                                               : false;
+        if (sees && read->lu == op->lu && read->block == op->block &&
+            read->outcome == HISTORY_ANSWERED && read->reason == REASON_GOOD && read->end < seen)
             seen = read->end;
     }
     if (seen == HISTORY_NEVER)
@@ -47,8 +54,7 @@ static bool counts(const struct search *s, struct history_op *op)
     if (is_io(op) && s->options->view == LINEARIZE_BLOCK) {
         if (op->value == HISTORY_NO_VALUE || op->block != s->options->of)
             return false;
-        return op->outcome == HISTORY_ANSWERED ||
-               (op->op.kind == MODEL_WRITE && settle_write(s->history, op));
+        return op->outcome == HISTORY_ANSWERED || (writes(op) && settle_write(s->history, op));
     }
     switch (op->op.kind) {
     case MODEL_COMMAND:
@@ -59,6 +65,7 @@ static bool counts(const struct search *s, struct history_op *op)
         return attentions && (op->op.nexus == MODEL_NOBODY || op->op.nexus == (int)s->options->of);
     case MODEL_READ:
     case MODEL_WRITE:
+    case MODEL_COMPARE_AND_WRITE:
     case MODEL_MODE_SENSE:
     case MODEL_READ_KEYS:
     case MODEL_READ_RESERVATION:

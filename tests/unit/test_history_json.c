@@ -60,7 +60,9 @@ static void fill(struct history *history)
             op.op.nexus = MODEL_NOBODY;
             op.ua = UA_CAPACITY_CHANGED;
         }
-        if (kind == MODEL_READ || kind == MODEL_WRITE) {
+        if (kind == MODEL_COMPARE_AND_WRITE)
+            op.compare = 33;
+        if (kind == MODEL_READ || kind == MODEL_WRITE || kind == MODEL_COMPARE_AND_WRITE) {
             op.block = 12;
             op.value = 34;
         }
@@ -127,6 +129,7 @@ static void round_trip_when_everything_then_equal(void **context)
         assert_int_equal(a->silent_ua, b->silent_ua);
         assert_int_equal(a->block, b->block);
         assert_int_equal(a->value, b->value);
+        assert_int_equal(a->compare, b->compare);
         assert_int_equal(a->generation, b->generation);
         assert_int_equal(a->read_type, b->read_type);
         assert_int_equal(a->read_key, b->read_key);

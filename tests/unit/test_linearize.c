@@ -141,6 +141,23 @@ static void block_when_value_goes_back_then_caught(void **context)
     NO(BLOCK, 3, 3);
 }
 
+static void compare_and_write_when_two_win_then_caught(void **context)
+{
+    struct history_op caw = io(MODEL_COMPARE_AND_WRITE, A, 3, 1, 0);
+
+    add(caw, 30, "GOOD");
+    caw = io(MODEL_COMPARE_AND_WRITE, B, 3, 2, 5);
+    add(caw, 25, "MISCOMPARE");
+    caw = io(MODEL_COMPARE_AND_WRITE, B, 3, 3, 40);
+    caw.compare = 1;
+    add(caw, 50, "GOOD");
+    YES(BLOCK, 3);
+    YES(RESERVATIONS, 0);
+    caw = io(MODEL_COMPARE_AND_WRITE, C, 3, 4, 6);
+    add(caw, 55, "GOOD"); /* 0 was there for one of them only */
+    NO(BLOCK, 3, 3);
+}
+
 static void unknown_when_it_explains_then_used_once(void **context)
 {
     struct history_op read;
@@ -544,6 +561,7 @@ int main(void)
         TEST(preempted_write_when_read_after_the_wall_then_caught),
         TEST(preempted_write_when_before_the_wall_then_allowed),
         TEST(block_when_value_goes_back_then_caught),
+        TEST(compare_and_write_when_two_win_then_caught),
         TEST(unknown_when_it_explains_then_used_once),
         TEST(unknown_when_too_late_then_caught),
         TEST(preempt_when_retried_then_conflict),
