@@ -45,7 +45,10 @@ struct config_group {
     unsigned al_extents;    /* activity log slots, 67..6433, default 1237 */
     unsigned timeout_ms;    /* peer silent for so long = link lost; default 2000 */
     unsigned ping_ms;       /* idle ping interval, default 1000 */
-    unsigned resync_rate;   /* KiB/s, 0 = as fast as application I/O lets it */
+    unsigned resync_rate;   /* KiB/s while c_plan_ahead is 0; 0 = no limit */
+    unsigned c_plan_ahead, c_delay_target; /* tenths of a second */
+    unsigned c_fill_target;                /* sectors; 0 = by c_delay_target */
+    unsigned c_max_rate, c_min_rate;       /* KiB/s; 0 = no limit */
     char secret[65];        /* from the secrets file; "" = no authentication */
     unsigned line;
 };

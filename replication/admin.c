@@ -564,6 +564,20 @@ static bool connect_again(struct resource *r, struct admin *a)
     return true;
 }
 
+static bool pause_resync(struct resource *r, struct admin *a)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->user_isp == a->flag)
+            continue;
+        v->user_isp = a->flag;
+        resync_paused(v);
+        volume_changed(v, true);
+    }
+    return true;
+}
+
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
@@ -576,6 +590,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ADMIN_CLOSE] = close_down,
     [ADMIN_DISCONNECT] = disconnect,
     [ADMIN_CONNECT] = connect_again,
+    [ADMIN_PAUSE] = pause_resync,
 };
 
 static void refuse_rest(struct resource *r)

@@ -97,7 +97,13 @@ static void send_protocol(struct resource *r)
 
 static void send_parameters(struct resource *r)
 {
-    struct packet_sync_param sync = {.rate = r->group->resync_rate};
+    struct packet_sync_param sync = {
+        .rate = r->group->resync_rate,
+        .c_plan_ahead = r->group->c_plan_ahead,
+        .c_delay_target = r->group->c_delay_target,
+        .c_fill_target = r->group->c_fill_target,
+        .c_max_rate = r->group->c_max_rate,
+    };
     uint8_t body[BODY];
 
     phase(r, LINK_PARAMS);
@@ -329,6 +335,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
 
     v->have_state = true;
     v->state.peer_disk = peer->disk;
+    v->peer_isp = peer->user_isp || peer->aftr_isp;
     if (r->primary && peer->role == WIRE_PRIMARY) {
         link_refuse(r, "both nodes are Primary");
         return;
@@ -382,6 +389,8 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
     /* What we take part in deciding is not overwritten by a report that crossed it. */
     if (!conn_in_transition(v->state.conn))
         v->state.peer_disk = peer.disk;
+    v->peer_isp = peer.user_isp || peer.aftr_isp;
+    resync_paused(v);
     volume_changed(v, false);
     resync_peer_state(v, &peer);
     return 0;

@@ -219,6 +219,11 @@ void replica_connect(struct replica *replica, bool discard_my_data)
     order(replica, ADMIN_CONNECT, discard_my_data, NULL, NULL);
 }
 
+void replica_pause(struct replica *replica, bool pause)
+{
+    order(replica, ADMIN_PAUSE, pause, NULL, NULL);
+}
+
 void replica_close(struct replica *replica, void (*done)(void *context, int error, const char *why),
                    void *context)
 {

@@ -36,8 +36,10 @@ struct replica_status {
     enum replica_disk disk, peer_disk;  /* worst of the volumes */
     enum replica_connection connection;
     bool suspended;            /* writes wait (for the peer's outdating to be agreed) */
+    bool paused_here, paused_there; /* resync: by order on this node, on the peer */
     uint64_t out_of_sync;      /* bytes still to resync */
     uint64_t resync_total, resync_done, resync_rate; /* bytes, bytes, bytes/s; 0 when none runs */
+    uint64_t resync_left_s;    /* estimated; 0: unknown, or none runs */
     uint64_t written, received, sent;
     char why[128];             /* last reason of a refusal or disconnect; "" = none */
 };
@@ -104,6 +106,9 @@ void replica_disconnect(struct replica *replica);
 /* Connects again after replica_disconnect() or a refusal (StandAlone). `discard_my_data` settles a split
  * brain: on this (Secondary) node's side the changes since then are given up. */
 void replica_connect(struct replica *replica, bool discard_my_data);
+/* Resyncs stop where they are, on both nodes, or go on. Not kept over a restart. Goes on only when neither
+ * node wants it paused. */
+void replica_pause(struct replica *replica, bool pause);
 /* Disk states as of now (a copy kept for the control thread). */
 void replica_get_status(const struct replica *replica, struct replica_status *status);
 /* Clean detach: flush, metadata clean, sockets closed; then done and the replica is freed. */

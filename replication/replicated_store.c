@@ -117,6 +117,7 @@ static void start_read(struct volume *v, struct store_io *io)
         return;
     }
     pool->free = w->next;
+    atomic_fetch_add_explicit(&v->resource->reads, 1, memory_order_relaxed);
     w->upper = io;
     w->io = (struct store_io){
         .operation = STORE_READ,

@@ -157,12 +157,17 @@ static void count_resync(const struct resource *r, struct replica_status *s)
         uint64_t set = v->map->set, total = v->resync.total_bits;
 
         s->out_of_sync += set * MD_BLOCK;
-        if (v->state.conn != CONN_SYNC_SOURCE && v->state.conn != CONN_SYNC_TARGET)
+        s->paused_here |= v->user_isp;
+        s->paused_there |= v->peer_isp && conn_established(v->state.conn);
+        if (v->state.conn != CONN_SYNC_SOURCE && v->state.conn != CONN_SYNC_TARGET &&
+            v->state.conn != CONN_PAUSED_SYNC_S && v->state.conn != CONN_PAUSED_SYNC_T)
             continue;
         s->resync_total += total * MD_BLOCK;
         s->resync_done += (total > set ? total - set : 0) * MD_BLOCK;
         s->resync_rate += v->resync.rate;
     }
+    if (s->resync_rate)
+        s->resync_left_s = (s->resync_total - s->resync_done + s->resync_rate - 1) / s->resync_rate;
 }
 
 void resource_publish(struct resource *r)
@@ -370,6 +375,11 @@ static unsigned tick_ms(const struct resource *r)
 {
     unsigned tick = ping_ms(r) / 4;
 
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->state.conn == CONN_SYNC_SOURCE ||
+            r->volumes[i]->state.conn == CONN_SYNC_TARGET)
+            return tick < 50 ? tick : 50; /* the pace of a resync */
+
     return tick < 10 ? 10 : tick > 250 ? 250 : tick;
 }
 
@@ -381,6 +391,7 @@ static void ticked(struct timer *timer)
     watch_link(r);
     for (unsigned i = 0; i < r->volume_count; i++)
         resync_tick(r->volumes[i]);
+    sync_retry_rate(r);
     if (since(r->home->now_ns, r->published_ns) > ms(1000))
         r->publish = true;
     reactor_timer_set(r->home, &r->tick, r->home->now_ns + ms(tick_ms(r)));

@@ -20,6 +20,7 @@
 #include "replication/log_hold.h"
 #include "replication/md_file.h"
 #include "replication/metadata.h"
+#include "replication/pace.h"
 #include "replication/range_lock.h"
 #include "replication/replica.h"
 #include "replication/write_gate.h"
@@ -37,11 +38,10 @@ enum {
     RESOURCE_POOL = 16 << 20, /* bytes of buffers for what comes from the peer and for resync */
     WRITE_PART = 1 << 20,     /* bytes of one P_DATA */
     ZERO_PART = 64 << 20,     /* bytes of one P_TRIM, P_ZEROES */
-    SYNC_BYTES = 128 << 10,   /* bytes of one resync request */
-    SYNC_WINDOW = 2 << 20,    /* bytes of resync requested ahead */
-    MD_PAGES = 64,            /* pages of the dirty map per metadata cycle */
-    BARRIER_DELAY_MS = 10,    /* an idle epoch is ended so late */
-    KO_COUNT = 7,             /* a write unanswered for so many timeouts drops the link */
+    SYNC_BYTES = PACE_REQUEST,
+    MD_PAGES = 64,         /* pages of the dirty map per metadata cycle */
+    BARRIER_DELAY_MS = 10, /* an idle epoch is ended so late */
+    KO_COUNT = 7,          /* a write unanswered for so many timeouts drops the link */
 };
 
 struct resource;
@@ -125,7 +125,7 @@ struct sync_io {
     struct range range;
     struct store_io *upper; /* SYNC_ASKED */
     uint64_t at;            /* where in it, bytes */
-    bool waits_memory, receiving, doomed;
+    bool waits_memory, waits_rate, receiving, doomed;
     struct payload payload;
     struct store_io io;
     struct tx_item tx;
@@ -144,7 +144,7 @@ struct resync {
     /* target */
     uint64_t cursor;
     uint32_t in_flight, bytes_in_flight;
-    uint64_t tokens, tokens_ns;
+    struct pace pace;
     uint64_t failed;
     bool pinged, finishing;
     uint64_t ping_mark;
@@ -152,7 +152,7 @@ struct resync {
     /* both */
     bool peer_finished;
     uint64_t total_bits, started_ns;
-    uint64_t rate_bits, rate_ns, rate; /* bits left at rate_ns; bytes/s */
+    uint64_t rate_bits, rate_ns, rate; /* bits left at rate_ns; bytes/s, smoothed */
     /* Primary, connected without resync though bits are set: those are sent as writes */
     bool catching_up, catchup_again;
     uint64_t catchup_cursor;
@@ -226,6 +226,7 @@ struct volume {
     struct packet_sizes peer_sizes;
     struct packet_uuids peer_uuids;
     bool have_sizes, have_uuids, have_state;
+    bool user_isp, peer_isp;     /* resync paused by order here, at the peer */
     bool bumping, alone_durable; /* the new generation is on disk: may go on without the peer */
     bool unstable;
     bool new_current; /* waits for the peer to adopt the new generation */
@@ -259,6 +260,7 @@ enum admin_kind {
     ADMIN_CLOSE,
     ADMIN_DISCONNECT,
     ADMIN_CONNECT,
+    ADMIN_PAUSE,
 };
 struct admin {
     struct post post;
@@ -334,6 +336,10 @@ struct resource {
     struct sync_io *sync_memory;
     unsigned sync_used, syncs;
     struct qb_list_head free_syncs, sync_list;
+    uint64_t application_ns; /* when the application last changed or read something */
+    _Atomic uint64_t reads;  /* of the application, from all reactors */
+    uint64_t reads_seen;
+    uint64_t min_tokens, min_ns; /* resync beside application I/O */
 
     struct post *asking, **asking_end; /* store_io: reads that the peer has to answer, in order */
     uint64_t asking_issued;            /* bytes of the first one that were asked for */
@@ -480,6 +486,8 @@ void resync_peer_state(struct volume *v, const struct wire_state *peer);
 struct sync_io *sync_new(struct resource *r, struct volume *v, enum sync_kind kind);
 void sync_free(struct sync_io *s);
 void resync_begin_count(struct volume *v);
+/* user_isp or peer_isp changed: pauses or goes on. */
+void resync_paused(struct volume *v);
 void resync_target_end(struct volume *v);
 int resync_adopt(struct volume *v, const struct generations *peer);
 /* resync_io.c */
@@ -488,6 +496,8 @@ struct sync_io *sync_find(struct volume *v, uint64_t sector, uint32_t size);
 void sync_write(struct sync_io *s);
 void sync_failed(struct volume *v, const struct packet_block_ack *ack);
 void sync_retry_memory(struct resource *r);
+/* Serves what waited because of c_min_rate. */
+void sync_retry_rate(struct resource *r);
 /* peer_read.c: reads of a Primary without disk */
 void peer_read_arrive(struct resource *r, struct store_io *io);
 void peer_read_pump(struct resource *r);

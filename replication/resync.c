@@ -157,6 +157,7 @@ static void source_ready(struct md_waiter *waiter, int error)
     v->state.peer_disk = DISK_INCONSISTENT;
     move(v, CONN_SYNC_SOURCE);
     resync_begin_count(v);
+    resync_paused(v);
     volume_changed(v, true);
     qb_log(LOG_NOTICE, "group \"%s\" volume %u: resync to the peer: %llu KiB", r->group->name,
            v->number, (unsigned long long)v->map->set * 4);
@@ -208,6 +209,7 @@ static void target_ready(struct md_waiter *waiter, int error)
         return;
     move(v, CONN_SYNC_TARGET);
     resync_begin_count(v);
+    resync_paused(v);
     v->resync.checkpoint_ns = v->resource->home->now_ns;
     volume_changed(v, true);
     qb_log(LOG_NOTICE, "group \"%s\" volume %u: resync from the peer: %llu KiB",
@@ -326,12 +328,44 @@ void resync_peer_state(struct volume *v, const struct wire_state *peer)
 void resync_begin_count(struct volume *v)
 {
     struct resync *s = &v->resync;
+    const struct config_group *g = v->resource->group;
+    struct pace_settings settings = {
+        .plan_ahead = g->c_plan_ahead,
+        .delay_target = g->c_delay_target,
+        .fill_target = (uint64_t)g->c_fill_target * MD_SECTOR,
+        .limit = (uint64_t)(g->c_plan_ahead ? g->c_max_rate : g->resync_rate) << 10,
+    };
 
     s->total_bits = s->rate_bits = v->map->set;
     s->started_ns = s->rate_ns = v->resource->home->now_ns;
     s->rate = 0;
-    s->tokens = 0;
-    s->tokens_ns = s->started_ns;
+    pace_begin(&s->pace, &settings, s->started_ns);
+}
+
+/* Both nodes derive it from both flags. What is under way comes to its end. */
+void resync_paused(struct volume *v)
+{
+    static const struct {
+        enum replica_connection runs, paused;
+    } pairs[] = {
+        {CONN_SYNC_SOURCE, CONN_PAUSED_SYNC_S},
+        {CONN_SYNC_TARGET, CONN_PAUSED_SYNC_T},
+    };
+    bool pause = v->user_isp || v->peer_isp;
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (v->state.conn != (pause ? pairs[i].runs : pairs[i].paused))
+            continue;
+        v->state.conn = pause ? pairs[i].paused : pairs[i].runs;
+        v->resync.rate = 0;
+        v->resync.rate_ns = v->resource->home->now_ns;
+        v->resync.rate_bits = v->map->set;
+        qb_log(LOG_NOTICE, "group \"%s\" volume %u: resync %s", v->resource->group->name, v->number,
+               pause ? "paused" : "goes on");
+        resync_check_source(v);
+        resync_pump(v);
+        break;
+    }
 }
 
 static void checkpoint_done(struct md_waiter *waiter, int error)
@@ -351,7 +385,8 @@ void resync_tick(struct volume *v)
     if (now - s->rate_ns >= RATE_MS * 1000000ull) {
         uint64_t done = s->rate_bits > v->map->set ? s->rate_bits - v->map->set : 0;
 
-        s->rate = done * MD_BLOCK * 1000 / ((now - s->rate_ns) / 1000000);
+        done = done * MD_BLOCK * 1000 / ((now - s->rate_ns) / 1000000);
+        s->rate = s->rate ? (s->rate * 3 + done) / 4 : done;
         s->rate_bits = v->map->set;
         s->rate_ns = now;
         r->publish = true;

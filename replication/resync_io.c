@@ -76,6 +76,33 @@ static void refuse(struct resource *r, struct volume *v, unsigned command, uint6
 
 /* --- source: reads --- */
 
+/* Beside I/O of the application a resync gets c_min_rate; a fifth of a second without any, and it
+ * gets all. */
+static bool min_rate_allows(struct resource *r, uint32_t bytes)
+{
+    enum { QUIET_MS = 200 };
+    uint64_t rate = (uint64_t)r->group->c_min_rate << 10, now = r->home->now_ns, reads, us;
+    uint64_t most = rate / 8 > SYNC_BYTES ? rate / 8 : SYNC_BYTES;
+
+    if (!rate)
+        return true;
+    reads = atomic_load_explicit(&r->reads, memory_order_relaxed);
+    if (reads != r->reads_seen || !qb_list_empty(&r->requests)) {
+        r->reads_seen = reads;
+        r->application_ns = now;
+    }
+    us = (now - r->min_ns) / 1000;
+    r->min_ns = now;
+    r->min_tokens += rate * (us < 1000000 ? us : 1000000) / 1000000;
+    if (r->min_tokens > most)
+        r->min_tokens = most;
+    if (r->min_tokens >= bytes) {
+        r->min_tokens -= bytes;
+        return true;
+    }
+    return now - r->application_ns >= QUIET_MS * 1000000ull;
+}
+
 int sync_serve(struct volume *v, const struct packet_block_request *request, bool resync)
 {
     struct resource *r = v->resource;
@@ -97,9 +124,26 @@ int sync_serve(struct volume *v, const struct packet_block_request *request, boo
     s->block_id = request->block_id;
     s->range.offset = s->sector * MD_SECTOR;
     s->range.length = s->size;
-    if (range_enter(&v->ranges, &s->range))
+    s->waits_rate = resync && !min_rate_allows(r, s->size);
+    if (!s->waits_rate && range_enter(&v->ranges, &s->range))
         granted(&s->range);
     return 0;
+}
+
+void sync_retry_rate(struct resource *r)
+{
+    struct sync_io *s, *next;
+
+    qb_list_for_each_entry_safe(s, next, &r->sync_list, link)
+    {
+        if (!s->waits_rate)
+            continue;
+        if (!min_rate_allows(r, s->size))
+            break;
+        s->waits_rate = false;
+        if (range_enter(&s->volume->ranges, &s->range))
+            granted(&s->range);
+    }
 }
 
 static void granted(struct range *range)
@@ -194,6 +238,7 @@ static void settled(struct sync_io *s)
         return;
     resync->in_flight--;
     resync->bytes_in_flight -= s->size;
+    pace_arrived(&resync->pace, s->size);
 }
 
 void sync_write(struct sync_io *s)
@@ -271,32 +316,13 @@ void sync_failed(struct volume *v, const struct packet_block_ack *ack)
                  (unsigned long long)ack->sector);
 }
 
-/* May `bytes` be asked for now? The rate is kept by a bucket that holds an eighth of a second. */
-static bool rate_allows(struct volume *v, uint32_t bytes)
-{
-    struct resync *s = &v->resync;
-    uint64_t rate = (uint64_t)v->resource->group->resync_rate << 10;
-    uint64_t now = v->resource->home->now_ns, most = rate / 8 > SYNC_BYTES ? rate / 8 : SYNC_BYTES;
-
-    if (!rate)
-        return true;
-    s->tokens += rate * ((now - s->tokens_ns) / 1000) / 1000000;
-    s->tokens_ns = now;
-    if (s->tokens > most)
-        s->tokens = most;
-    if (s->tokens < bytes)
-        return false;
-    s->tokens -= bytes;
-    return true;
-}
-
 void resync_pump(struct volume *v)
 {
     struct resource *r = v->resource;
     struct resync *resync = &v->resync;
 
     while (v->state.conn == CONN_SYNC_TARGET && !resync->finishing && link_alive(&r->link) &&
-           resync->bytes_in_flight < SYNC_WINDOW && volume_usable(v)) {
+           volume_usable(v)) {
         uint64_t bit = dirty_map_find(v->map, resync->cursor), run, length;
         struct packet_block_request p = {.block_id = BLOCK_ID_SYNC};
         uint8_t body[PACKET_BLOCK_REQUEST_LENGTH];
@@ -317,11 +343,10 @@ void resync_pump(struct volume *v)
         if (length > (v->sectors - p.sector) * MD_SECTOR)
             length = (v->sectors - p.sector) * MD_SECTOR;
         p.size = (uint32_t)length;
-        if (!rate_allows(v, p.size))
+        if (r->syncs == RESOURCE_SYNCS ||
+            !pace_allows(&resync->pace, p.size, resync->bytes_in_flight, r->home->now_ns))
             break;
         s = sync_new(r, v, SYNC_REQUESTED);
-        if (!s)
-            break;
         s->sector = p.sector;
         s->size = p.size;
         resync->cursor = bit + run;
@@ -341,8 +366,8 @@ void resync_link_down(struct resource *r)
      * itself. */
     qb_list_for_each_entry_safe(s, next, &r->sync_list,
                                 link) if ((s->kind == SYNC_REQUESTED && !s->receiving) ||
-                                          s->waits_memory || (s->range.held && !s->range.granted))
-        s->doomed = true;
+                                          s->waits_memory || s->waits_rate ||
+                                          (s->range.held && !s->range.granted)) s->doomed = true;
     qb_list_for_each_entry_safe(s, next, &r->sync_list, link) if (s->doomed) sync_free(s);
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct resync *resync = &r->volumes[i]->resync;

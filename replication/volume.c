@@ -267,6 +267,8 @@ void volume_wire_state(const struct volume *v, struct wire_state *s)
         .conn = (uint8_t)v->state.conn,
         .disk = (uint8_t)v->state.disk,
         .pdsk = (uint8_t)v->state.peer_disk,
+        .user_isp = v->user_isp,
+        .peer_isp = v->peer_isp,
     };
 }
 

@@ -180,6 +180,7 @@ static bool admit(struct resource *r, struct store_io *io)
         return false;
     q->io = io;
     q->volume = v;
+    r->application_ns = r->home->now_ns;
     if (io->operation == STORE_FLUSH) {
         start_flush(q);
     } else {

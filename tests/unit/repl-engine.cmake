@@ -1,4 +1,5 @@
 halun_test(test_epoch LINK halun_replication)
+halun_test(test_pace LINK halun_replication)
 halun_test(test_write_gate LINK halun_replication)
 # Tests over a pair of real nodes whose file stores can fail, hold and tell.
 function(halun_pair_test name)
@@ -7,4 +8,5 @@ function(halun_pair_test name)
 endfunction()
 halun_pair_test(test_replica)
 halun_pair_test(test_replica_fault)
+halun_pair_test(test_replica_resync)
 halun_test(test_replica_crash SOURCES test_replica_crash.c replica_rig.c LINK halun_replication)

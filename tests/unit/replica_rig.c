@@ -104,6 +104,8 @@ static void configure(struct rig_node *node, unsigned index, const struct rig_op
     node->group.timeout_ms = o->timeout_ms ? o->timeout_ms : 2000;
     node->group.ping_ms = node->group.timeout_ms / 2;
     node->group.resync_rate = o->resync_rate;
+    if (o->tune)
+        o->tune(&node->group);
     if (o->secret)
         snprintf(node->group.secret, sizeof node->group.secret, "%s", o->secret);
     for (unsigned i = 0; i < o->lus; i++) {

@@ -21,6 +21,7 @@ struct rig_options {
     unsigned al_extents; /* 0 = 67, so that extents are evicted */
     unsigned resync_rate;
     unsigned timeout_ms; /* 0 = 2000 */
+    void (*tune)(struct config_group *group); /* more of the group's options; may be NULL */
 };
 
 struct rig_node {
