@@ -4,9 +4,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "target/base/container.h"
+
+enum {
+    ROUNDS = 2,       /* of deferred posts and timers before the next submission */
+    SHORT_WAITS = 16, /* so many waits in a row that a spin would have covered: it pays */
+};
 
 static _Thread_local struct reactor *self;
 
@@ -37,18 +44,29 @@ static void woken(struct io_op *op, int32_t res, uint32_t flags)
         arm_wake(reactor);
 }
 
-int reactor_init(struct reactor *reactor, unsigned index, unsigned entries)
+/* Linux 6.1: the kernel's part of a completion runs when this thread asks for events, not by
+ * interrupting it. The thread that runs the loop has to be the one that enables the ring. */
+static int ring_open(struct reactor *reactor, unsigned entries)
 {
     struct io_uring_params params = {
-        .flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL |
+                 IORING_SETUP_CQSIZE,
         .cq_entries = entries * 4,
     };
+
+    return io_uring_queue_init_params(entries, &reactor->ring, &params);
+}
+
+int reactor_init(struct reactor *reactor, unsigned index, unsigned entries)
+{
     int rc;
 
     memset(reactor, 0, sizeof *reactor);
     reactor->index = index;
     reactor->wake_op.done = woken;
-    rc = io_uring_queue_init_params(entries, &reactor->ring, &params);
+    reactor->deferred_end = &reactor->deferred;
+    rc = ring_open(reactor, entries);
     if (rc < 0)
         return rc;
     rc = mailbox_init(&reactor->mailbox);
@@ -69,14 +87,37 @@ void reactor_done(struct reactor *reactor)
     reactor->heap = NULL;
 }
 
+/* First thing on the thread that runs the loop: from here on the ring is its own. */
+static void enter(struct reactor *reactor)
+{
+    if (reactor->entered)
+        return;
+    /* Debian 12's liburing declares io_uring_enable_rings(), but does not export it. */
+    if (syscall(__NR_io_uring_register, reactor->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+                0))
+        abort();
+    io_uring_register_ring_fd(&reactor->ring); /* saves a look-up of the file at every entry */
+    reactor->entered = true;
+}
+
 struct io_uring_sqe *reactor_sqe(struct reactor *reactor, struct io_op *op)
 {
     struct io_uring_sqe *sqe;
 
-    while (!(sqe = io_uring_get_sqe(&reactor->ring)))
+    while (!(sqe = io_uring_get_sqe(&reactor->ring))) {
+        enter(reactor);
         io_uring_submit(&reactor->ring);
+    }
     io_uring_sqe_set_data(sqe, op);
     return sqe;
+}
+
+void reactor_quiet(struct reactor *reactor, struct io_uring_sqe *sqe, struct io_op *op)
+{
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    op->quiet = true;
+    op->next_quiet = reactor->quiet;
+    reactor->quiet = op;
 }
 
 static void cancelled(struct io_op *op, int32_t res, uint32_t flags)
@@ -165,36 +206,147 @@ static void run_timers(struct reactor *reactor)
     }
 }
 
-void reactor_turn(struct reactor *reactor, uint64_t wait_ns)
+static void run_deferred(struct reactor *reactor)
 {
-    struct io_uring_cqe *cqes[64], *cqe;
-    struct __kernel_timespec wait;
+    struct post *post = reactor->deferred;
+
+    reactor->deferred = NULL;
+    reactor->deferred_end = &reactor->deferred;
+    while (post) {
+        struct post *next = post->next; /* run() may reuse or free the post */
+        post->run(post);
+        post = next;
+    }
+}
+
+static void forget_quiet(struct reactor *reactor, struct io_op *op)
+{
+    struct io_op **at = &reactor->quiet;
+
+    while (*at != op)
+        at = &(*at)->next_quiet;
+    *at = op->next_quiet;
+    op->quiet = false;
+}
+
+/* Quiet operations of which the kernel says nothing have done all that they should. First, so that
+ * the memory they hold is free for what comes in now. */
+static void run_quiet(struct reactor *reactor)
+{
+    struct io_uring_cqe *cqe;
+    struct io_op *op;
+    unsigned head;
+
+    if (!reactor->quiet || io_uring_sq_ready(&reactor->ring) ||
+        IO_URING_READ_ONCE(*reactor->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW)
+        return; /* not all were submitted, or not all that is said can be seen */
+    io_uring_for_each_cqe(&reactor->ring, head, cqe)
+    {
+        op = io_uring_cqe_get_data(cqe);
+        if (op && op->quiet)
+            forget_quiet(reactor, op);
+    }
+    while ((op = reactor->quiet)) {
+        forget_quiet(reactor, op);
+        op->done(op, REACTOR_ALL, 0);
+    }
+}
+
+static void run_events(struct reactor *reactor)
+{
+    struct io_uring_cqe *cqes[64];
     unsigned got, i;
 
-    self = reactor;
-    if (reactor->heap_used) {
-        uint64_t now = monotonic_ns(), first = reactor->heap[0]->deadline_ns;
-        uint64_t until = first > now ? first - now : 0;
-        if (until < wait_ns)
-            wait_ns = until;
-    }
-    wait.tv_sec = (long long)(wait_ns / 1000000000u);
-    wait.tv_nsec = (long long)(wait_ns % 1000000000u);
-    io_uring_submit_and_wait_timeout(&reactor->ring, &cqe, 1, &wait, NULL);
-    reactor->now_ns = monotonic_ns();
-    reactor->turns++;
     while ((got = io_uring_peek_batch_cqe(&reactor->ring, cqes, 64))) {
         for (i = 0; i < got; i++) {
             struct io_op *op = io_uring_cqe_get_data(cqes[i]);
             int32_t res = cqes[i]->res;
             uint32_t flags = cqes[i]->flags;
             io_uring_cqe_seen(&reactor->ring, cqes[i]);
+            if (op && op->quiet)
+                forget_quiet(reactor, op);
             if (op)
                 op->done(op, res, flags);
         }
     }
+}
+
+/* Has something happened? Looks only at memory that the kernel and other threads write. */
+static bool something(struct reactor *reactor)
+{
+    return io_uring_cq_ready(&reactor->ring) ||
+           IO_URING_READ_ONCE(*reactor->ring.sq.kflags) &
+               (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) ||
+           atomic_load_explicit(&reactor->mailbox.head, memory_order_relaxed);
+}
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Submits, and waits a moment without sleeping: a sleep and a wake cost more than that where the
+ * next request comes soon. Only after many short waits in a row; the first spin in vain ends it. */
+static void spin(struct reactor *reactor, uint64_t wait_ns)
+{
+    uint64_t until;
+
+    if (!wait_ns || reactor->short_waits < SHORT_WAITS)
+        return;
+    io_uring_submit(&reactor->ring);
+    until = monotonic_ns() + (wait_ns < reactor->spin_ns ? wait_ns : reactor->spin_ns);
+    while (!something(reactor)) {
+        if (monotonic_ns() >= until) {
+            reactor->short_waits = 0;
+            return;
+        }
+        pause_cpu();
+    }
+}
+
+/* Submits what has gathered and waits at most `wait_ns` for an event. */
+static void submit_and_wait(struct reactor *reactor, uint64_t wait_ns)
+{
+    struct __kernel_timespec wait;
+    struct io_uring_cqe *cqe;
+    uint64_t began = reactor->spin_ns ? monotonic_ns() : 0;
+
+    spin(reactor, wait_ns);
+    wait.tv_sec = (long long)(wait_ns / 1000000000u);
+    wait.tv_nsec = (long long)(wait_ns % 1000000000u);
+    io_uring_submit_and_wait_timeout(&reactor->ring, &cqe, 1, &wait, NULL);
+    reactor->now_ns = monotonic_ns();
+    if (reactor->now_ns - began >= reactor->spin_ns)
+        reactor->short_waits = 0;
+    else if (reactor->short_waits < SHORT_WAITS)
+        reactor->short_waits++;
+}
+
+void reactor_turn(struct reactor *reactor, uint64_t wait_ns)
+{
+    self = reactor;
+    enter(reactor);
+    if (reactor->deferred) {
+        wait_ns = 0;
+    } else if (reactor->heap_used) {
+        uint64_t now = monotonic_ns(), first = reactor->heap[0]->deadline_ns;
+        uint64_t until = first > now ? first - now : 0;
+        if (until < wait_ns)
+            wait_ns = until;
+    }
+    submit_and_wait(reactor, wait_ns);
+    reactor->turns++;
+    run_quiet(reactor);
+    run_events(reactor);
     mailbox_run(&reactor->mailbox);
-    run_timers(reactor);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        run_deferred(reactor);
+        run_timers(reactor);
+    }
 }
 
 void reactor_run(struct reactor *reactor)

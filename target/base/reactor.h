@@ -17,6 +17,8 @@ struct payload_pool;
  * for the same op). The op must stay valid until its last completion. */
 struct io_op {
     void (*done)(struct io_op *op, int32_t res, uint32_t flags);
+    struct io_op *next_quiet; /* the reactor's, see reactor_quiet() */
+    bool quiet;
 };
 
 /* A timer. Zero-initialise, set `fire`, arm with reactor_timer_set(). Embedded, never allocated. */
@@ -37,7 +39,12 @@ struct reactor {
     struct io_op wake_op;
     uint64_t wake_value;
     bool stopping;
-    uint64_t turns; /* of the loop, for statistics */
+    struct post *deferred, **deferred_end; /* see reactor_defer() */
+    struct io_op *quiet;                   /* handed in with the next submission */
+    uint64_t spin_ns;                      /* longest spin before a sleep; 0: never spins */
+    unsigned short_waits;                  /* in a row; spinning begins when there are enough */
+    bool entered;                          /* the ring belongs to the thread that runs it */
+    uint64_t turns;                        /* of the loop, for statistics */
 };
 
 /* Prepares reactor `index` (ring with `entries` SQEs, mailbox, timers). Any thread, before run.
@@ -58,6 +65,12 @@ struct reactor *reactor_self(void);
 /* An SQE for `op`, never NULL (a full ring is submitted first). Prepare it with io_uring_prep_*(),
  * which leave the user data set here alone. Submitted at the end of the turn. */
 struct io_uring_sqe *reactor_sqe(struct reactor *reactor, struct io_op *op);
+/* For an operation that never waits and is over when it has been submitted: a send with MSG_DONTWAIT
+ * and MSG_WAITALL. Called after its prep function. When it does all, the kernel says nothing and
+ * wakes nobody; `done` is then called with REACTOR_ALL as res when the next turn begins, before
+ * posts and timers. Otherwise with res as above (a part, or -EAGAIN). */
+void reactor_quiet(struct reactor *reactor, struct io_uring_sqe *sqe, struct io_op *op);
+#define REACTOR_ALL INT32_MAX
 /* Asks the kernel to cancel what `op` has in the ring; `op` still gets its completion
  * (-ECANCELED or its result). */
 void reactor_cancel(struct reactor *reactor, struct io_op *op);
@@ -71,6 +84,15 @@ void reactor_timer_cancel(struct reactor *reactor, struct timer *timer);
 static inline void reactor_post(struct reactor *reactor, struct post *post)
 {
     mailbox_post(&reactor->mailbox, post);
+}
+
+/* The same from the reactor's own thread: runs after the events of this turn, no system call. What
+ * is deferred while deferred posts run has its turn later, so a long job may hand itself on. */
+static inline void reactor_defer(struct reactor *reactor, struct post *post)
+{
+    post->next = NULL;
+    *reactor->deferred_end = post;
+    reactor->deferred_end = &post->next;
 }
 
 /* CLOCK_MONOTONIC in ns, read now. Any thread. */

@@ -272,7 +272,9 @@ static bool build(struct conn *conn, struct tx_item *item)
     }
 }
 
-static void send_rest(struct conn *conn)
+/* A first send takes what the socket has room for, nearly always all, and is then no event of its
+ * own. A rest waits for room. */
+static void send_rest(struct conn *conn, bool first)
 {
     struct conn_tx *tx = &conn->tx;
     struct io_uring_sqe *sqe;
@@ -281,7 +283,10 @@ static void send_rest(struct conn *conn)
         (struct msghdr){.msg_iov = tx->iov + tx->iov_at, .msg_iovlen = tx->iov_used - tx->iov_at};
     tx->armed = true;
     sqe = reactor_sqe(conn->home->reactor, &tx->op);
-    io_uring_prep_sendmsg(sqe, conn->fd, &tx->message, MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_prep_sendmsg(sqe, conn->fd, &tx->message,
+                          MSG_NOSIGNAL | MSG_WAITALL | (first ? MSG_DONTWAIT : 0));
+    if (first)
+        reactor_quiet(conn->home->reactor, sqe, &tx->op);
 }
 
 /* The kernel has let go of what was sent. */
@@ -309,14 +314,14 @@ static void sent(struct io_op *op, int32_t res, uint32_t flags)
         land(conn);
         return;
     }
-    tx->left -= (size_t)res;
+    tx->left = res == REACTOR_ALL ? 0 : tx->left - (size_t)res;
     if (tx->left && conn->socket != SOCKET_SHUT) {
         size_t n = (size_t)res;
         while (n >= tx->iov[tx->iov_at].iov_len)
             n -= tx->iov[tx->iov_at++].iov_len;
         tx->iov[tx->iov_at].iov_base = (uint8_t *)tx->iov[tx->iov_at].iov_base + n;
         tx->iov[tx->iov_at].iov_len -= n;
-        send_rest(conn);
+        send_rest(conn, false);
         return;
     }
     land(conn);
@@ -334,7 +339,7 @@ void tx_flush(struct conn *conn)
     if (!tx->iov_used)
         return;
     tx->left = tx->bytes;
-    send_rest(conn);
+    send_rest(conn, true);
 }
 
 void tx_drop(struct conn *conn)

@@ -88,7 +88,7 @@ static void defer(struct store_io *io, int error)
 {
     io->error = error;
     io->post.run = finish_later;
-    reactor_post(io->reactor, &io->post);
+    reactor_defer(io->reactor, &io->post);
 }
 
 static int write_flags(const struct store_io *io)

@@ -69,7 +69,7 @@ static void memory_run(struct post *post)
         error = clear(memory, io->offset + io->progress, n);
         io->progress += n;
         if (!error && io->progress < io->length) {
-            reactor_post(io->reactor, &io->post);
+            reactor_defer(io->reactor, &io->post);
             return;
         }
         break;
@@ -92,7 +92,7 @@ static void memory_submit(struct store *store, struct store_io *io)
            (io->offset <= store->size && io->length <= store->size - io->offset));
     io->progress = 0;
     io->post.run = changes && store->read_only ? memory_refuse : memory_run;
-    reactor_post(io->reactor, &io->post);
+    reactor_defer(io->reactor, &io->post);
 }
 
 static void memory_close(struct store *store)

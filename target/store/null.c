@@ -23,7 +23,7 @@ static void null_submit(struct store *store, struct store_io *io)
     assert(io->operation == STORE_FLUSH ||
            (io->offset <= store->size && io->length <= store->size - io->offset));
     io->post.run = null_run;
-    reactor_post(io->reactor, &io->post);
+    reactor_defer(io->reactor, &io->post);
 }
 
 static void null_close(struct store *store)

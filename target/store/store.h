@@ -2,7 +2,7 @@
  * stands on one of them. Stores stack; a store knows nothing of SCSI.
  *
  * Threads: submit() is called on any reactor; done() is called on that same reactor, never from
- * inside submit() (a store that is finished at once posts or uses reactor_post to itself), so a
+ * inside submit() (a store that is finished at once uses reactor_defer()), so a
  * caller may submit in a loop. A store_io belongs to the store from submit() to done(). */
 #ifndef HALUN_STORE_STORE_H
 #define HALUN_STORE_STORE_H

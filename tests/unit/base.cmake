@@ -1,0 +1,1 @@
+halun_test(test_reactor LINK halun_base)
