@@ -129,6 +129,7 @@ struct config {
     char run_dir[256];        /* sockets, pid file; default /run/halun */
     unsigned reactors;        /* 0 = one per core */
     uint64_t pool_bytes;      /* payload memory per reactor, default 64 MiB */
+    unsigned spin_us;         /* longest wait awake of a busy reactor; 0: none */
     unsigned log_priority;    /* syslog level, default LOG_INFO */
     char log_file[256];       /* beside syslog; "" = none */
     bool control_readers;     /* every local user may read the status over the control socket */

@@ -58,6 +58,7 @@ static int start_reactors(const struct config *config, char *why)
             snprintf(why, 256, "io_uring of reactor %u: %s", i, strerror(-error));
             return error;
         }
+        reactor->spin_ns = config->spin_us * 1000ull;
         reactor->payloads = payload_pool_new(config->pool_bytes);
         if (!reactor->payloads) {
             snprintf(why, 256, "no memory for %llu bytes of payload buffers per reactor",
