@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "replication/resource.h"
+#include "replication/role_mark.h"
 #include "target/base/container.h"
 
 enum { GRACEFUL_MS = 500 };
@@ -162,6 +163,17 @@ static bool promote_ask(struct resource *r, struct admin *a)
     return false;
 }
 
+/* Both copies are equal: nothing on disk depends on the role before the first write. */
+static void promote_at_once(struct resource *r, struct admin *a)
+{
+    r->primary = r->serving = true;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        role_mark_set(r->volumes[i]);
+        volume_changed(r->volumes[i], true);
+    }
+    a->phase = PROMOTE_WRITTEN;
+}
+
 static void promote_write(struct resource *r, struct admin *a)
 {
     bool forced = false;
@@ -190,14 +202,20 @@ static bool promote(struct resource *r, struct admin *a)
         return true;
     if (a->phase == PROMOTE_ASK && promote_ask(r, a))
         return true;
-    if (a->phase == PROMOTE_WRITE)
-        promote_write(r, a);
+    if (a->phase == PROMOTE_WRITE) {
+        if (role_mark_may_lag(r))
+            promote_at_once(r, a);
+        else
+            promote_write(r, a);
+    }
     if (a->phase != PROMOTE_WRITTEN || a->waiting)
         return false;
-    r->serving = !a->error;
-    r->primary = r->serving;
-    for (unsigned i = 0; i < r->volume_count; i++)
-        volume_changed(r->volumes[i], true);
+    if (!r->serving || a->error) {
+        r->serving = !a->error;
+        r->primary = r->serving;
+        for (unsigned i = 0; i < r->volume_count; i++)
+            volume_changed(r->volumes[i], true);
+    }
     if (a->error)
         return finish(a, -EIO, "metadata cannot be written");
     resource_tell_current(r);
@@ -207,7 +225,7 @@ static bool promote(struct resource *r, struct admin *a)
 
 /* --- demote --- */
 
-enum { DEMOTE_BEGIN, DEMOTE_DRAIN, DEMOTE_MAPS, DEMOTE_WRITTEN };
+enum { DEMOTE_BEGIN, DEMOTE_DRAIN, DEMOTE_MAPS, DEMOTE_WRITTEN, DEMOTE_UNMARK };
 
 /* Nothing that still runs will be answered by the peer or by an agreement. */
 static bool hopeless(const struct resource *r)
@@ -235,6 +253,29 @@ static bool drained(struct resource *r)
     return true;
 }
 
+static void not_primary(struct resource *r)
+{
+    r->primary = r->giving_up = r->agreed = r->asked = false;
+    r->self_asked = r->self_agreed = false;
+}
+
+/* Both copies are equal: the peer may become Primary at once. */
+static void demote_at_once(struct resource *r, struct admin *a)
+{
+    not_primary(r);
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        v->alone_durable = false;
+        role_mark_begin_clear(v);
+        volume_changed(v, true);
+    }
+    qb_log(LOG_NOTICE, "group \"%s\": Secondary", r->group->name);
+    a->error = 0;
+    a->next = 0;
+    a->phase = DEMOTE_UNMARK;
+}
+
 /* Without its crashed-Primary mark this node would not look at its activity log any more: first the
  * map is made durable, then the role. */
 static bool demote(struct resource *r, struct admin *a)
@@ -250,20 +291,27 @@ static bool demote(struct resource *r, struct admin *a)
     if (a->phase == DEMOTE_DRAIN) {
         if (!drained(r))
             return false;
-        persist(r, a, true);
-        a->phase = DEMOTE_MAPS;
+        if (role_mark_may_lag(r)) {
+            demote_at_once(r, a);
+        } else {
+            persist(r, a, true);
+            a->phase = DEMOTE_MAPS;
+        }
     }
+    if (a->phase == DEMOTE_UNMARK)
+        return role_mark_clear(r, a) &&
+               finish(a, 0, "%s", a->error ? "its metadata could not be written" : "");
     if (a->waiting)
         return false;
     if (a->phase == DEMOTE_MAPS) {
-        r->primary = r->giving_up = r->agreed = r->asked = false;
-        r->self_asked = r->self_agreed = false;
+        not_primary(r);
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
 
             if (v->unstable)
                 v->sb.flags |= MD_CRASHED_PRIMARY;
             v->unstable = v->alone_durable = false;
+            v->mark = 0;
             generation_set_role(&v->sb.generations, false);
             volume_changed(v, true);
         }

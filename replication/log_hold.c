@@ -3,12 +3,16 @@
 #include <assert.h>
 
 #include "replication/resource.h"
+#include "replication/role_mark.h"
 
-/* Gets the extents into the log. False: no slot can be evicted now. */
+/* Gets the extents into the log. False: no slot can be evicted now, or the volume is not marked yet. */
 static bool begin(struct volume *v, struct log_hold *hold)
 {
-    enum al_answer answer = al_begin(v->al, hold->first, hold->last, &hold->ticket);
+    enum al_answer answer;
 
+    if (!role_mark_durable(v))
+        return false;
+    answer = al_begin(v->al, hold->first, hold->last, &hold->ticket);
     if (answer == AL_BUSY)
         return false;
     hold->held = true;

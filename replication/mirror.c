@@ -130,6 +130,7 @@ static void written(struct store_io *io, int error)
     struct resource *r = m->resource;
 
     resource_enter(r);
+    m->volume->unflushed = true;
     if (error)
         volume_failed(m->volume, error, "writing for the peer");
     answer(m, error);
@@ -230,15 +231,16 @@ void mirror_flush(struct resource *r)
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
 
-        if (!volume_usable(v))
+        if (!volume_usable(v) || !v->unflushed)
             continue;
+        v->unflushed = false;
         r->flush_running++;
         r->flush[i].volume = v;
         r->flush[i].io = (struct store_io){.operation = STORE_FLUSH, .done = flushed};
         store_submit(v->backing, &r->flush[i].io);
     }
     if (!r->flush_running)
-        answer_barriers(r); /* all disks gone: the writes were refused one by one */
+        answer_barriers(r); /* nothing to flush; or all disks gone: the writes were refused one by one */
 }
 
 /* --- the only good copy: the Primary's disk failed --- */

@@ -243,6 +243,10 @@ struct volume {
     struct md_waiter only_start, only_end;
     struct qb_list_head held; /* mirrors whose answer waits for only_durable */
 
+    uint64_t mark;  /* superblock ticket with the mark of a Primary (role_mark.h); 0: long durable */
+    bool unmarking; /* Secondary, but the mark is still to be cleared */
+    bool unflushed; /* written to for the peer since the last flush began */
+
     struct range_table ranges;
     struct qb_list_head al_wait, al_busy; /* struct log_hold */
     struct resync resync;
@@ -270,6 +274,7 @@ struct admin {
     bool flag; /* force; agreed; discard my data */
     unsigned phase;
     unsigned waiting;                /* metadata writes */
+    unsigned next;                   /* volume whose turn is next */
     uint64_t serial, since_ns, mark; /* of the connection that is asked, since when, its ping */
     int error;
     char why[160];

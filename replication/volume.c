@@ -294,6 +294,8 @@ void volume_changed(struct volume *v, bool tell_peer)
     mirror_only_copy(v);
     volume_wire_state(v, &s);
     flags = metadata_flags(v->sb.flags, &s);
+    if (v->unmarking)
+        flags |= MD_PRIMARY;
     if (v->only_copy)
         flags |= MD_PRIMARY; /* until the map is on disk: a crash has to look at the log */
     atomic_store(&v->readable, r->serving && v->state.disk == DISK_UP_TO_DATE);

@@ -1,0 +1,158 @@
+/* The mark of a Primary on disk lags behind its role where both copies are equal: what is written when, seen in the
+ * order of the writes at the backing store. Crashes with a mark that lags: test_replica_crash. */
+#include "replica_pair.h"
+
+static struct rig *rig_of(void **state)
+{
+    return *state;
+}
+
+static bool is_superblock(const struct fault_write *w, const struct metadata_layout *layout,
+                          struct superblock *sb)
+{
+    char why[MD_WHY];
+
+    return w->offset == layout->superblock && !superblock_decode(sb, w->block, why);
+}
+
+/* Superblocks written to a volume that carry the mark, and all. */
+static unsigned superblocks(struct rig *rig, unsigned node, unsigned lu, unsigned *marked)
+{
+    struct metadata_layout layout = pair_layout(rig, node, lu);
+    struct fault *fault = pair_fault(rig, node, lu);
+    struct superblock sb;
+    unsigned count = 0;
+
+    *marked = 0;
+    for (unsigned i = 0; i < fault_logged(fault); i++)
+        if (is_superblock(fault_log_entry(fault, i), &layout, &sb)) {
+            count++;
+            *marked += (sb.flags & MD_PRIMARY) != 0;
+        }
+    return count;
+}
+
+static void watch(struct rig *rig, unsigned node, unsigned lu)
+{
+    struct metadata_layout layout = pair_layout(rig, node, lu);
+
+    fault_log(pair_fault(rig, node, lu), 0, layout.superblock + MD_BLOCK);
+}
+
+static void hand_over(struct rig *rig, unsigned from)
+{
+    struct rig_node *to = &rig->n[1 - from];
+
+    ORDER(&rig->n[from], replica_demote(rig->n[from].replica, rig_answer, &rig->n[from]));
+    assert_int_equal(rig->n[from].error, 0);
+    ORDER(to, replica_promote(to->replica, false, rig_answer, to));
+    assert_int_equal(to->error, 0);
+}
+
+static void roles_when_nothing_is_written_then_no_metadata_is(void **state)
+{
+    struct rig *rig = rig_of(state);
+    unsigned marked;
+
+    rig->options.lus = 2;
+    start_primary(rig);
+    hand_over(rig, 0); /* its copy was promoted before the other was there: it is marked */
+    for (unsigned node = 0; node < 2; node++)
+        for (unsigned lu = 0; lu < 2; lu++)
+            watch(rig, node, lu);
+    hand_over(rig, 1);
+    hand_over(rig, 0);
+    for (unsigned node = 0; node < 2; node++)
+        for (unsigned lu = 0; lu < 2; lu++)
+            assert_int_equal(superblocks(rig, node, lu, &marked), 0);
+}
+
+static void first_write_when_new_primary_then_mark_is_durable_before_it(void **state)
+{
+    struct rig *rig = rig_of(state);
+    static uint8_t data[4096] = {7};
+    struct metadata_layout layout;
+    struct superblock sb;
+    struct fault *fault;
+    unsigned marked, at = 0;
+
+    rig->options.lus = 2;
+    start_primary(rig);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    hand_over(rig, 0);
+    assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    hand_over(rig, 1);
+    hand_over(rig, 0);
+    /* Node 1 again: the extent is in its log still, which alone would let the write go at once. */
+    watch(rig, 1, 0);
+    watch(rig, 1, 1);
+    assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    layout = pair_layout(rig, 1, 0);
+    fault = pair_fault(rig, 1, 0);
+    for (unsigned i = 0; i < fault_logged(fault); i++) {
+        const struct fault_write *w = fault_log_entry(fault, i);
+        if (is_superblock(w, &layout, &sb) && sb.flags & MD_PRIMARY)
+            at = i + 1;
+        else if (w->offset < layout.bitmap)
+            assert_int_not_equal(at, 0);
+    }
+    assert_int_not_equal(at, 0);
+    assert_int_equal(superblocks(rig, 1, 1, &marked), 0); /* the other volume was not written to */
+}
+
+static void demotion_when_written_to_then_mark_is_cleared_on_disk(void **state)
+{
+    struct rig *rig = rig_of(state);
+    static uint8_t data[4096] = {7};
+    struct metadata_layout layout;
+    struct superblock sb = {0};
+    struct fault *fault;
+    unsigned marked;
+
+    rig->options.lus = 2;
+    start_primary(rig);
+    hand_over(rig, 0);
+    hand_over(rig, 1);
+    assert_int_equal(run_io(&rig->n[0], 1, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    watch(rig, 0, 0);
+    watch(rig, 0, 1);
+    hand_over(rig, 0);
+    layout = pair_layout(rig, 0, 1);
+    fault = pair_fault(rig, 0, 1);
+    assert_int_not_equal(superblocks(rig, 0, 1, &marked), 0);
+    for (unsigned i = 0; i < fault_logged(fault); i++)
+        is_superblock(fault_log_entry(fault, i), &layout, &sb);
+    assert_false(sb.flags & MD_PRIMARY);
+    assert_int_equal(superblocks(rig, 0, 0, &marked), 0);
+    churn(rig, 1, 100);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void closing_when_marks_lag_then_ends_clean(void **state)
+{
+    struct rig *rig = rig_of(state);
+
+    rig->options.lus = 2;
+    start_primary(rig);
+    hand_over(rig, 0);
+    hand_over(rig, 1);
+    hand_over(rig, 0);
+    assert_int_equal(rig_close(&rig->n[1]), 0); /* Primary, never written to */
+    assert_int_equal(rig_close(&rig->n[0]), 0);
+    open_node(rig, 0);
+    open_node(rig, 1);
+    WAIT(good(0) && good(1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PAIR_CASE(roles_when_nothing_is_written_then_no_metadata_is),
+        PAIR_CASE(first_write_when_new_primary_then_mark_is_durable_before_it),
+        PAIR_CASE(demotion_when_written_to_then_mark_is_cleared_on_disk),
+        PAIR_CASE(closing_when_marks_lag_then_ends_clean),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
