@@ -330,7 +330,8 @@ void reactor_turn(struct reactor *reactor, uint64_t wait_ns)
 {
     self = reactor;
     enter(reactor);
-    if (reactor->deferred) {
+    if (reactor->deferred || reactor->again) {
+        reactor->again = false;
         wait_ns = 0;
     } else if (reactor->heap_used) {
         uint64_t now = monotonic_ns(), first = reactor->heap[0]->deadline_ns;

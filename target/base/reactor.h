@@ -41,6 +41,7 @@ struct reactor {
     bool stopping;
     struct post *deferred, **deferred_end; /* see reactor_defer() */
     struct io_op *quiet;                   /* handed in with the next submission */
+    bool again;                            /* the next turn does not wait */
     uint64_t spin_ns;                      /* longest spin before a sleep; 0: never spins */
     unsigned short_waits;                  /* in a row; spinning begins when there are enough */
     bool entered;                          /* the ring belongs to the thread that runs it */
@@ -68,9 +69,14 @@ struct io_uring_sqe *reactor_sqe(struct reactor *reactor, struct io_op *op);
 /* For an operation that never waits and is over when it has been submitted: a send with MSG_DONTWAIT
  * and MSG_WAITALL. Called after its prep function. When it does all, the kernel says nothing and
  * wakes nobody; `done` is then called with REACTOR_ALL as res when the next turn begins, before
- * posts and timers. Otherwise with res as above (a part, or -EAGAIN). */
+ * other events. Otherwise with res as above (a part, or -EAGAIN). */
 void reactor_quiet(struct reactor *reactor, struct io_uring_sqe *sqe, struct io_op *op);
 #define REACTOR_ALL INT32_MAX
+/* The next turn does not wait for an event: somebody needs the `done` of a quiet operation soon. */
+static inline void reactor_again(struct reactor *reactor)
+{
+    reactor->again = true;
+}
 /* Asks the kernel to cancel what `op` has in the ring; `op` still gets its completion
  * (-ECANCELED or its result). */
 void reactor_cancel(struct reactor *reactor, struct io_op *op);

@@ -327,7 +327,15 @@ static void sent(struct io_op *op, int32_t res, uint32_t flags)
     land(conn);
 }
 
-void tx_flush(struct conn *conn)
+/* A quiet send is over when it has been submitted, but nobody is woken for it. Does anything wait
+ * for that? */
+static bool waited_for(const struct conn *conn)
+{
+    return !qb_list_empty(&conn->tx.queue) || conn->rx.stalled || conn->state != CONN_FULL ||
+           conn->socket != SOCKET_OPEN;
+}
+
+static void flush(struct conn *conn)
 {
     struct conn_tx *tx = &conn->tx;
 
@@ -340,6 +348,13 @@ void tx_flush(struct conn *conn)
         return;
     tx->left = tx->bytes;
     send_rest(conn, true);
+}
+
+void tx_flush(struct conn *conn)
+{
+    flush(conn);
+    if (conn->tx.op.quiet && waited_for(conn))
+        reactor_again(conn->home->reactor);
 }
 
 void tx_drop(struct conn *conn)

@@ -514,6 +514,35 @@ static void read_when_longer_or_shorter_than_expected_then_residuals(void **stat
     rig_stop();
 }
 
+/* More than one sendmsg takes, and the initiator says nothing meanwhile: no event but the end of a
+ * send moves the rest on. */
+static void reads_when_long_and_nothing_else_happens_then_all_is_sent(void **state)
+{
+    enum { READS = 5, LENGTH = 3 << 20 };
+    struct client c;
+    uint64_t began = monotonic_ns();
+    unsigned ended = 0;
+
+    rig_start(NULL);
+    client_login(&c, 1, "MaxRecvDataSegmentLength=262144\0");
+    for (unsigned i = 0; i < READS; i++) {
+        uint8_t bhs[ISCSI_BHS_LENGTH], cdb[16] = {RIG_MORE};
+        put_be32(cdb + 2, LENGTH);
+        put_be32(cdb + 6, LENGTH);
+        client_command(&c, bhs, 0x80 | COMMAND_READ, LENGTH, cdb, 16);
+        client_send(&c, bhs, NULL, 0);
+    }
+    while (ended < READS) {
+        client_expect(&c, &answer, ISCSI_SCSI_DATA_IN);
+        ended += answer.bhs[1] & DATA_STATUS;
+    }
+    /* Not moved on by the loop itself either, whose turns end after 1 s: there are 15 sends or
+     * more. */
+    assert_true(monotonic_ns() - began < 4000000000u);
+    client_close(&c);
+    rig_stop();
+}
+
 static void command_when_bidirectional_or_extended_then_refused_or_run(void **state)
 {
     struct client c;
@@ -949,6 +978,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(data_when_command_layer_asks_late_then_is_kept),
         cmocka_unit_test(command_when_it_ends_early_then_its_data_is_drained_first),
         cmocka_unit_test(read_when_longer_or_shorter_than_expected_then_residuals),
+        cmocka_unit_test(reads_when_long_and_nothing_else_happens_then_all_is_sent),
         cmocka_unit_test(command_when_bidirectional_or_extended_then_refused_or_run),
         cmocka_unit_test(commands_when_out_of_order_then_run_in_order),
         cmocka_unit_test(window_when_full_then_closes_and_opens_again),
