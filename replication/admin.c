@@ -93,12 +93,16 @@ static bool just_created(const struct volume *v)
     return generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
 }
 
+static unsigned timeout_of(const struct resource *r)
+{
+    return r->group->timeout_ms ? r->group->timeout_ms : 2000;
+}
+
 /* A peer that has just died looks alive until the link times out. Who is asked to be Primary
  * nevertheless gives it less time than that to show that it is. */
 static bool impatient(struct resource *r, struct admin *a)
 {
-    uint64_t patience =
-        (uint64_t)(r->group->timeout_ms ? r->group->timeout_ms : 2000) * 1000000 / 4;
+    uint64_t patience = timeout_of(r) * 1000000ull / 4;
 
     if (a->serial != r->link.serial) {
         a->serial = r->link.serial;
@@ -121,7 +125,7 @@ static bool promote_check(struct resource *r, struct admin *a)
 {
     if (r->serving)
         return finish(a, 0, "%s", "");
-    if (settling(r) || r->link.failing)
+    if (settling(r) || r->link.failing || r->own_request)
         return false;
     if (link_up(r) && r->peer_role == WIRE_PRIMARY) {
         if (still_primary(r, a))
@@ -626,6 +630,70 @@ static bool pause_resync(struct resource *r, struct admin *a)
     return true;
 }
 
+/* --- verify: the peer is asked volume by volume --- */
+
+static void ask_verify(struct resource *r, const struct volume *v)
+{
+    struct packet_state_request p = {
+        .mask.conn = WIRE_CONN_MASK,
+        .value.conn = CONN_VERIFY_S,
+    };
+    uint8_t body[8];
+    size_t n = packet_state_request_encode(&p, body);
+
+    r->own_request = true;
+    r->replies_wanted = 1;
+    r->reply = STATE_OK;
+    link_send(r, &r->link.data, v->number, P_STATE_CHG_REQ, body, n);
+}
+
+static bool verify(struct resource *r, struct admin *a)
+{
+    unsigned at = a->phase / 2; /* odd phase: asked */
+
+    if (!r->group->verify_alg)
+        return finish(a, -EINVAL, "verify_alg is not set for group \"%s\"", r->group->name);
+    if (!link_up(r)) {
+        if (a->phase % 2)
+            r->own_request = false;
+        return finish(a, -EAGAIN, "the peer is not connected");
+    }
+    if (a->phase % 2) {
+        if (r->replies_wanted) {
+            if (r->home->now_ns - a->since_ns > 2000000ull * timeout_of(r))
+                link_fail(r, "the peer does not answer when asked for a verify");
+            return false;
+        }
+        r->own_request = false;
+        if (r->reply < STATE_OK)
+            return finish(
+                a, r->reply == STATE_TRANSIENT || r->reply == STATE_CONCURRENT ? -EAGAIN : -EBUSY,
+                "volume %u: the peer refuses: %s", r->volumes[at]->number,
+                state_reply_text(r->reply));
+        if (!verify_possible(r->volumes[at]))
+            return finish(a, -EAGAIN, "volume %u: its state changed", r->volumes[at]->number);
+        verify_begin(r->volumes[at], true);
+        a->phase++;
+        at++;
+    }
+    while (at < r->volume_count && verify_runs(r->volumes[at])) {
+        at++;
+        a->phase += 2;
+    }
+    if (at == r->volume_count)
+        return finish(a, 0, "%s", "");
+    if (!verify_possible(r->volumes[at]))
+        return finish(a, -EAGAIN,
+                      "volume %u: both copies have to be connected, UpToDate and at rest",
+                      r->volumes[at]->number);
+    if (r->own_request)
+        return false; /* another question is open */
+    ask_verify(r, r->volumes[at]);
+    a->since_ns = r->home->now_ns;
+    a->phase++;
+    return false;
+}
+
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
@@ -639,6 +707,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ADMIN_DISCONNECT] = disconnect,
     [ADMIN_CONNECT] = connect_again,
     [ADMIN_PAUSE] = pause_resync,
+    [ADMIN_VERIFY] = verify,
 };
 
 static void refuse_rest(struct resource *r)

@@ -152,8 +152,10 @@ enum state_reply state_request_answer(const struct state_question *q)
         return STATE_OUTDATE_WHILE_CONNECTED;
     if (mask->peer && value->peer == WIRE_PRIMARY && q->primary)
         return STATE_TWO_PRIMARIES;
+    if (mask->conn && value->conn == CONN_VERIFY_T)
+        return q->may_verify ? STATE_OK : STATE_FAILED_BY_PEER;
     if (mask->conn && value->conn != CONN_TEAR_DOWN && value->conn != CONN_DISCONNECTING)
-        return STATE_FAILED_BY_PEER; /* verify, invalidate: not offered */
+        return STATE_FAILED_BY_PEER;
     return STATE_OK;
 }
 

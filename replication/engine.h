@@ -50,6 +50,7 @@ struct state_question {
     bool transition;                            /* this volume is in transition */
     bool own_request;                           /* this node asks for something itself */
     bool resolve_conflicts;                     /* and wins then */
+    bool may_verify;                            /* both copies of this volume are good and at rest */
 };
 enum state_reply state_request_answer(const struct state_question *q);
 

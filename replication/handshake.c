@@ -7,12 +7,13 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <qb/qblog.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "replication/resource.h"
 
 enum {
-    FEATURES = FEATURE_TRIM | FEATURE_WSAME | FEATURE_WZEROES,
+    FEATURES = FEATURE_TRIM | FEATURE_THIN_RESYNC | FEATURE_WSAME | FEATURE_WZEROES,
     BODY = LINK_CONTROL - HEADER_LENGTH_MAX
 };
 
@@ -106,6 +107,8 @@ static void send_parameters(struct resource *r)
     };
     uint8_t body[BODY];
 
+    snprintf(sync.verify_alg, sizeof sync.verify_alg, "%s", digest_name(r->group->verify_alg));
+    snprintf(sync.csums_alg, sizeof sync.csums_alg, "%s", digest_name(r->group->csums_alg));
     phase(r, LINK_PARAMS);
     r->link.have_protocol = false;
     r->peer_role = WIRE_ROLE_UNKNOWN;
@@ -235,6 +238,22 @@ int handshake_protocol(struct resource *r, const uint8_t *body, size_t length)
              !generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_1p) ||
              !generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_2p))
         link_refuse(r, "the peer has other after-split-brain policies than \"disconnect\"");
+    return 0;
+}
+
+int handshake_sync_param(struct volume *v, const uint8_t *body, size_t length)
+{
+    struct resource *r = v->resource;
+    struct packet_sync_param p;
+
+    if (packet_sync_param_decode(body, length, &p))
+        return -EPROTO;
+    if (strcmp(p.verify_alg, digest_name(r->group->verify_alg)))
+        link_refuse(r, "verify-alg: the peer has \"%.20s\", this node \"%s\"", p.verify_alg,
+                    digest_name(r->group->verify_alg));
+    else if (strcmp(p.csums_alg, digest_name(r->group->csums_alg)))
+        link_refuse(r, "csums-alg: the peer has \"%.20s\", this node \"%s\"", p.csums_alg,
+                    digest_name(r->group->csums_alg));
     return 0;
 }
 
@@ -381,6 +400,8 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
         link_fail(r, "volume %u: the peer has a disk again", v->number);
         return 0;
     }
+    if (verify_runs(v) && (peer.conn == CONN_CONNECTED || peer.disk != DISK_UP_TO_DATE))
+        verify_end(v, false);
     if (peer.disk < DISK_INCONSISTENT && v->state.peer_disk >= DISK_INCONSISTENT &&
         (r->primary || v->state.conn != CONN_CONNECTED)) {
         link_fail(r, "volume %u: the peer's disk failed", v->number);

@@ -108,8 +108,9 @@ static void answer(struct mirror *m, int error)
     if (error) {
         command = P_NEG_ACK;
         dirty_map_set(v->map, m->data.sector, m->data.size / MD_SECTOR);
-    } else if ((conn_is_target(v->state.conn) || conn_is_source(v->state.conn)) && current &&
-               m->data.flags & DP_MAY_SET_IN_SYNC) {
+    } else if ((conn_is_target(v->state.conn) || conn_is_source(v->state.conn) ||
+                v->state.conn == CONN_CONNECTED || verify_runs(v)) &&
+               current && m->data.flags & DP_MAY_SET_IN_SYNC && !v->only_copy) {
         command = P_RS_WRITE_ACK;
         dirty_map_clear(v->map, m->data.sector, m->data.size / MD_SECTOR);
     } else if (v->only_copy && m->data.size) {

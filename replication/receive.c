@@ -50,9 +50,7 @@ static int protocol(const struct incoming *in)
 
 static int sync_param(const struct incoming *in)
 {
-    struct packet_sync_param p;
-
-    return packet_sync_param_decode(in->body, in->length, &p);
+    return handshake_sync_param(in->v, in->body, in->length);
 }
 
 static int sizes(const struct incoming *in)
@@ -140,11 +138,48 @@ static int out_of_sync(const struct incoming *in)
 
 static int read_request(const struct incoming *in)
 {
+    static const struct {
+        unsigned command;
+        enum sync_kind kind;
+    } kinds[] = {
+        {P_DATA_REQUEST, SYNC_PEER_READ},
+        {P_RS_DATA_REQUEST, SYNC_READ},
+        {P_CSUM_RS_REQUEST, SYNC_CHECKED},
+        {P_RS_THIN_REQ, SYNC_THIN},
+    };
     struct packet_block_request p;
+    unsigned i = 0;
 
-    if (packet_block_request_decode(in->body, in->length, MESSAGE_MAX_BIO, &p))
+    while (kinds[i].command != in->header->command)
+        i++;
+    if (packet_block_request_decode(in->body, in->length, MESSAGE_MAX_BIO, &p) ||
+        (kinds[i].kind == SYNC_CHECKED &&
+         (!in->r->group->csums_alg || in->length == PACKET_BLOCK_REQUEST_LENGTH)) ||
+        (kinds[i].kind == SYNC_THIN && !(in->r->features & FEATURE_THIN_RESYNC)))
         return -EPROTO;
-    return sync_serve(in->v, &p, in->header->command == P_RS_DATA_REQUEST);
+    return sync_serve(in->v, &p, kinds[i].kind, in->body + PACKET_BLOCK_REQUEST_LENGTH,
+                      in->length - PACKET_BLOCK_REQUEST_LENGTH);
+}
+
+static int verify_request(const struct incoming *in)
+{
+    struct packet_block_request p;
+    bool reply = in->header->command == P_OV_REPLY;
+
+    if (packet_block_request_decode(in->body, in->length, MESSAGE_MAX_BIO, &p) ||
+        !in_range(in->v, p.sector, p.size) || !in->r->group->verify_alg)
+        return -EPROTO;
+    if (!reply)
+        return verify_serve(in->v, &p);
+    return verify_reply(in->v, &p, in->body + PACKET_BLOCK_REQUEST_LENGTH,
+                        in->length - PACKET_BLOCK_REQUEST_LENGTH);
+}
+
+static int deallocated(const struct incoming *in)
+{
+    struct packet_block_range p;
+
+    return packet_block_range_decode(in->body, in->length, &p) ? -EPROTO : sync_zeros(in->v, &p);
 }
 
 static int state_request(const struct incoming *in)
@@ -163,13 +198,16 @@ static int state_request(const struct incoming *in)
     if (packet_state_request_decode(in->body, in->length, true, &p))
         return -EPROTO;
     q.transition = in->v && conn_in_transition(in->v->state.conn) && !p.mask.conn;
+    q.may_verify = in->v && verify_possible(in->v);
     answer = state_request_answer(&q);
     if (answer == STATE_OK && in->v && p.mask.peer)
         in->r->peer_role = p.value.peer;
     link_send(in->r, &in->r->link.meta, in->header->volume,
               whole ? P_CONN_ST_CHG_REPLY : P_STATE_CHG_REPLY, body,
               packet_state_reply_encode(answer, body));
-    if (answer == STATE_OK && p.mask.conn)
+    if (answer == STATE_OK && p.mask.conn && p.value.conn == CONN_VERIFY_T)
+        verify_begin(in->v, false);
+    else if (answer == STATE_OK && p.mask.conn)
         resource_say(in->r, "the peer disconnects");
     in->r->publish = true;
     return 0;
@@ -213,6 +251,10 @@ static int ack(const struct incoming *in)
 
     if (packet_block_ack_decode(in->body, in->length, &p) || !in_range(in->v, p.sector, p.size))
         return -EPROTO;
+    if (command == P_RS_IS_IN_SYNC)
+        return conn_is_target(in->v->state.conn) ? sync_equal(in->v, &p) : -EPROTO;
+    if (command == P_OV_RESULT)
+        return verify_result(in->v, &p);
     if (p.block_id == BLOCK_ID_SYNC) {
         if (command == P_RS_WRITE_ACK && conn_is_source(in->v->state.conn)) {
             dirty_map_clear(in->v->map, p.sector, p.size / MD_SECTOR);
@@ -273,6 +315,11 @@ static const struct receiver receivers[] = {
     {P_OUT_OF_SYNC, ESTABLISHED, true, out_of_sync},
     {P_DATA_REQUEST, ESTABLISHED, true, read_request},
     {P_RS_DATA_REQUEST, ESTABLISHED, true, read_request},
+    {P_CSUM_RS_REQUEST, ESTABLISHED, true, read_request},
+    {P_RS_THIN_REQ, ESTABLISHED, true, read_request},
+    {P_RS_DEALLOCATED, ESTABLISHED, true, deallocated},
+    {P_OV_REQUEST, ESTABLISHED, true, verify_request},
+    {P_OV_REPLY, ESTABLISHED, true, verify_request},
     {P_STATE_CHG_REQ, ESTABLISHED, false, state_request},
     {P_CONN_ST_CHG_REQ, ESTABLISHED, false, state_request},
     {P_STATE_CHG_REPLY, ESTABLISHED, false, state_reply},
@@ -282,6 +329,8 @@ static const struct receiver receivers[] = {
     {P_WRITE_ACK, ESTABLISHED, true, ack},
     {P_RS_WRITE_ACK, ESTABLISHED, true, ack},
     {P_NEG_ACK, ESTABLISHED, true, ack},
+    {P_RS_IS_IN_SYNC, ESTABLISHED, true, ack},
+    {P_OV_RESULT, ESTABLISHED, true, ack},
     {P_NEG_DREPLY, ESTABLISHED, true, resync_refused},
     {P_NEG_RS_DREPLY, ESTABLISHED, true, resync_refused},
     {P_RS_CANCEL, ESTABLISHED, true, resync_refused},
@@ -312,7 +361,7 @@ int receive_packet(struct resource *r, struct link_socket *s, const struct packe
         }
         return receiver->run(&in);
     }
-    return -EPROTO; /* verify, checksums, thin resync: never agreed on */
+    return -EPROTO;
 }
 
 /* --- packets with data --- */

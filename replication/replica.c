@@ -16,6 +16,7 @@ static void resource_free(struct resource *r)
         if (r->volumes[i])
             free(r->volumes[i]->resync.packet);
     free(r->sync_memory);
+    digest_free(r->digest);
     mirror_free(r);
     write_path_free(r);
     link_free(r);
@@ -99,7 +100,8 @@ int replica_open(const struct replica_options *options, struct replica **replica
         rc = open_volumes(r, why);
     if (!rc) {
         r->pool = payload_pool_new(RESOURCE_POOL);
-        rc = r->pool ? 0 : -ENOMEM;
+        r->digest = digest_new();
+        rc = r->pool && r->digest ? 0 : -ENOMEM;
     }
     if (!rc)
         rc = write_path_init(r);
@@ -217,6 +219,12 @@ void replica_disconnect(struct replica *replica)
 void replica_connect(struct replica *replica, bool discard_my_data)
 {
     order(replica, ADMIN_CONNECT, discard_my_data, NULL, NULL);
+}
+
+void replica_verify(struct replica *replica,
+                    void (*done)(void *context, int error, const char *why), void *context)
+{
+    order(replica, ADMIN_VERIFY, false, done, context);
 }
 
 void replica_pause(struct replica *replica, bool pause)

@@ -106,6 +106,12 @@ void replica_disconnect(struct replica *replica);
 /* Connects again after replica_disconnect() or a refusal (StandAlone). `discard_my_data` settles a split
  * brain: on this (Secondary) node's side the changes since then are given up. */
 void replica_connect(struct replica *replica, bool discard_my_data);
+/* Compares both copies block by block while they are in use (option verify_alg). done() when it has begun on
+ * every volume: 0, -EAGAIN (not now), -EINVAL (no verify_alg), -EBUSY (refused by the peer). Differences are
+ * marked out of sync, counted in out_of_sync; they are repaired by the next disconnect and connect of the
+ * Primary. */
+void replica_verify(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                    void *context);
 /* Resyncs stop where they are, on both nodes, or go on. Not kept over a restart. Goes on only when neither
  * node wants it paused. */
 void replica_pause(struct replica *replica, bool pause);

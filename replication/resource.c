@@ -94,8 +94,9 @@ void resource_tell_current(struct resource *r)
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume *v = r->volumes[i];
 
-        if (v->state.conn != CONN_CONNECTED || v->state.disk != DISK_UP_TO_DATE ||
-            v->state.peer_disk != DISK_UP_TO_DATE || v->resync.catching_up || v->step_running)
+        if ((v->state.conn != CONN_CONNECTED && !verify_runs(v)) ||
+            v->state.disk != DISK_UP_TO_DATE || v->state.peer_disk != DISK_UP_TO_DATE ||
+            v->resync.catching_up || v->step_running)
             return;
     }
     r->agreed = r->asked = false;
@@ -154,16 +155,17 @@ static void count_resync(const struct resource *r, struct replica_status *s)
 {
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume *v = r->volumes[i];
-        uint64_t set = v->map->set, total = v->resync.total_bits;
+        uint64_t left = resync_left(v), total = v->resync.total_bits;
 
-        s->out_of_sync += set * MD_BLOCK;
+        s->out_of_sync += v->map->set * MD_BLOCK;
         s->paused_here |= v->user_isp;
         s->paused_there |= v->peer_isp && conn_established(v->state.conn);
         if (v->state.conn != CONN_SYNC_SOURCE && v->state.conn != CONN_SYNC_TARGET &&
-            v->state.conn != CONN_PAUSED_SYNC_S && v->state.conn != CONN_PAUSED_SYNC_T)
+            v->state.conn != CONN_PAUSED_SYNC_S && v->state.conn != CONN_PAUSED_SYNC_T &&
+            !verify_runs(v))
             continue;
         s->resync_total += total * MD_BLOCK;
-        s->resync_done += (total > set ? total - set : 0) * MD_BLOCK;
+        s->resync_done += (total > left ? total - left : 0) * MD_BLOCK;
         s->resync_rate += v->resync.rate;
     }
     if (s->resync_rate)
@@ -377,7 +379,7 @@ static unsigned tick_ms(const struct resource *r)
 
     for (unsigned i = 0; i < r->volume_count; i++)
         if (r->volumes[i]->state.conn == CONN_SYNC_SOURCE ||
-            r->volumes[i]->state.conn == CONN_SYNC_TARGET)
+            r->volumes[i]->state.conn == CONN_SYNC_TARGET || verify_runs(r->volumes[i]))
             return tick < 50 ? tick : 50; /* the pace of a resync */
 
     return tick < 10 ? 10 : tick > 250 ? 250 : tick;

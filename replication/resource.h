@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "replication/activity_log.h"
+#include "replication/digest.h"
 #include "replication/dirty_map.h"
 #include "replication/engine.h"
 #include "replication/epoch.h"
@@ -30,15 +31,16 @@
 
 enum {
     RESOURCE_VOLUMES = LIMIT_GROUP_LUS, /* volumes of one group */
-    RESOURCE_REQUESTS = 1024, /* changing commands in progress; more wait in order */
-    RESOURCE_ENTRIES = 1024,  /* packets in the transfer log */
-    RESOURCE_MIRRORS = 512,   /* the peer's writes in progress */
-    RESOURCE_SYNCS = 64,      /* resync blocks and reads for the peer in progress */
+    RESOURCE_REQUESTS = 1024,           /* changing commands in progress; more wait in order */
+    RESOURCE_ENTRIES = 1024,            /* packets in the transfer log */
+    RESOURCE_MIRRORS = 512,             /* the peer's writes in progress */
+    RESOURCE_SYNCS = 256,               /* resync blocks and reads for the peer in progress */
     RESOURCE_CATCHUPS = 4,
     RESOURCE_POOL = 16 << 20, /* bytes of buffers for what comes from the peer and for resync */
     WRITE_PART = 1 << 20,     /* bytes of one P_DATA */
     ZERO_PART = 64 << 20,     /* bytes of one P_TRIM, P_ZEROES */
     SYNC_BYTES = PACE_REQUEST,
+    CSUM_BYTES = 32 << 10, /* of one request with a checksum */
     MD_PAGES = 64,         /* pages of the dirty map per metadata cycle */
     BARRIER_DELAY_MS = 10, /* an idle epoch is ended so late */
     KO_COUNT = 7,          /* a write unanswered for so many timeouts drops the link */
@@ -108,11 +110,16 @@ struct mirror {
 
 enum sync_kind {
     SYNC_FREE,
-    SYNC_READ,      /* source: a block for the target */
-    SYNC_PEER_READ, /* a read of a peer without disk */
-    SYNC_REQUESTED, /* target: asked for */
-    SYNC_WRITE,     /* target: came, goes to the disk */
-    SYNC_ASKED,     /* a part of `upper`, a read of this node without disk: asked for */
+    SYNC_READ,        /* source: a block for the target */
+    SYNC_PEER_READ,   /* a read of a peer without disk */
+    SYNC_REQUESTED,   /* target: asked for */
+    SYNC_WRITE,       /* target: came, goes to the disk */
+    SYNC_CHECK,       /* target: read for the checksum to ask with */
+    SYNC_CHECKED,     /* source: read, to be compared with that */
+    SYNC_THIN,        /* source: read, to be told from zeros */
+    SYNC_VERIFY,      /* initiator of a verify: waits for its range, the reply, its read */
+    SYNC_VERIFY_READ, /* target of a verify */
+    SYNC_ASKED,       /* a part of `upper`, a read of this node without disk: asked for */
 };
 struct sync_io {
     struct qb_list_head link;
@@ -125,11 +132,23 @@ struct sync_io {
     struct range range;
     struct store_io *upper; /* SYNC_ASKED */
     uint64_t at;            /* where in it, bytes */
-    bool waits_memory, waits_rate, receiving, doomed;
+    bool waits_memory, waits_rate, waits_reply, receiving, doomed;
+    bool zeros; /* SYNC_WRITE: no data, the source has zeros */
+    uint8_t digest[MESSAGE_DIGEST_MAX];
+    size_t digest_length;
     struct payload payload;
     struct store_io io;
     struct tx_item tx;
-    uint8_t head[HEADER_LENGTH_MAX + PACKET_DATA_LENGTH];
+    uint8_t head[HEADER_LENGTH_MAX + PACKET_BLOCK_REQUEST_LENGTH + MESSAGE_DIGEST_MAX];
+};
+
+/* --- online verify (verify.c) --- */
+
+struct verify {
+    uint64_t cursor; /* initiator: block to ask for next */
+    uint64_t left;   /* blocks without a result */
+    uint64_t differ; /* blocks */
+    uint64_t bytes_in_flight;
 };
 
 struct resync {
@@ -145,7 +164,7 @@ struct resync {
     uint64_t cursor;
     uint32_t in_flight, bytes_in_flight;
     struct pace pace;
-    uint64_t failed;
+    uint64_t failed, equal_bits; /* equal: by checksum */
     bool pinged, finishing;
     uint64_t ping_mark;
     uint64_t checkpoint_ns;
@@ -250,6 +269,7 @@ struct volume {
     struct range_table ranges;
     struct qb_list_head al_wait, al_busy; /* struct log_hold */
     struct resync resync;
+    struct verify verify;
 };
 
 /* --- administration (admin.c) --- */
@@ -265,6 +285,7 @@ enum admin_kind {
     ADMIN_DISCONNECT,
     ADMIN_CONNECT,
     ADMIN_PAUSE,
+    ADMIN_VERIFY,
 };
 struct admin {
     struct post post;
@@ -306,6 +327,7 @@ struct resource {
     bool resolve_conflicts;
     struct link link;
     struct payload_pool *pool;
+    struct digest_context *digest;
 
     /* write path */
     struct request *request_memory;
@@ -490,19 +512,45 @@ void resync_check_source(struct volume *v);
 void resync_peer_state(struct volume *v, const struct wire_state *peer);
 struct sync_io *sync_new(struct resource *r, struct volume *v, enum sync_kind kind);
 void sync_free(struct sync_io *s);
+/* Blocks to go, of a resync or a verify. */
+uint64_t resync_left(const struct volume *v);
 void resync_begin_count(struct volume *v);
 /* user_isp or peer_isp changed: pauses or goes on. */
 void resync_paused(struct volume *v);
 void resync_target_end(struct volume *v);
 int resync_adopt(struct volume *v, const struct generations *peer);
 /* resync_io.c */
-int sync_serve(struct volume *v, const struct packet_block_request *request, bool resync);
+int sync_serve(struct volume *v, const struct packet_block_request *request, enum sync_kind kind,
+               const uint8_t *digest, size_t digest_length);
+/* Waits for the range of its block, then runs. */
+void sync_enter(struct sync_io *s);
+/* Its range is granted: memory, then the disk. */
+void sync_run(struct sync_io *s);
+/* Of this connection? */
+bool sync_current(const struct sync_io *s);
+/* The source has the same, or zeros: of what was asked for. */
+int sync_equal(struct volume *v, const struct packet_block_ack *ack);
+int sync_zeros(struct volume *v, const struct packet_block_range *range);
 struct sync_io *sync_find(struct volume *v, uint64_t sector, uint32_t size);
 void sync_write(struct sync_io *s);
 void sync_failed(struct volume *v, const struct packet_block_ack *ack);
 void sync_retry_memory(struct resource *r);
 /* Serves what waited because of c_min_rate. */
 void sync_retry_rate(struct resource *r);
+/* verify.c */
+bool verify_runs(const struct volume *v);
+bool verify_possible(const struct volume *v);
+void verify_begin(struct volume *v, bool initiator);
+/* Over, wherever it is. */
+void verify_end(struct volume *v, bool tell_peer);
+void verify_pump(struct volume *v);
+void verify_ask(struct sync_io *s);
+void verify_read(struct sync_io *s, int error);
+void verify_served(struct sync_io *s, int error);
+int verify_serve(struct volume *v, const struct packet_block_request *request);
+int verify_reply(struct volume *v, const struct packet_block_request *p, const uint8_t *digest,
+                 size_t length);
+int verify_result(struct volume *v, const struct packet_block_ack *p);
 /* peer_read.c: reads of a Primary without disk */
 void peer_read_arrive(struct resource *r, struct store_io *io);
 void peer_read_pump(struct resource *r);
@@ -519,6 +567,7 @@ int handshake_features(struct resource *r, const uint8_t *body, size_t length);
 int handshake_challenge(struct resource *r, const uint8_t *body, size_t length);
 int handshake_response(struct resource *r, const uint8_t *body, size_t length);
 int handshake_protocol(struct resource *r, const uint8_t *body, size_t length);
+int handshake_sync_param(struct volume *v, const uint8_t *body, size_t length);
 int handshake_sizes(struct volume *v, const uint8_t *body, size_t length);
 int handshake_uuids(struct volume *v, const uint8_t *body, size_t length);
 int handshake_state(struct volume *v, const uint8_t *body, size_t length);

@@ -53,6 +53,13 @@ static bool step_valid(struct md_waiter *waiter, int error)
     return !error && v->step_serial == v->resource->link.serial && link_alive(&v->resource->link);
 }
 
+static void say_done(const struct volume *v, const char *direction)
+{
+    qb_log(LOG_NOTICE, "group \"%s\" volume %u: resync %s the peer is done, %llu KiB were equal",
+           v->resource->group->name, v->number, direction,
+           (unsigned long long)v->resync.equal_bits * 4);
+}
+
 /* --- maps --- */
 
 static void send_bitmap_packet(struct volume *v)
@@ -181,8 +188,7 @@ static void source_finished(struct md_waiter *waiter, int error)
 
     if (!step_valid(waiter, error) || v->state.conn != CONN_CONNECTED)
         return;
-    qb_log(LOG_NOTICE, "group \"%s\" volume %u: resync to the peer is done",
-           v->resource->group->name, v->number);
+    say_done(v, "to");
     volume_changed(v, true);
     resource_tell_current(v->resource);
 }
@@ -246,8 +252,7 @@ static void target_reported(struct md_waiter *waiter, int error)
 
     if (!step_valid(waiter, error))
         return;
-    qb_log(LOG_NOTICE, "group \"%s\" volume %u: resync from the peer is done",
-           v->resource->group->name, v->number);
+    say_done(v, "from");
     volume_changed(v, true);
 }
 
@@ -325,6 +330,11 @@ void resync_peer_state(struct volume *v, const struct wire_state *peer)
     }
 }
 
+uint64_t resync_left(const struct volume *v)
+{
+    return verify_runs(v) ? v->verify.left : v->map->set;
+}
+
 void resync_begin_count(struct volume *v)
 {
     struct resync *s = &v->resync;
@@ -336,7 +346,8 @@ void resync_begin_count(struct volume *v)
         .limit = (uint64_t)(g->c_plan_ahead ? g->c_max_rate : g->resync_rate) << 10,
     };
 
-    s->total_bits = s->rate_bits = v->map->set;
+    s->total_bits = s->rate_bits = resync_left(v);
+    s->equal_bits = 0;
     s->started_ns = s->rate_ns = v->resource->home->now_ns;
     s->rate = 0;
     pace_begin(&s->pace, &settings, s->started_ns);
@@ -380,17 +391,18 @@ void resync_tick(struct volume *v)
     struct resync *s = &v->resync;
     uint64_t now = r->home->now_ns;
 
-    if (v->state.conn != CONN_SYNC_TARGET && v->state.conn != CONN_SYNC_SOURCE)
+    if (v->state.conn != CONN_SYNC_TARGET && v->state.conn != CONN_SYNC_SOURCE && !verify_runs(v))
         return;
     if (now - s->rate_ns >= RATE_MS * 1000000ull) {
-        uint64_t done = s->rate_bits > v->map->set ? s->rate_bits - v->map->set : 0;
+        uint64_t left = resync_left(v), done = s->rate_bits > left ? s->rate_bits - left : 0;
 
         done = done * MD_BLOCK * 1000 / ((now - s->rate_ns) / 1000000);
         s->rate = s->rate ? (s->rate * 3 + done) / 4 : done;
-        s->rate_bits = v->map->set;
+        s->rate_bits = left;
         s->rate_ns = now;
         r->publish = true;
     }
+    verify_pump(v);
     if (v->state.conn != CONN_SYNC_TARGET)
         return;
     /* What a crash of this node would copy again is bounded. */

@@ -360,6 +360,7 @@ void volume_failed(struct volume *v, int error, const char *what)
     resource_say(r, "volume %u: %s: %s", v->number, what, strerror(-error));
     v->peer_only = v->peer_usable = peer_has_all(v);
     v->exposed = v->sb.generations.current;
+    verify_end(v, false);
     v->state.disk = DISK_FAILED;
     atomic_store(&v->failed, true);
     volume_changed(v, true);

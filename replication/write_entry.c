@@ -150,7 +150,7 @@ void entry_send(struct entry *e)
     size_t n = 0;
 
     assert(!e->progress.sending && !e->in_sent);
-    if (volume_mode(v) == WRITE_SYNCING)
+    if (volume_mode(v) == WRITE_SYNCING || e->bounce)
         p.flags |= DP_MAY_SET_IN_SYNC;
     header.command = (uint16_t)packet_of(e, &p);
     if (header.command == P_DATA && e->length > WRITE_PART) {

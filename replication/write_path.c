@@ -288,7 +288,7 @@ void write_acked(struct resource *r, struct volume *v, const struct packet_block
         return;
     }
     e->progress.peer = PEER_ACKED;
-    if (syncing) {
+    if (syncing && !e->bounce) { /* catching up: when its barrier is answered */
         dirty_map_clear(v->map, ack->sector, ack->size / MD_SECTOR);
         resync_check_source(v);
     }

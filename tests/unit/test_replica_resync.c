@@ -1,8 +1,11 @@
-/* The course of a resync: pace, pause, progress. Not covered here: faults during it
- * (test_replica_fault, test_replica_crash), a real DRBD as peer. */
+/* The course of a resync: pace, pause, progress, checksums, zeros; online verify. Not covered here:
+ * faults during it (test_replica_fault, test_replica_crash), a real DRBD as peer. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "replica_pair.h"
 
@@ -123,6 +126,228 @@ static void source_when_the_application_is_busy_then_gives_the_least_rate(void *
     assert_equal_copies(rig);
 }
 
+/* --- checksums, zeros --- */
+
+static void checksums(struct config_group *group)
+{
+    group->csums_alg = 2; /* sha1 */
+}
+
+static void checksums_when_most_is_equal_then_little_is_sent(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t block[4096];
+    uint64_t before;
+
+    rig->options.tune = checksums;
+    start_primary(rig);
+    churn(rig, 0, 300);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(status(0).connection < CONN_CONNECTED);
+    /* The same again all over the LU, and one block that is new. */
+    {
+        uint8_t *data = malloc(SIZE);
+
+        read_file(rig, 0, 0, data);
+        for (unsigned i = 0; i < SIZE >> 20; i++)
+            assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, (uint64_t)i << 20,
+                                    data + ((size_t)i << 20), 1 << 20),
+                             0);
+        free(data);
+    }
+    fill(rig, block, sizeof block);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 5 << 20, block, sizeof block), 0);
+    WAIT(status(0).out_of_sync == SIZE);
+    before = status(0).sent;
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    WAIT(status(0).sent > before);
+    assert_true(status(0).sent - before < 1 << 20);
+    assert_equal_copies(rig);
+    /* Beside a load, too. */
+    replica_disconnect(rig->n[1].replica);
+    churn(rig, 0, 300);
+    replica_connect(rig->n[1].replica, false);
+    churn(rig, 0, 300);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void checksums_when_the_names_differ_then_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    open_node(rig, 0);
+    rig->options.tune = checksums;
+    open_node(rig, 1);
+    WAIT(strstr(status(0).why, "csums-alg") && strstr(status(1).why, "csums-alg"));
+    WAIT(connection(0, CONN_STANDALONE) && connection(1, CONN_STANDALONE));
+}
+
+static void thin(struct config_group *group)
+{
+    group->rs_discard_granularity = 65536;
+}
+
+static uint64_t allocated(struct rig *rig, unsigned node)
+{
+    char path[200];
+    struct stat st;
+
+    rig_path(path, rig->directory, node, 0);
+    assert_int_equal(stat(path, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static void zeros_when_resynced_then_the_copy_stays_thin(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[1 << 20];
+
+    rig->options.tune = thin;
+    open_node(rig, 0);
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, true, rig_answer, &rig->n[0]));
+    fill(rig, data, sizeof data);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 7 << 20, data, sizeof data), 0);
+    open_node(rig, 1);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_true(allocated(rig, 1) < 4 << 20);
+}
+
+/* --- online verify --- */
+
+static void verified(struct config_group *group)
+{
+    group->verify_alg = 3; /* sha256 */
+}
+
+/* Behind the replica's back. */
+static void spoil(struct rig *rig, unsigned node, uint64_t offset)
+{
+    static const char text[] = "a difference";
+    char path[200];
+    int fd;
+
+    rig_path(path, rig->directory, node, 0);
+    fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, text, sizeof text, (off_t)offset), sizeof text);
+    close(fd);
+}
+
+static void verify(struct rig_node *node)
+{
+    do /* a resync that is over may still be writing that down */
+        ORDER(node, replica_verify(node->replica, rig_answer, node));
+    while (node->error == -EAGAIN);
+    if (node->error)
+        fail_msg("verify: %s", node->why);
+}
+
+static bool at_rest(unsigned i)
+{
+    return connection(i, CONN_CONNECTED);
+}
+
+static void verify_when_a_block_differs_then_found_from_both_sides_and_repaired(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = verified;
+    start_primary(rig);
+    churn(rig, 0, 100);
+    verify(&rig->n[0]);
+    WAIT(at_rest(0) && at_rest(1));
+    assert_int_equal(status(0).out_of_sync | status(1).out_of_sync, 0);
+    spoil(rig, 1, (11 << 20) + 5);
+    spoil(rig, 1, SIZE - 512);
+    for (unsigned by = 0; by < 2; by++) {
+        verify(&rig->n[by]);
+        WAIT(at_rest(0) && at_rest(1));
+        assert_int_equal(status(0).out_of_sync, 8192);
+        assert_int_equal(status(1).out_of_sync, 8192);
+        assert_non_null(strstr(status(by).why, "differ"));
+    }
+    rig->agree = false; /* so short that no new generation begins */
+    replica_disconnect(rig->n[1].replica);
+    WAIT(status(0).connection < CONN_CONNECTED);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    rig->agree = true;
+    spoil(rig, 1, 3 << 20);
+    verify(&rig->n[1]);
+    WAIT(at_rest(0) && at_rest(1));
+    replica_disconnect(rig->n[1].replica);
+    WAIT(status(0).connection < CONN_CONNECTED);
+    churn(rig, 0, 10);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void verify_when_under_load_then_no_false_difference(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = verified;
+    start_primary(rig);
+    for (unsigned round = 0; round < 4; round++) {
+        verify(&rig->n[round % 2]);
+        while (!at_rest(0) || !at_rest(1))
+            churn(rig, 0, 64);
+        assert_int_equal(status(0).out_of_sync | status(1).out_of_sync, 0);
+    }
+    assert_equal_copies(rig);
+}
+
+static void verify_when_not_configured_or_not_at_rest_then_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    start_both(rig);
+    ORDER(&rig->n[0], replica_verify(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, -EINVAL);
+    rig_close(&rig->n[0]);
+    rig_close(&rig->n[1]);
+    rig->options.tune = verified;
+    start_both(rig);
+    ORDER(&rig->n[0], replica_verify(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, -EAGAIN); /* both are Inconsistent */
+    replica_disconnect(rig->n[0].replica);
+    WAIT(connection(0, CONN_STANDALONE));
+    ORDER(&rig->n[0], replica_verify(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, -EAGAIN);
+}
+
+static void slow_verify(struct config_group *group)
+{
+    group->verify_alg = 1;
+    group->resync_rate = 4 << 10;
+}
+
+static void verify_when_link_or_disk_is_lost_then_over(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t block[4096];
+
+    rig->options.tune = slow_verify;
+    start_primary(rig);
+    verify(&rig->n[1]);
+    WAIT(connection(0, CONN_VERIFY_T) && status(1).resync_done && status(1).resync_total == SIZE);
+    replica_disconnect(rig->n[1].replica);
+    churn(rig, 0, 50);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    verify(&rig->n[0]);
+    WAIT(connection(1, CONN_VERIFY_T));
+    fault_fail(pair_fault(rig, 0, 0), STORE_READ, -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, block, sizeof block), 0);
+    WAIT(connection(0, CONN_CONNECTED) && connection(1, CONN_CONNECTED));
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, block, sizeof block), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +355,13 @@ int main(void)
         PAIR_CASE(pause_when_all_blocks_were_overwritten_then_ends_after_it),
         PAIR_CASE(controller_when_limited_then_rate_and_time_left_are_told),
         PAIR_CASE(source_when_the_application_is_busy_then_gives_the_least_rate),
+        PAIR_CASE(checksums_when_most_is_equal_then_little_is_sent),
+        PAIR_CASE(checksums_when_the_names_differ_then_refused),
+        PAIR_CASE(zeros_when_resynced_then_the_copy_stays_thin),
+        PAIR_CASE(verify_when_a_block_differs_then_found_from_both_sides_and_repaired),
+        PAIR_CASE(verify_when_under_load_then_no_false_difference),
+        PAIR_CASE(verify_when_not_configured_or_not_at_rest_then_refused),
+        PAIR_CASE(verify_when_link_or_disk_is_lost_then_over),
     };
     return cmocka_run_group_tests_name("replica_resync", tests, NULL, NULL);
 }
