@@ -146,6 +146,15 @@ void blocks_synchronized(struct blocks *blocks, uint64_t mark)
 void blocks_power_cut(struct blocks *blocks)
 {
     blocks->era++;
+    blocks->cut = ++blocks->clock;
+}
+
+bool blocks_may_be_torn(const struct blocks *blocks, uint32_t block)
+{
+    for (const struct blocks_write *w = blocks->writes[block]; w; w = w->next)
+        if (!w->durable && w->issued < blocks->cut && possible(blocks, block, w, false))
+            return true;
+    return false;
 }
 
 bool blocks_may_hold(const struct blocks *blocks, uint32_t block, uint64_t value)

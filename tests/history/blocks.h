@@ -17,6 +17,7 @@ struct blocks {
     struct blocks_write **writes; /* by block: a list, the newest first */
     uint64_t clock;               /* +1 at each call: order of issues and answers */
     uint32_t era;                 /* +1 at each power cut of everything */
+    uint64_t cut;                 /* clock of the newest power cut */
 };
 
 /* A ledger of `count` blocks that hold the value 0, durably. Aborts when memory is short, as all
@@ -38,6 +39,8 @@ void blocks_synchronized(struct blocks *blocks, uint64_t mark);
 void blocks_power_cut(struct blocks *blocks);
 /* May the block hold this value now? */
 bool blocks_may_hold(const struct blocks *blocks, uint32_t block, uint64_t value);
+/* May it show neither, because power was cut while a write was not on stable storage? */
+bool blocks_may_be_torn(const struct blocks *blocks, uint32_t block);
 /* Nothing is under way and the block was seen to hold `value`, which it may: what was possible
  * beside it is not any more. */
 void blocks_settle(struct blocks *blocks, uint32_t block, uint64_t value);

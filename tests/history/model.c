@@ -326,7 +326,7 @@ bool model_conflicts(const struct model *m, int nexus, bool write)
 
 static enum scsi_reason do_io(const struct model *m, const struct model_op *op)
 {
-    bool write = op->kind != MODEL_READ;
+    bool write = op->kind == MODEL_WRITE || op->kind == MODEL_COMPARE_AND_WRITE;
 
     if (model_conflicts(m, op->nexus, write))
         return REASON_RESERVATION_CONFLICT;
@@ -361,6 +361,13 @@ void model_apply(struct model *m, const struct model_op *op, struct model_result
     case MODEL_MODE_SELECT:
         r->reason = do_mode_select(m, op, r);
         break;
+    case MODEL_READ_KEYS: /* SPC-2 table 10 */
+    case MODEL_READ_RESERVATION:
+    case MODEL_READ_FULL_STATUS:
+        if (m->legacy != MODEL_NOBODY && m->legacy != op->nexus)
+            r->reason = REASON_RESERVATION_CONFLICT;
+        break;
+    case MODEL_MODE_SENSE: /* reads, for a reservation (SPC-4 table 63) */
     case MODEL_READ:
     case MODEL_WRITE:
     case MODEL_COMPARE_AND_WRITE:

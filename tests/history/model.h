@@ -81,7 +81,7 @@ struct model_result {
 
 /* Nothing registered, for `initiators` * `ports` <= MODEL_NEXUSES nexuses. */
 void model_init(struct model *model, unsigned initiators, unsigned ports);
-/* One operation, all at once. The PERSISTENT RESERVE IN actions change nothing: read the model. */
+/* One operation, all at once. What reads changes nothing: if it is GOOD, read the model. */
 void model_apply(struct model *model, const struct model_op *op, struct model_result *result);
 /* Does this nexus hold the persistent reservation (all-registrants types: every registrant does)?
  */

@@ -138,7 +138,8 @@ bool search_apply(const struct search *s, size_t item, struct configuration *c)
     if (result.reason == REASON_GOOD && s->options->view == LINEARIZE_ATTENTIONS)
         attentions(s, op, &result, c);
     if (op->outcome == HISTORY_UNKNOWN)
-        return result.reason == REASON_GOOD;
+        return result.reason == REASON_GOOD &&
+               (s->options->view != LINEARIZE_BLOCK || block_matches(op, c));
     if (op->reason == REASON_MISCOMPARE)
         return result.reason == REASON_GOOD &&
                (s->options->view != LINEARIZE_BLOCK || block_matches(op, c));

@@ -101,9 +101,12 @@ static void power_cut_when_not_durable_then_older_may_return(void **context)
     written(b, 2, false);
     written(b, 3, false);
     HOLDS(b, 3);
+    assert_false(blocks_may_be_torn(b, 1));
     blocks_power_cut(b);
     HOLDS(b, 1, 2, 3); /* but not 0 */
+    assert_true(blocks_may_be_torn(b, 1));
     blocks_settle(b, 1, 2);
+    assert_false(blocks_may_be_torn(b, 1));
     HOLDS(b, 2);
     written(b, 4, false);
     HOLDS(b, 4);

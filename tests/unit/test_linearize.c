@@ -158,6 +158,20 @@ static void compare_and_write_when_two_win_then_caught(void **context)
     NO(BLOCK, 3, 3);
 }
 
+static void miscompare_when_lost_write_then_explained(void **context)
+{
+    struct history_op caw = io(MODEL_COMPARE_AND_WRITE, A, 3, 2, 20);
+
+    add(io(MODEL_WRITE, B, 3, 1, 0), 10, NULL); /* no answer, and nobody reads it */
+    add(caw, 30, "MISCOMPARE");
+    YES(BLOCK, 3);
+    history.ops[0].until = 5;
+    YES(BLOCK, 3);
+    history.ops[0].call = 31;
+    history.ops[0].until = 40;
+    NO(BLOCK, 3, 1);
+}
+
 static void unknown_when_it_explains_then_used_once(void **context)
 {
     struct history_op read;
@@ -445,7 +459,7 @@ static bool any_order(bool values, const struct model *state, uint64_t value, un
             next_value = op->value;
         if (values && op->op.kind == MODEL_READ && op->reason == REASON_GOOD && op->value != value)
             continue;
-        if (op->op.kind == MODEL_READ_RESERVATION &&
+        if (op->op.kind == MODEL_READ_RESERVATION && op->reason == REASON_GOOD &&
             (op->generation != state->generation || op->read_type != state->type))
             continue;
         if (any_order(values, &next, next_value, done | 1u << i))
@@ -562,6 +576,7 @@ int main(void)
         TEST(preempted_write_when_before_the_wall_then_allowed),
         TEST(block_when_value_goes_back_then_caught),
         TEST(compare_and_write_when_two_win_then_caught),
+        TEST(miscompare_when_lost_write_then_explained),
         TEST(unknown_when_it_explains_then_used_once),
         TEST(unknown_when_too_late_then_caught),
         TEST(preempt_when_retried_then_conflict),

@@ -1,0 +1,80 @@
+/* The whole history of the run is linearizable against the sequential model, block by block, and
+ * each unit attention was reported once. Notices when the cluster began anew, without what does not
+ * survive that. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/history/history_json.h"
+#include "tests/history/linearize.h"
+#include "tests/sim/checkers.h"
+#include "tests/sim/workload.h"
+
+static uint64_t lost_at; /* nobody has the state since then; 0 = somebody has it */
+static bool began;       /* somebody had it in this run */
+
+static bool has_state(unsigned node)
+{
+    struct cluster_view view;
+
+    return sim_running(node) && sim_view(node, &view) && view.joined;
+}
+
+static void begin(void)
+{
+    lost_at = 0;
+    began = false;
+}
+
+static void event(unsigned node)
+{
+    if (!node || (began && !lost_at) || !has_state(node))
+        return;
+    if (lost_at)
+        history_cold_start(lost_at, sim_now());
+    lost_at = 0;
+    began = true;
+}
+
+static void ended(unsigned node)
+{
+    if (!began)
+        return;
+    for (unsigned i = 1; i <= sim_config()->nodes; i++)
+        if (i != node && has_state(i))
+            return;
+    lost_at = sim_now();
+    record_power_cut();
+}
+
+/* For halun-history: the environment names the file. */
+static void save(void)
+{
+    const char *path = getenv("SIM_HISTORY");
+    const struct history *history = record_history();
+    FILE *file = path ? fopen(path, "we") : NULL;
+
+    if (!file)
+        return;
+    history_write_head(history, file);
+    for (size_t i = 0; i < history->count; i++)
+        history_write_op(&history->ops[i], file);
+    fclose(file);
+}
+
+static void quiet(void)
+{
+    static struct linearize_verdict verdict;
+    struct linearize_options options = {0};
+
+    save();
+    linearize_all(record_history(), &options, &verdict);
+    sim_count("operations recorded", record_history()->count);
+    if (verdict.answer == LINEARIZE_NO)
+        sim_fail("%s", verdict.why);
+    sim_count(verdict.answer == LINEARIZE_UNDECIDED ? "histories undecided"
+                                                    : "histories linearizable",
+              1);
+}
+
+const struct sim_checker check_history = {
+    .name = "history", .begin = begin, .event = event, .ended = ended, .quiet = quiet};

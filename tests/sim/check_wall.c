@@ -1,0 +1,104 @@
+/* PREEMPT (AND ABORT) is a wall, and so is any other change of reservations: once it was answered
+ * GOOD, no write of a nexus that conflicts now reaches the medium of any copy, however old it is.
+ */
+#include <string.h>
+
+#include "tests/sim/checkers.h"
+#include "tests/sim/workload.h"
+
+enum { VALUES = 1 << 20 };
+
+/* Since when writes of this nexus must not show up; 0 = they may. */
+static uint64_t since[LIMIT_LUS][MODEL_NEXUSES];
+static uint32_t epochs[SIM_NODES + 1][LIMIT_LUS];
+static uint8_t on_medium[VALUES / 8]; /* bit by value: some disk has seen it */
+
+static void forget(void)
+{
+    memset(since, 0, sizeof since);
+    memset(epochs, 0, sizeof epochs);
+    memset(on_medium, 0, sizeof on_medium);
+}
+
+static bool conflicts(const struct shared_lu *lu, unsigned client, unsigned node)
+{
+    struct nexus_identity identity;
+    bool registered, holder;
+
+    identity_from_iscsi(&identity, sim_initiator_name(client), workload_clients[client].isid,
+                        sim_rtpi(node));
+    shared_lookup(lu, &identity, &registered, &holder);
+    return shared_conflicts(lu->pr_type, registered, holder,
+                            lu->legacy_reserved && !identity_equal(&lu->legacy_holder, &identity),
+                            PR_WRITE);
+}
+
+void wall_answered(const struct job *job)
+{
+    const struct shared_state *state = sim_shared(job->path->node);
+
+    if (!state || !sim_serves(job->path->node))
+        return;
+    for (unsigned c = 0; c < workload_client_count(); c++)
+        for (unsigned node = 1; node <= sim_config()->nodes; node++) {
+            uint64_t *wall = &since[job->lu][workload_nexus(c, node)];
+            if (conflicts(&state->lus[job->lu], c, node))
+                *wall = *wall ? *wall : sim_now();
+            else
+                *wall = 0;
+        }
+}
+
+/* Where a node lets a nexus write again, the wall is gone. */
+static void event(unsigned node)
+{
+    const struct shared_state *state = node ? sim_shared(node) : NULL;
+
+    if (!state)
+        return;
+    for (unsigned lu = 0; lu < state->lu_count; lu++) {
+        if (state->lus[lu].epoch == epochs[node][lu])
+            continue;
+        epochs[node][lu] = state->lus[lu].epoch;
+        for (unsigned c = 0; c < workload_client_count(); c++)
+            for (unsigned n = 1; n <= sim_config()->nodes; n++)
+                if (since[lu][workload_nexus(c, n)] && !conflicts(&state->lus[lu], c, n))
+                    since[lu][workload_nexus(c, n)] = 0;
+    }
+}
+
+static void look(unsigned node, unsigned lu, uint64_t value)
+{
+    uint64_t sent;
+    uint32_t block;
+    unsigned of;
+    int nexus;
+    bool known = on_medium[value / 8] >> value % 8 & 1;
+
+    if (!record_writer(value, &of, &block, &nexus, &sent))
+        return;
+    on_medium[value / 8] |= (uint8_t)(1u << value % 8);
+    /* A copy may get late what another has; nothing may come from nowhere. */
+    if (known || of != lu || !since[lu][nexus])
+        return;
+    sim_fail("node%u: lu%u block %u: write %llu of nexus %d reaches the medium %llu us after the "
+             "reservation that "
+             "forbids it was answered",
+             node, lu, block, (unsigned long long)value, nexus,
+             (unsigned long long)((sim_now() - since[lu][nexus]) / 1000));
+}
+
+static void medium_write(unsigned node, unsigned lu, uint64_t offset, size_t length,
+                         const void *bytes)
+{
+    unsigned size = sim_config()->block_size;
+
+    for (size_t at = 0; bytes && at + size <= length; at += size) {
+        uint64_t value = record_value_of((const uint8_t *)bytes + at);
+        if (value && value < VALUES)
+            look(node, lu, value);
+    }
+}
+
+const struct sim_checker check_wall = {
+    .name = "wall", .begin = forget, .event = event, .medium_write = medium_write};

@@ -1,0 +1,8 @@
+/* The checkers that are always on, in the order in which they look. */
+#include "tests/sim/checkers.h"
+
+#include <stddef.h>
+
+const struct sim_checker *const sim_checkers[] = {
+    &check_owner, &check_state, &check_wall, &check_lanes, &check_copies, &check_history, NULL,
+};

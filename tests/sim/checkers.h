@@ -1,0 +1,17 @@
+/* What is checked in every run; one file each. check_answers.c is called by the workload instead.
+ */
+#ifndef HALUN_TESTS_SIM_CHECKERS_H
+#define HALUN_TESTS_SIM_CHECKERS_H
+
+#include "tests/sim/sim.h"
+
+extern const struct sim_checker check_owner; /* never two executors of a group */
+extern const struct sim_checker check_state; /* equal place in the order, equal state */
+extern const struct sim_checker check_wall;  /* no write of a preempted nexus reaches a medium */
+extern const struct sim_checker
+    check_lanes; /* lanes are what the agreed state says, when all is quiet */
+extern const struct sim_checker
+    check_copies; /* equal copies that hold what was acknowledged, when all is quiet */
+extern const struct sim_checker check_history; /* linearizable, and each unit attention once */
+
+#endif
