@@ -48,6 +48,8 @@ struct config_group {
     unsigned resync_rate;   /* KiB/s while c_plan_ahead is 0; 0 = no limit */
     unsigned c_plan_ahead, c_delay_target; /* tenths of a second */
     unsigned c_fill_target;                /* sectors; 0 = by c_delay_target */
+    unsigned after_sb_0pri, after_sb_1pri; /* places of the option's words */
+    bool always_asbp;
     unsigned csums_alg, verify_alg;        /* 0 none, as digest_name() (replication/digest.h) */
     unsigned rs_discard_granularity;       /* bytes, 0 = no thin resync */
     unsigned c_max_rate, c_min_rate;       /* KiB/s; 0 = no limit */

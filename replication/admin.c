@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "replication/admin.h"
 #include "replication/resource.h"
 #include "replication/role_mark.h"
 #include "target/base/container.h"
 
 enum { GRACEFUL_MS = 500 };
 
-__attribute__((format(printf, 3, 4))) static bool finish(struct admin *a, int error,
-                                                         const char *format, ...)
+bool admin_finish(struct admin *a, int error, const char *format, ...)
 {
     va_list args;
 
@@ -48,7 +48,7 @@ static struct md_waiter *waiter(struct admin *a, unsigned index, struct volume *
 
 /* Superblocks (and maps) of all volumes with a disk; a->waiting drops to 0 when they are durable.
  */
-static void persist(struct resource *r, struct admin *a, bool pages)
+void admin_persist(struct resource *r, struct admin *a, bool pages)
 {
     a->error = 0;
     for (unsigned i = 0; i < r->volume_count; i++)
@@ -56,7 +56,7 @@ static void persist(struct resource *r, struct admin *a, bool pages)
             md_request(r->volumes[i], waiter(a, i, r->volumes[i], pages));
 }
 
-static bool settling(const struct resource *r)
+bool admin_settling(const struct resource *r)
 {
     if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_PARAMS)
         return true;
@@ -66,7 +66,7 @@ static bool settling(const struct resource *r)
     return false;
 }
 
-static bool link_up(const struct resource *r)
+bool admin_link_up(const struct resource *r)
 {
     return r->link.phase == LINK_UP && !r->link.failing;
 }
@@ -93,7 +93,7 @@ static bool just_created(const struct volume *v)
     return generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
 }
 
-static unsigned timeout_of(const struct resource *r)
+unsigned admin_timeout_ms(const struct resource *r)
 {
     return r->group->timeout_ms ? r->group->timeout_ms : 2000;
 }
@@ -102,7 +102,7 @@ static unsigned timeout_of(const struct resource *r)
  * nevertheless gives it less time than that to show that it is. */
 static bool impatient(struct resource *r, struct admin *a)
 {
-    uint64_t patience = timeout_of(r) * 1000000ull / 4;
+    uint64_t patience = admin_timeout_ms(r) * 1000000ull / 4;
 
     if (a->serial != r->link.serial) {
         a->serial = r->link.serial;
@@ -124,12 +124,12 @@ static bool still_primary(struct resource *r, struct admin *a)
 static bool promote_check(struct resource *r, struct admin *a)
 {
     if (r->serving)
-        return finish(a, 0, "%s", "");
-    if (settling(r) || r->link.failing || r->own_request)
+        return admin_finish(a, 0, "%s", "");
+    if (admin_settling(r) || r->link.failing || r->own_request)
         return false;
-    if (link_up(r) && r->peer_role == WIRE_PRIMARY) {
+    if (admin_link_up(r) && r->peer_role == WIRE_PRIMARY) {
         if (still_primary(r, a))
-            return finish(a, -EBUSY, "the peer is Primary");
+            return admin_finish(a, -EBUSY, "the peer is Primary");
         return false;
     }
     for (unsigned i = 0; i < r->volume_count; i++) {
@@ -138,10 +138,10 @@ static bool promote_check(struct resource *r, struct admin *a)
         int rc = volume_may_promote(&v->state, just_created(v), a->flag, &why);
 
         if (rc)
-            return finish(a, rc, "volume %u: %s", v->number, why);
+            return admin_finish(a, rc, "volume %u: %s", v->number, why);
     }
     a->phase = PROMOTE_WRITE;
-    if (link_up(r)) {
+    if (admin_link_up(r)) {
         ask_peer(r);
         a->serial = 0;
         a->phase = PROMOTE_ASK;
@@ -151,13 +151,13 @@ static bool promote_check(struct resource *r, struct admin *a)
 
 static bool promote_ask(struct resource *r, struct admin *a)
 {
-    if (!link_up(r)) {
+    if (!admin_link_up(r)) {
         r->own_request = false;
         a->phase = PROMOTE_CHECK;
     } else if (!r->replies_wanted) {
         r->own_request = false;
         if (r->reply < STATE_OK)
-            return finish(
+            return admin_finish(
                 a, r->reply == STATE_TRANSIENT || r->reply == STATE_CONCURRENT ? -EAGAIN : -EBUSY,
                 "the peer refuses: %s", state_reply_text(r->reply));
         a->phase = PROMOTE_WRITE;
@@ -196,7 +196,7 @@ static void promote_write(struct resource *r, struct admin *a)
     }
     if (forced && link_alive(&r->link))
         link_fail(r, "a first generation was forced: comparing again");
-    persist(r, a, false);
+    admin_persist(r, a, false);
     a->phase = PROMOTE_WRITTEN;
 }
 
@@ -221,10 +221,10 @@ static bool promote(struct resource *r, struct admin *a)
             volume_changed(r->volumes[i], true);
     }
     if (a->error)
-        return finish(a, -EIO, "metadata cannot be written");
+        return admin_finish(a, -EIO, "metadata cannot be written");
     resource_tell_current(r);
     qb_log(LOG_NOTICE, "group \"%s\": Primary", r->group->name);
-    return finish(a, 0, "%s", "");
+    return admin_finish(a, 0, "%s", "");
 }
 
 /* --- demote --- */
@@ -286,7 +286,7 @@ static bool demote(struct resource *r, struct admin *a)
 {
     if (a->phase == DEMOTE_BEGIN) {
         if (!r->primary)
-            return finish(a, 0, "%s", "");
+            return admin_finish(a, 0, "%s", "");
         r->serving = false;
         for (unsigned i = 0; i < r->volume_count; i++)
             volume_changed(r->volumes[i], false);
@@ -298,13 +298,13 @@ static bool demote(struct resource *r, struct admin *a)
         if (role_mark_may_lag(r)) {
             demote_at_once(r, a);
         } else {
-            persist(r, a, true);
+            admin_persist(r, a, true);
             a->phase = DEMOTE_MAPS;
         }
     }
     if (a->phase == DEMOTE_UNMARK)
         return role_mark_clear(r, a) &&
-               finish(a, 0, "%s", a->error ? "its metadata could not be written" : "");
+               admin_finish(a, 0, "%s", a->error ? "its metadata could not be written" : "");
     if (a->waiting)
         return false;
     if (a->phase == DEMOTE_MAPS) {
@@ -319,13 +319,13 @@ static bool demote(struct resource *r, struct admin *a)
             generation_set_role(&v->sb.generations, false);
             volume_changed(v, true);
         }
-        persist(r, a, false);
+        admin_persist(r, a, false);
         a->phase = DEMOTE_WRITTEN;
     }
     if (a->waiting)
         return false;
     qb_log(LOG_NOTICE, "group \"%s\": Secondary", r->group->name);
-    return finish(a, 0, "%s", a->error ? "its metadata could not be written" : "");
+    return admin_finish(a, 0, "%s", a->error ? "its metadata could not be written" : "");
 }
 
 /* --- the peer is outdated --- */
@@ -411,23 +411,24 @@ static bool outdate(struct resource *r, struct admin *a)
     bool better = false, failed = false;
 
     if (a->phase)
-        return a->waiting ? false
-                          : finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+        return a->waiting
+                   ? false
+                   : admin_finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
     for (unsigned i = 0; i < r->volume_count; i++)
         failed |= r->volumes[i]->peer_only;
     if (failed) /* by this node's own wish; there is no disk to write that on */
-        return finish(a, 0, "%s", "");
+        return admin_finish(a, 0, "%s", "");
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume *v = r->volumes[i];
 
         if (volume_may_outdate(&v->state, r->primary, r->peer_role == WIRE_PRIMARY))
-            return finish(a, -EBUSY, "%s",
-                          r->primary ? "this node is Primary"
-                                     : "it is being resynced from the Primary");
+            return admin_finish(a, -EBUSY, "%s",
+                                r->primary ? "this node is Primary"
+                                           : "it is being resynced from the Primary");
         better |= v->state.disk > DISK_OUTDATED;
     }
     if (!better)
-        return finish(a, 0, "%s", "");
+        return admin_finish(a, 0, "%s", "");
     if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_UP) {
         link_fail(r, "this copy was agreed to be outdated");
         return false;
@@ -439,7 +440,7 @@ static bool outdate(struct resource *r, struct admin *a)
             v->state.disk = DISK_OUTDATED;
         volume_changed(v, false);
     }
-    persist(r, a, false);
+    admin_persist(r, a, false);
     a->phase = 1;
     return false;
 }
@@ -459,19 +460,19 @@ static bool new_current(struct resource *r, struct admin *a)
 {
     enum { CHECK, WRITTEN, ADOPTED };
 
-    if (a->phase == CHECK && settling(r))
+    if (a->phase == CHECK && admin_settling(r))
         return false;
-    if (!link_up(r))
-        return a->waiting ? false : finish(a, -ENOTCONN, "the peer is not connected");
+    if (!admin_link_up(r))
+        return a->waiting ? false : admin_finish(a, -ENOTCONN, "the peer is not connected");
     if (a->phase == CHECK) {
         if (all_equal_now(r))
-            return finish(a, 0, "%s", "");
+            return admin_finish(a, 0, "%s", "");
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
 
             if (v->state.conn != CONN_CONNECTED || !just_created(v) || !volume_usable(v) ||
                 !generation_equal(v->peer_uuids.current, GENERATION_JUST_CREATED))
-                return finish(a, -EINVAL, "volume %u was used already", v->number);
+                return admin_finish(a, -EINVAL, "volume %u was used already", v->number);
         }
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
@@ -481,14 +482,14 @@ static bool new_current(struct resource *r, struct admin *a)
             v->state.disk = DISK_UP_TO_DATE;
             volume_changed(v, false);
         }
-        persist(r, a, true);
+        admin_persist(r, a, true);
         a->phase = WRITTEN;
     }
     if (a->phase == WRITTEN) {
         if (a->waiting)
             return false;
         if (a->error)
-            return finish(a, -EIO, "metadata cannot be written");
+            return admin_finish(a, -EIO, "metadata cannot be written");
         for (unsigned i = 0; i < r->volume_count; i++) {
             send_uuids(r->volumes[i], UUIDS_SKIP_INITIAL_SYNC);
             send_state(r->volumes[i]);
@@ -498,7 +499,7 @@ static bool new_current(struct resource *r, struct admin *a)
     if (!all_equal_now(r))
         return false;
     resource_tell_current(r);
-    return finish(a, 0, "%s", "");
+    return admin_finish(a, 0, "%s", "");
 }
 
 /* --- close --- */
@@ -542,12 +543,12 @@ static bool close_down(struct resource *r, struct admin *a)
         a->phase = CLOSE_SAY;
     }
     if (a->phase == CLOSE_SAY) {
-        if (link_up(r))
+        if (admin_link_up(r))
             say_goodbye(r);
         a->phase = CLOSE_SAID;
     }
     if (a->phase == CLOSE_SAID) {
-        if (link_up(r) && !r->graceful_done &&
+        if (admin_link_up(r) && !r->graceful_done &&
             r->home->now_ns - r->graceful_ns < GRACEFUL_MS * 1000000ull)
             return false;
         r->closing = true;
@@ -565,7 +566,7 @@ static bool close_down(struct resource *r, struct admin *a)
             volume_wire_state(v, &s);
             v->sb.flags = metadata_flags(v->sb.flags, &s);
         }
-        persist(r, a, true);
+        admin_persist(r, a, true);
         a->phase = CLOSE_MAPS;
     }
     if (a->phase == CLOSE_MAPS) {
@@ -580,7 +581,7 @@ static bool close_down(struct resource *r, struct admin *a)
         return false;
     resource_stop_timers(r);
     r->closed = true;
-    return finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+    return admin_finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
 }
 
 /* --- links --- */
@@ -616,84 +617,6 @@ static bool connect_again(struct resource *r, struct admin *a)
     return true;
 }
 
-static bool pause_resync(struct resource *r, struct admin *a)
-{
-    for (unsigned i = 0; i < r->volume_count; i++) {
-        struct volume *v = r->volumes[i];
-
-        if (v->user_isp == a->flag)
-            continue;
-        v->user_isp = a->flag;
-        resync_paused(v);
-        volume_changed(v, true);
-    }
-    return true;
-}
-
-/* --- verify: the peer is asked volume by volume --- */
-
-static void ask_verify(struct resource *r, const struct volume *v)
-{
-    struct packet_state_request p = {
-        .mask.conn = WIRE_CONN_MASK,
-        .value.conn = CONN_VERIFY_S,
-    };
-    uint8_t body[8];
-    size_t n = packet_state_request_encode(&p, body);
-
-    r->own_request = true;
-    r->replies_wanted = 1;
-    r->reply = STATE_OK;
-    link_send(r, &r->link.data, v->number, P_STATE_CHG_REQ, body, n);
-}
-
-static bool verify(struct resource *r, struct admin *a)
-{
-    unsigned at = a->phase / 2; /* odd phase: asked */
-
-    if (!r->group->verify_alg)
-        return finish(a, -EINVAL, "verify_alg is not set for group \"%s\"", r->group->name);
-    if (!link_up(r)) {
-        if (a->phase % 2)
-            r->own_request = false;
-        return finish(a, -EAGAIN, "the peer is not connected");
-    }
-    if (a->phase % 2) {
-        if (r->replies_wanted) {
-            if (r->home->now_ns - a->since_ns > 2000000ull * timeout_of(r))
-                link_fail(r, "the peer does not answer when asked for a verify");
-            return false;
-        }
-        r->own_request = false;
-        if (r->reply < STATE_OK)
-            return finish(
-                a, r->reply == STATE_TRANSIENT || r->reply == STATE_CONCURRENT ? -EAGAIN : -EBUSY,
-                "volume %u: the peer refuses: %s", r->volumes[at]->number,
-                state_reply_text(r->reply));
-        if (!verify_possible(r->volumes[at]))
-            return finish(a, -EAGAIN, "volume %u: its state changed", r->volumes[at]->number);
-        verify_begin(r->volumes[at], true);
-        a->phase++;
-        at++;
-    }
-    while (at < r->volume_count && verify_runs(r->volumes[at])) {
-        at++;
-        a->phase += 2;
-    }
-    if (at == r->volume_count)
-        return finish(a, 0, "%s", "");
-    if (!verify_possible(r->volumes[at]))
-        return finish(a, -EAGAIN,
-                      "volume %u: both copies have to be connected, UpToDate and at rest",
-                      r->volumes[at]->number);
-    if (r->own_request)
-        return false; /* another question is open */
-    ask_verify(r, r->volumes[at]);
-    a->since_ns = r->home->now_ns;
-    a->phase++;
-    return false;
-}
-
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
@@ -706,8 +629,11 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ADMIN_CLOSE] = close_down,
     [ADMIN_DISCONNECT] = disconnect,
     [ADMIN_CONNECT] = connect_again,
-    [ADMIN_PAUSE] = pause_resync,
-    [ADMIN_VERIFY] = verify,
+    [ADMIN_PAUSE] = admin_pause,
+    [ADMIN_VERIFY] = admin_verify,
+    [ADMIN_INVALIDATE] = admin_invalidate,
+    [ADMIN_INVALIDATE_PEER] = admin_invalidate_peer,
+    [ADMIN_NEW_GENERATION] = admin_new_generation,
 };
 
 static void refuse_rest(struct resource *r)
@@ -716,7 +642,7 @@ static void refuse_rest(struct resource *r)
         struct admin *a = qb_list_first_entry(&r->admins, struct admin, link);
 
         qb_list_del(&a->link);
-        finish(a, -ESHUTDOWN, "the replica is closed");
+        admin_finish(a, -ESHUTDOWN, "the replica is closed");
         a->post.run = admin_answer;
         mailbox_post(r->public.control, &a->post);
     }

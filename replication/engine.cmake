@@ -2,6 +2,7 @@
 halun_library(halun_replication
   SOURCES
     admin.c
+    admin_copy.c
     connector.c
     digest.c
     engine.c

@@ -85,10 +85,29 @@ void send_sizes(struct volume *v)
     send_data(r, v->number, P_SIZES, body, packet_sizes_encode(&p, qlim, body));
 }
 
+/* The options' words, as the wire numbers them. Two Primaries never meet: always "disconnect". */
+static enum after_split_brain after_0(const struct resource *r)
+{
+    return (enum after_split_brain)r->group->after_sb_0pri;
+}
+
+static enum after_split_brain after_1(const struct resource *r)
+{
+    static const enum after_split_brain words[] = {
+        AFTER_SB_DISCONNECT,
+        AFTER_SB_CONSENSUS,
+        AFTER_SB_DISCARD_SECONDARY,
+    };
+
+    return words[r->group->after_sb_1pri];
+}
+
 static void send_protocol(struct resource *r)
 {
     struct packet_protocol p = {
         .protocol = PROTOCOL_C,
+        .after_sb_0p = after_0(r),
+        .after_sb_1p = after_1(r),
         .flags = r->discard_my_data ? PROTOCOL_DISCARD_MY_DATA : 0,
     };
     uint8_t body[BODY];
@@ -234,10 +253,12 @@ int handshake_protocol(struct resource *r, const uint8_t *body, size_t length)
         link_refuse(r, "the peer allows two Primaries");
     else if (p.integrity_alg[0])
         link_refuse(r, "the peer wants data-integrity-alg");
-    else if (!generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_0p) ||
-             !generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_1p) ||
-             !generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_2p))
-        link_refuse(r, "the peer has other after-split-brain policies than \"disconnect\"");
+    else if (!generation_policy_matches(after_0(r), p.after_sb_0p))
+        link_refuse(r, "after-sb-0pri: the peer's is another");
+    else if (!generation_policy_matches(after_1(r), p.after_sb_1p))
+        link_refuse(r, "after-sb-1pri: the peer's is another");
+    else if (!generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_2p))
+        link_refuse(r, "after-sb-2pri: the peer's is another than \"disconnect\"");
     return 0;
 }
 
@@ -323,6 +344,9 @@ static void compare(struct volume *v, const struct wire_state *peer)
     struct generation_rules rules = {
         .resolve_conflicts = r->resolve_conflicts,
         .feature_wsame = r->features & FEATURE_WSAME,
+        .always_asbp = r->group->always_asbp,
+        .after_0 = after_0(r),
+        .after_1 = after_1(r),
     };
     struct generation_verdict verdict;
 

@@ -15,6 +15,7 @@ static void resource_free(struct resource *r)
     for (unsigned i = 0; i < r->volume_count; i++)
         if (r->volumes[i])
             free(r->volumes[i]->resync.packet);
+    free(r->public.volumes);
     free(r->sync_memory);
     digest_free(r->digest);
     mirror_free(r);
@@ -101,7 +102,8 @@ int replica_open(const struct replica_options *options, struct replica **replica
     if (!rc) {
         r->pool = payload_pool_new(RESOURCE_POOL);
         r->digest = digest_new();
-        rc = r->pool && r->digest ? 0 : -ENOMEM;
+        r->public.volumes = calloc(r->volume_count, sizeof *r->public.volumes);
+        rc = r->pool && r->digest && r->public.volumes ? 0 : -ENOMEM;
     }
     if (!rc)
         rc = write_path_init(r);
@@ -142,6 +144,19 @@ void replica_get_status(const struct replica *replica, struct replica_status *st
     pthread_mutex_lock(&unlocked->lock);
     *status = replica->status;
     pthread_mutex_unlock(&unlocked->lock);
+}
+
+unsigned replica_get_volumes(const struct replica *replica, struct replica_volume_status *volumes,
+                             unsigned room)
+{
+    struct replica *unlocked = (struct replica *)replica;
+    unsigned count;
+
+    pthread_mutex_lock(&unlocked->lock);
+    count = replica->volume_count;
+    memcpy(volumes, replica->volumes, (count < room ? count : room) * sizeof *volumes);
+    pthread_mutex_unlock(&unlocked->lock);
+    return count;
 }
 
 /* --- orders --- */
@@ -225,6 +240,24 @@ void replica_verify(struct replica *replica,
                     void (*done)(void *context, int error, const char *why), void *context)
 {
     order(replica, ADMIN_VERIFY, false, done, context);
+}
+
+void replica_invalidate(struct replica *replica,
+                        void (*done)(void *context, int error, const char *why), void *context)
+{
+    order(replica, ADMIN_INVALIDATE, false, done, context);
+}
+
+void replica_invalidate_peer(struct replica *replica,
+                             void (*done)(void *context, int error, const char *why), void *context)
+{
+    order(replica, ADMIN_INVALIDATE_PEER, false, done, context);
+}
+
+void replica_new_generation(struct replica *replica,
+                            void (*done)(void *context, int error, const char *why), void *context)
+{
+    order(replica, ADMIN_NEW_GENERATION, false, done, context);
 }
 
 void replica_pause(struct replica *replica, bool pause)

@@ -112,9 +112,32 @@ void replica_connect(struct replica *replica, bool discard_my_data);
  * Primary. */
 void replica_verify(struct replica *replica, void (*done)(void *context, int error, const char *why),
                     void *context);
+/* Gives up this node's copy (Secondary, connected to an UpToDate peer): marked Inconsistent, then resynced in
+ * full. done() when the mark is durable and the connection is made again. The cluster must have agreed before
+ * that this copy is outdated. */
+void replica_invalidate(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                        void *context);
+/* The same with the peer's copy, from this node, whose copy is UpToDate; no resync happens before the peer
+ * connects. */
+void replica_invalidate_peer(struct replica *replica,
+                             void (*done)(void *context, int error, const char *why), void *context);
+/* A new data generation by order: this copy and a peer's that has not seen it are told apart. Only on a
+ * Secondary that is StandAlone. */
+void replica_new_generation(struct replica *replica,
+                            void (*done)(void *context, int error, const char *why), void *context);
 /* Resyncs stop where they are, on both nodes, or go on. Not kept over a restart. Goes on only when neither
  * node wants it paused. */
 void replica_pause(struct replica *replica, bool pause);
+/* One volume, for status and events. */
+struct replica_volume_status {
+    unsigned number;
+    enum replica_disk disk, peer_disk;
+    enum replica_connection connection;
+    uint64_t size, out_of_sync; /* bytes */
+};
+/* Fills at most `room`; returns the number of volumes. A copy, as replica_get_status(). */
+unsigned replica_get_volumes(const struct replica *replica, struct replica_volume_status *volumes,
+                             unsigned room);
 /* Disk states as of now (a copy kept for the control thread). */
 void replica_get_status(const struct replica *replica, struct replica_status *status);
 /* Clean detach: flush, metadata clean, sockets closed; then done and the replica is freed. */

@@ -172,6 +172,30 @@ static void count_resync(const struct resource *r, struct replica_status *s)
         s->resync_left_s = (s->resync_total - s->resync_done + s->resync_rate - 1) / s->resync_rate;
 }
 
+/* The copies for the control thread; under the lock. True when a state changed. */
+static bool publish_volumes(struct resource *r)
+{
+    bool changed = r->public.volume_count != r->volume_count;
+
+    r->public.volume_count = r->volume_count;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume *v = r->volumes[i];
+        struct replica_volume_status *s = &r->public.volumes[i];
+
+        changed |= s->disk != v->state.disk || s->peer_disk != v->state.peer_disk ||
+                   s->connection != v->state.conn;
+        *s = (struct replica_volume_status){
+            .number = v->number,
+            .disk = v->state.disk,
+            .peer_disk = v->state.peer_disk,
+            .connection = v->state.conn,
+            .size = v->sectors * MD_SECTOR,
+            .out_of_sync = v->map->set * MD_BLOCK,
+        };
+    }
+    return changed;
+}
+
 void resource_publish(struct resource *r)
 {
     struct replica_status s = {
@@ -207,6 +231,7 @@ void resource_publish(struct resource *r)
     changed = memcmp(&s, &r->public.status, offsetof(struct replica_status, out_of_sync)) ||
               strcmp(s.why, r->public.status.why) || s.resync_done != r->public.status.resync_done;
     r->public.status = s;
+    changed |= publish_volumes(r);
     pthread_mutex_unlock(&r->public.lock);
     if (changed)
         tell(r, &r->changed_post, &r->changed_posted, run_changed);

@@ -286,6 +286,9 @@ enum admin_kind {
     ADMIN_CONNECT,
     ADMIN_PAUSE,
     ADMIN_VERIFY,
+    ADMIN_INVALIDATE,
+    ADMIN_INVALIDATE_PEER,
+    ADMIN_NEW_GENERATION,
 };
 struct admin {
     struct post post;
@@ -310,7 +313,9 @@ struct replica {
     struct replica_options options;
     struct mailbox *control;
     pthread_mutex_t lock;
-    struct replica_status status; /* under lock */
+    struct replica_status status; /* under lock, as are these */
+    struct replica_volume_status *volumes;
+    unsigned volume_count;
 };
 
 struct resource {

@@ -534,11 +534,16 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
     struct group *group = container_of(request, struct group, outdate);
 
     if (reason == REASON_GOOD) {
+        unsigned node = group->outdate.op.node;
+
         group->outdate_busy = false;
-        group->outdate_wanted = false;
         qb_log(LOG_NOTICE, "group %s: agreed that the copy of node %u is outdated",
-               config_of(group)->name, group->outdate_node);
-        if (group->outdate_node == halund.self)
+               config_of(group)->name, node);
+        if (node == group->outdate_node)
+            group->outdate_wanted = false;
+        else /* the other one was wanted meanwhile */
+            outdate_step(group);
+        if (node == halund.self)
             replica_self_outdated(group->replica, true);
         else
             replica_peer_outdated(group->replica, true);

@@ -242,3 +242,16 @@ void assert_equal_copies(struct rig *rig)
     free(a);
     free(b);
 }
+
+void spoil(struct rig *rig, unsigned node, uint64_t offset)
+{
+    static const char text[] = "a difference";
+    char path[200];
+    int fd;
+
+    rig_path(path, rig->directory, node, 0);
+    fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, text, sizeof text, (off_t)offset), sizeof text);
+    close(fd);
+}

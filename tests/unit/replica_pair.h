@@ -66,6 +66,8 @@ int run_io(struct rig_node *node, unsigned lu, enum store_operation operation, u
 void churn(struct rig *rig, unsigned node, unsigned count);
 void read_file(struct rig *rig, unsigned node, unsigned lu, uint8_t *data);
 void assert_equal_copies(struct rig *rig);
+/* Changes a few bytes of LU 0 behind the replica's back. */
+void spoil(struct rig *rig, unsigned node, uint64_t offset);
 /* The store below LU `lu` of a node; where its metadata are. */
 struct fault *pair_fault(struct rig *rig, unsigned node, unsigned lu);
 struct metadata_layout pair_layout(struct rig *rig, unsigned node, unsigned lu);

@@ -222,20 +222,6 @@ static void verified(struct config_group *group)
     group->verify_alg = 3; /* sha256 */
 }
 
-/* Behind the replica's back. */
-static void spoil(struct rig *rig, unsigned node, uint64_t offset)
-{
-    static const char text[] = "a difference";
-    char path[200];
-    int fd;
-
-    rig_path(path, rig->directory, node, 0);
-    fd = open(path, O_WRONLY);
-    assert_true(fd >= 0);
-    assert_int_equal(pwrite(fd, text, sizeof text, (off_t)offset), sizeof text);
-    close(fd);
-}
-
 static void verify(struct rig_node *node)
 {
     do /* a resync that is over may still be writing that down */

@@ -1,0 +1,27 @@
+/* What the files of orders share. Private to replication/; home reactor. */
+#ifndef HALUN_REPLICATION_ADMIN_H
+#define HALUN_REPLICATION_ADMIN_H
+
+#include <stdbool.h>
+
+#include "replication/resource.h"
+
+/* The order is over: error and sentence; returns true. printf-like. */
+__attribute__((format(printf, 3, 4))) bool admin_finish(struct admin *a, int error,
+                                                        const char *format, ...);
+/* Superblocks (and maps) of all volumes with a disk; a->waiting drops to 0 when they are durable.
+ */
+void admin_persist(struct resource *r, struct admin *a, bool pages);
+/* The connection is made, or a volume is between two lasting states. */
+bool admin_settling(const struct resource *r);
+bool admin_link_up(const struct resource *r);
+unsigned admin_timeout_ms(const struct resource *r);
+
+/* admin_copy.c: steps; true when the order is over. */
+bool admin_pause(struct resource *r, struct admin *a);
+bool admin_verify(struct resource *r, struct admin *a);
+bool admin_invalidate(struct resource *r, struct admin *a);
+bool admin_invalidate_peer(struct resource *r, struct admin *a);
+bool admin_new_generation(struct resource *r, struct admin *a);
+
+#endif

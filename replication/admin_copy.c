@@ -1,0 +1,214 @@
+/* Orders that concern the content of the copies: resync paused, copies compared, given up, begun
+ * anew. */
+#include <errno.h>
+#include <qb/qblog.h>
+
+#include "replication/admin.h"
+
+bool admin_pause(struct resource *r, struct admin *a)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->user_isp == a->flag)
+            continue;
+        v->user_isp = a->flag;
+        resync_paused(v);
+        volume_changed(v, true);
+    }
+    return true;
+}
+
+/* --- verify: the peer is asked volume by volume --- */
+
+static void ask_verify(struct resource *r, const struct volume *v)
+{
+    struct packet_state_request p = {
+        .mask.conn = WIRE_CONN_MASK,
+        .value.conn = CONN_VERIFY_S,
+    };
+    uint8_t body[8];
+    size_t n = packet_state_request_encode(&p, body);
+
+    r->own_request = true;
+    r->replies_wanted = 1;
+    r->reply = STATE_OK;
+    link_send(r, &r->link.data, v->number, P_STATE_CHG_REQ, body, n);
+}
+
+bool admin_verify(struct resource *r, struct admin *a)
+{
+    unsigned at = a->phase / 2; /* odd phase: asked */
+
+    if (!r->group->verify_alg)
+        return admin_finish(a, -EINVAL, "verify_alg is not set for group \"%s\"", r->group->name);
+    if (!admin_link_up(r)) {
+        if (a->phase % 2)
+            r->own_request = false;
+        return admin_finish(a, -EAGAIN, "the peer is not connected");
+    }
+    if (a->phase % 2) {
+        if (r->replies_wanted) {
+            if (r->home->now_ns - a->since_ns > 2000000ull * admin_timeout_ms(r))
+                link_fail(r, "the peer does not answer when asked for a verify");
+            return false;
+        }
+        r->own_request = false;
+        if (r->reply < STATE_OK)
+            return admin_finish(
+                a, r->reply == STATE_TRANSIENT || r->reply == STATE_CONCURRENT ? -EAGAIN : -EBUSY,
+                "volume %u: the peer refuses: %s", r->volumes[at]->number,
+                state_reply_text(r->reply));
+        if (!verify_possible(r->volumes[at]))
+            return admin_finish(a, -EAGAIN, "volume %u: its state changed", r->volumes[at]->number);
+        verify_begin(r->volumes[at], true);
+        a->phase++;
+        at++;
+    }
+    while (at < r->volume_count && verify_runs(r->volumes[at])) {
+        at++;
+        a->phase += 2;
+    }
+    if (at == r->volume_count)
+        return admin_finish(a, 0, "%s", "");
+    if (!verify_possible(r->volumes[at]))
+        return admin_finish(a, -EAGAIN,
+                            "volume %u: both copies have to be connected, UpToDate and at rest",
+                            r->volumes[at]->number);
+    if (r->own_request)
+        return false; /* another question is open */
+    ask_verify(r, r->volumes[at]);
+    a->since_ns = r->home->now_ns;
+    a->phase++;
+    return false;
+}
+
+/* --- invalidate: everything is copied again ---
+ *
+ * The copy that is given up, or the one that is kept, is marked as such on disk while there is no
+ * connection; the comparison of the next one does the rest. So it goes with every peer, and after
+ * every crash. */
+
+enum { INVALIDATE_CHECK, INVALIDATE_MARK, INVALIDATE_WRITTEN };
+
+/* Takes the link down and keeps it so; true when nothing of the connection is left. */
+static bool alone_now(struct resource *r)
+{
+    r->standalone = true;
+    if (r->link.phase == LINK_CONNECTING)
+        connector_pause(r);
+    else if (link_alive(&r->link))
+        link_refuse(r, "a copy is invalidated"); /* until that is on disk */
+    return r->link.phase == LINK_IDLE && !r->link.failing;
+}
+
+static void connect_again(struct resource *r)
+{
+    r->standalone = false;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        r->volumes[i]->state.conn = CONN_UNCONNECTED;
+    connector_start(r);
+    r->publish = true;
+}
+
+static bool all_good(const struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume *v = r->volumes[i];
+
+        if (v->state.conn != CONN_CONNECTED || v->step_running || !volume_usable(v))
+            return false;
+    }
+    return true;
+}
+
+bool admin_invalidate(struct resource *r, struct admin *a)
+{
+    if (a->phase == INVALIDATE_CHECK) {
+        if (r->primary)
+            return admin_finish(a, -EBUSY, "this node is Primary");
+        if (!admin_link_up(r) || !all_good(r))
+            return admin_finish(a, -EAGAIN, "the peer is not connected, or something is under way");
+        for (unsigned i = 0; i < r->volume_count; i++)
+            if (r->volumes[i]->state.peer_disk != DISK_UP_TO_DATE)
+                return admin_finish(a, -ENODATA, "the peer's copy is not UpToDate");
+        a->phase = INVALIDATE_MARK;
+    }
+    if (a->phase == INVALIDATE_MARK) {
+        if (!alone_now(r))
+            return false;
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+
+            v->state.disk = DISK_INCONSISTENT;
+            v->sb.flags |= MD_FULL_SYNC; /* until the map says it */
+            dirty_map_set_all(v->map);
+            volume_changed(v, false);
+        }
+        admin_persist(r, a, true);
+        a->phase = INVALIDATE_WRITTEN;
+    }
+    if (a->waiting)
+        return false;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        r->volumes[i]->sb.flags &= ~(uint32_t)MD_FULL_SYNC;
+        md_request(r->volumes[i], NULL);
+    }
+    connect_again(r);
+    return admin_finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+}
+
+bool admin_invalidate_peer(struct resource *r, struct admin *a)
+{
+    if (a->phase == INVALIDATE_CHECK) {
+        if (r->peer_role == WIRE_PRIMARY)
+            return admin_finish(a, -EBUSY, "the peer is Primary");
+        for (unsigned i = 0; i < r->volume_count; i++)
+            if (r->volumes[i]->state.disk != DISK_UP_TO_DATE)
+                return admin_finish(a, -ENODATA, "this node's copy is not UpToDate");
+        if (admin_settling(r))
+            return false;
+        a->phase = INVALIDATE_MARK;
+    }
+    if (a->phase == INVALIDATE_MARK) {
+        if (!alone_now(r))
+            return false;
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+
+            /* The peer's generation becomes the base of a map that says: all. */
+            generation_new(&v->sb.generations, resource_random(), r->primary);
+            dirty_map_set_all(v->map);
+            v->state.peer_disk = DISK_OUTDATED;
+            volume_changed(v, false);
+        }
+        admin_persist(r, a, true);
+        a->phase = INVALIDATE_WRITTEN;
+    }
+    if (a->waiting)
+        return false;
+    connect_again(r);
+    return admin_finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+}
+
+/* --- a new generation by order, without a connection --- */
+
+bool admin_new_generation(struct resource *r, struct admin *a)
+{
+    if (a->phase)
+        return a->waiting
+                   ? false
+                   : admin_finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+    if (r->primary || !r->standalone || r->link.phase != LINK_IDLE)
+        return admin_finish(a, -EBUSY,
+                            "only on a Secondary that was disconnected by order (StandAlone)");
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->state.disk < DISK_CONSISTENT)
+            return admin_finish(a, -ENODATA, "volume %u is %s", r->volumes[i]->number,
+                                replica_disk_name(r->volumes[i]->state.disk));
+    for (unsigned i = 0; i < r->volume_count; i++)
+        generation_new_offline(&r->volumes[i]->sb.generations, resource_random(), false);
+    admin_persist(r, a, false);
+    a->phase = 1;
+    return false;
+}

@@ -1,0 +1,208 @@
+/* Copies that are given up: by order, by a split-brain policy; and generations begun by order. Not
+ * covered here: split brain without a policy (test_replica), what the cluster agrees to before. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replica_pair.h"
+
+static struct replica_status status(unsigned i)
+{
+    return rig_status(&the_rig->n[i]);
+}
+
+/* --- copies given up by order --- */
+
+static void invalidate_when_secondary_then_all_is_copied_again(void **state)
+{
+    struct rig *rig = *state;
+
+    start_primary(rig);
+    churn(rig, 0, 100);
+    spoil(rig, 1, 9 << 20);
+    ORDER(&rig->n[0], replica_invalidate(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, -EBUSY);
+    do
+        ORDER(&rig->n[1], replica_invalidate(rig->n[1].replica, rig_answer, &rig->n[1]));
+    while (rig->n[1].error == -EAGAIN);
+    assert_int_equal(rig->n[1].error, 0);
+    assert_int_equal(status(1).disk, DISK_INCONSISTENT);
+    churn(rig, 0, 100);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void invalidate_when_ordered_for_the_peer_then_all_is_copied_again(void **state)
+{
+    struct rig *rig = *state;
+
+    for (unsigned primary = 0; primary < 2; primary++) {
+        if (!primary) {
+            start_primary(rig);
+            churn(rig, 0, 100);
+        } else { /* and without a Primary */
+            ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+        }
+        spoil(rig, 1, 9 << 20);
+        ORDER(&rig->n[1], replica_outdate(rig->n[1].replica, rig_answer, &rig->n[1]));
+        ORDER(&rig->n[0], replica_invalidate_peer(rig->n[0].replica, rig_answer, &rig->n[0]));
+        assert_int_equal(rig->n[0].error, 0);
+        WAIT(status(1).received > SIZE * (primary + 1ull) && good(0) && good(1));
+        assert_equal_copies(rig);
+    }
+}
+
+static void invalidate_when_killed_before_the_map_is_written_then_still_everything(void **state)
+{
+    struct rig *rig = *state;
+    struct metadata_layout layout;
+    const struct fault_write *w;
+    struct superblock sb;
+    struct fault *fault;
+    char why[MD_WHY];
+
+    start_primary(rig);
+    layout = pair_layout(rig, 1, 0);
+    fault = pair_fault(rig, 1, 0);
+    fault_log(fault, layout.bitmap, layout.superblock + MD_BLOCK);
+    fault_hold(fault, STORE_WRITE, 0, SIZE); /* no block comes */
+    do
+        ORDER(&rig->n[1], replica_invalidate(rig->n[1].replica, rig_answer, &rig->n[1]));
+    while (rig->n[1].error == -EAGAIN);
+    WAIT(fault_held(fault));
+    /* No superblock says "Inconsistent" without either the flag or, before it, the whole map. */
+    for (unsigned i = 0, full = 0, seen = 0; i < fault_logged(fault); i++) {
+        w = fault_log_entry(fault, i);
+        if (w->offset == layout.bitmap) {
+            full = 0;
+            for (unsigned k = 0; k < MD_BLOCK; k++)
+                full += (unsigned)__builtin_popcount(w->block[k]);
+        } else if (w->offset == layout.superblock && !superblock_decode(&sb, w->block, why) &&
+                   !(sb.flags & MD_CONSISTENT)) {
+            assert_true(sb.flags & MD_FULL_SYNC || full == SIZE / MD_BLOCK);
+            seen++;
+        }
+        assert_true(i + 1 < fault_logged(fault) || seen);
+    }
+    fault_release(fault);
+    WAIT(good(0) && good(1));
+}
+
+static void generation_when_begun_by_order_then_the_other_copy_follows(void **state)
+{
+    struct rig *rig = *state;
+
+    start_both(rig);
+    ORDER(&rig->n[0], replica_new_current(rig->n[0].replica, rig_answer, &rig->n[0]));
+    WAIT(good(0) && good(1));
+    ORDER(&rig->n[0], replica_new_generation(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, -EBUSY);
+    replica_disconnect(rig->n[0].replica);
+    do
+        ORDER(&rig->n[0], replica_new_generation(rig->n[0].replica, rig_answer, &rig->n[0]));
+    while (rig->n[0].error == -EBUSY); /* the link is just being closed */
+    assert_int_equal(rig->n[0].error, 0);
+    replica_connect(rig->n[0].replica, false);
+    WAIT(good(0) && good(1));
+}
+
+/* --- split brain settled by policy --- */
+
+/* Both wrote; node 1 wrote less. `primary`: node 0 still is. */
+static void split(struct rig *rig, bool primary)
+{
+    static uint8_t block[4096];
+
+    start_primary(rig);
+    churn(rig, 0, 50);
+    rig->agree = false;
+    replica_disconnect(rig->n[0].replica);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(connection(0, CONN_STANDALONE) && connection(1, CONN_STANDALONE));
+    WAIT(rig->n[0].asked == 1);
+    replica_peer_outdated(rig->n[0].replica, true); /* a cluster would never agree for both */
+    promote(&rig->n[1]);
+    WAIT(rig->n[1].asked == 1);
+    replica_peer_outdated(rig->n[1].replica, true);
+    churn(rig, 0, 50);
+    fill(rig, block, sizeof block);
+    assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 4096, block, sizeof block), 0);
+    ORDER(&rig->n[1], replica_demote(rig->n[1].replica, rig_answer, &rig->n[1]));
+    if (!primary)
+        ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    rig->agree = true;
+    replica_connect(rig->n[0].replica, false);
+    replica_connect(rig->n[1].replica, false);
+}
+
+static void least_changes(struct config_group *group)
+{
+    group->after_sb_0pri = 4;
+}
+
+static void split_brain_when_no_primary_and_least_changes_then_those_are_given_up(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t *before = malloc(SIZE), *after = malloc(SIZE);
+
+    rig->options.tune = least_changes;
+    split(rig, false);
+    read_file(rig, 0, 0, before);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    read_file(rig, 0, 0, after);
+    assert_memory_equal(before, after, SIZE);
+    free(before);
+    free(after);
+}
+
+static void split_brain_when_one_primary_and_no_policy_for_that_then_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = least_changes;
+    split(rig, true);
+    for (unsigned i = 0; i < 2; i++)
+        WAIT(connection(i, CONN_STANDALONE) && strstr(status(i).why, "split brain"));
+}
+
+static void discard_secondary(struct config_group *group)
+{
+    group->after_sb_1pri = 2;
+}
+
+static void split_brain_when_one_primary_and_discard_secondary_then_its_changes_win(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = discard_secondary;
+    split(rig, true);
+    churn(rig, 0, 50);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void policies_when_they_differ_then_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    open_node(rig, 0);
+    rig->options.tune = discard_secondary;
+    open_node(rig, 1);
+    WAIT(strstr(status(0).why, "after-sb-1pri") && strstr(status(1).why, "after-sb-1pri"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PAIR_CASE(invalidate_when_secondary_then_all_is_copied_again),
+        PAIR_CASE(invalidate_when_ordered_for_the_peer_then_all_is_copied_again),
+        PAIR_CASE(invalidate_when_killed_before_the_map_is_written_then_still_everything),
+        PAIR_CASE(generation_when_begun_by_order_then_the_other_copy_follows),
+        PAIR_CASE(split_brain_when_no_primary_and_least_changes_then_those_are_given_up),
+        PAIR_CASE(split_brain_when_one_primary_and_no_policy_for_that_then_refused),
+        PAIR_CASE(split_brain_when_one_primary_and_discard_secondary_then_its_changes_win),
+        PAIR_CASE(policies_when_they_differ_then_refused),
+    };
+    return cmocka_run_group_tests_name("replica_copies", tests, NULL, NULL);
+}
