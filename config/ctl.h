@@ -18,11 +18,15 @@ enum { /* exit codes, halunctl(8) */
 
 struct ctl_client;
 
+struct ctl_command;
+
 struct ctl {
     /* options of the command line */
     const char *run_dir, *node, *resource, *get;
     bool json, force, skip_sync, wait, handover, roff;
     unsigned timeout_s;
+    bool discard_my_data, peer, now, statistics, timestamps;
+    const struct ctl_command *command;
     struct ctl_client *client; /* opened at the first call */
 };
 
@@ -57,6 +61,9 @@ bool ctl_promoted(json_t *status, json_t *group); /* this node is the owner, and
 bool ctl_current(json_t *status, json_t *group);  /* this node's copy is current */
 /* Promotion score of this node for Pacemaker: a number, or -1 = must not be promoted. */
 int ctl_score(json_t *status, json_t *group);
+/* Calls, with --wait again and again while the daemon says "not at this moment". Takes over arguments;
+ * returns an exit code. */
+int ctl_call_patiently(struct ctl *ctl, const char *method, json_t *arguments);
 /* Is `condition` true? `status` NULL: the daemon does not run. 1 yes, 0 no, -1 unknown condition.
  */
 int ctl_condition(json_t *status, const char *condition, const char *group);
@@ -66,6 +73,8 @@ int ctl_status(struct ctl *ctl, int count, char **arguments);
 int ctl_sessions(struct ctl *ctl, int count, char **arguments);
 int ctl_pr(struct ctl *ctl, int count, char **arguments);
 int ctl_replica(struct ctl *ctl, int count, char **arguments);
+int ctl_replica_order(struct ctl *ctl, int count, char **arguments);
+int ctl_replica_events(struct ctl *ctl, int count, char **arguments);
 int ctl_group_list(struct ctl *ctl, int count, char **arguments);
 int ctl_group_switch(struct ctl *ctl, int count, char **arguments);
 int ctl_group_promote(struct ctl *ctl, int count, char **arguments);

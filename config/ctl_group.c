@@ -9,7 +9,7 @@
 
 /* Calls; with --wait again and again while the daemon says "not at this moment". Takes `arguments`.
  */
-static int call_patiently(struct ctl *ctl, const char *method, json_t *arguments)
+int ctl_call_patiently(struct ctl *ctl, const char *method, json_t *arguments)
 {
     const struct timespec pause = {.tv_nsec = 200000000};
     long end = ctl_now_ms() + ctl->timeout_s * 1000L;
@@ -50,17 +50,17 @@ static json_t *request(struct ctl *ctl, const char *group)
 
 int ctl_group_promote(struct ctl *ctl, int count, char **arguments)
 {
-    return call_patiently(ctl, "group.promote", request(ctl, arguments[0]));
+    return ctl_call_patiently(ctl, "group.promote", request(ctl, arguments[0]));
 }
 
 int ctl_group_demote(struct ctl *ctl, int count, char **arguments)
 {
-    return call_patiently(ctl, "group.demote", request(ctl, arguments[0]));
+    return ctl_call_patiently(ctl, "group.demote", request(ctl, arguments[0]));
 }
 
 int ctl_group_init(struct ctl *ctl, int count, char **arguments)
 {
-    return call_patiently(ctl, "group.init", request(ctl, arguments[0]));
+    return ctl_call_patiently(ctl, "group.init", request(ctl, arguments[0]));
 }
 
 /* Status without details, and the group in it (borrowed). Returns an exit code. */
@@ -223,5 +223,5 @@ int ctl_group_switch(struct ctl *ctl, int count, char **arguments)
     if (node)
         json_object_set_new(object, "node", json_string(node));
     json_decref(status);
-    return call_patiently(ctl, "group.switch", object);
+    return ctl_call_patiently(ctl, "group.switch", object);
 }

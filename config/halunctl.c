@@ -18,6 +18,24 @@ const struct ctl_command ctl_commands[] = {
     {"sessions", "", "", "sessions of initiators on this node", 0, 0, ctl_sessions},
     {"pr", "[LU]", "", "persistent reservations, of one LU or of all that have any", 0, 1, ctl_pr},
     {"replica status", "[GROUP]", "", "replication of one or all groups", 0, 1, ctl_replica},
+    {"replica events", "[GROUP]", "--now --statistics --timestamps",
+     "changes of replication as they come, in the form of drbdsetup events2", 0, 1,
+     ctl_replica_events},
+    {"replica connect", "GROUP", "--discard-my-data",
+     "connect again after a disconnect, or after both nodes refused each other", 1, 1,
+     ctl_replica_order},
+    {"replica disconnect", "GROUP", "", "take the replication link down and keep it down", 1, 1,
+     ctl_replica_order},
+    {"replica pause", "GROUP", "", "stop resyncs where they are", 1, 1, ctl_replica_order},
+    {"replica resume", "GROUP", "", "let resyncs go on", 1, 1, ctl_replica_order},
+    {"replica verify", "GROUP", WAITING, "compare both copies block by block while they are in use", 1,
+     1, ctl_replica_order},
+    {"replica outdate", "GROUP", WAITING, "record this node's copy as not current", 1, 1,
+     ctl_replica_order},
+    {"replica invalidate", "GROUP", "--peer " WAITING,
+     "give up this node's copy and copy everything again", 1, 1, ctl_replica_order},
+    {"replica new-current-uuid", "GROUP", WAITING, "begin a new data generation while disconnected", 1, 1,
+     ctl_replica_order},
     {"group list", "", "", "groups, their owners and copies", 0, 0, ctl_group_list},
     {"group switch", "GROUP [NODE]", "--resource --wait --timeout",
      "planned move to another node, through Pacemaker where it manages the group", 1, 2,
@@ -58,6 +76,11 @@ enum {
     OPT_JSON,
     OPT_FORCE,
     OPT_SKIP_SYNC,
+    OPT_DISCARD,
+    OPT_PEER,
+    OPT_NOW,
+    OPT_STATISTICS,
+    OPT_TIMESTAMPS,
     OPT_HANDOVER,
     OPT_WAIT,
     OPT_ROFF,
@@ -77,6 +100,11 @@ static const struct {
     {"skip-sync", NULL, "both copies are known to be equal (new, all zeros)", OPT_SKIP_SYNC},
     {"handover", NULL, "serve on until the next owner asks, 10 s at most, where there may be one",
      OPT_HANDOVER},
+    {"discard-my-data", NULL, "split brain: the changes of this node's copy are given up", OPT_DISCARD},
+    {"peer", NULL, "the peer's copy instead of this node's", OPT_PEER},
+    {"now", NULL, "what is now, and end", OPT_NOW},
+    {"statistics", NULL, "sizes and counts, too", OPT_STATISTICS},
+    {"timestamps", NULL, "each line begins with the time", OPT_TIMESTAMPS},
     {"resource", "ID", "name of the Pacemaker resource, when it is not found", OPT_RESOURCE},
     {"node", "NAME", "check for this node", OPT_NODE},
     {"get", "OPTION", "print the value of an option of the cluster block", OPT_GET},
@@ -165,6 +193,21 @@ static int take_switch(struct ctl *ctl, int code, const char *value)
     case OPT_HANDOVER:
         ctl->handover = true;
         return 0;
+    case OPT_DISCARD:
+        ctl->discard_my_data = true;
+        return 0;
+    case OPT_PEER:
+        ctl->peer = true;
+        return 0;
+    case OPT_NOW:
+        ctl->now = true;
+        return 0;
+    case OPT_STATISTICS:
+        ctl->statistics = true;
+        return 0;
+    case OPT_TIMESTAMPS:
+        ctl->timestamps = true;
+        return 0;
     case OPT_WAIT:
         ctl->wait = true;
         return 0;
@@ -242,6 +285,7 @@ int main(int argc, char **argv)
     if (argc < command->min || argc > command->max)
         return ctl_error(EXIT_USAGE, "expected halunctl %s%s%s", command->name,
                          *command->arguments ? " " : "", command->arguments);
+    ctl.command = command;
     signal(SIGALRM, on_alarm);
     alarm(ctl.timeout_s + 2);
     code = command->run(&ctl, argc, argv);

@@ -154,7 +154,8 @@ unsigned replica_get_volumes(const struct replica *replica, struct replica_volum
 
     pthread_mutex_lock(&unlocked->lock);
     count = replica->volume_count;
-    memcpy(volumes, replica->volumes, (count < room ? count : room) * sizeof *volumes);
+    if (room)
+        memcpy(volumes, replica->volumes, (count < room ? count : room) * sizeof *volumes);
     pthread_mutex_unlock(&unlocked->lock);
     return count;
 }

@@ -14,6 +14,7 @@
 
 #include "target/base/container.h"
 #include "target/daemon/daemon.h"
+#include "target/daemon/replica_control.h"
 
 enum {
     RETRY_MS = 200,
@@ -616,6 +617,7 @@ static void on_changed(void *context, struct replica *replica)
 {
     struct group *group = group_of(replica);
 
+    replica_events_changed();
     if (group)
         group_step(group);
 }

@@ -13,6 +13,7 @@
 #include "target/daemon/daemon.h"
 #include "target/daemon/log.h"
 #include "target/daemon/reload.h"
+#include "target/daemon/replica_control.h"
 #include "target/device/device.h"
 #include "target/nexus/nexus_table.h"
 
@@ -88,36 +89,6 @@ static json_t *node_or_null(unsigned id)
 }
 
 /* ---- status ---- */
-
-static const char *role_name(enum replica_role role)
-{
-    return role == REPLICA_PRIMARY ? "primary" : "secondary";
-}
-
-static json_t *replica_json(struct group *group, bool counts)
-{
-    struct replica_status status;
-    json_t *resync = json_null(), *object;
-
-    if (!group->replica)
-        return json_null();
-    replica_get_status(group->replica, &status);
-    if (status.resync_total)
-        resync = json_pack("{s:I, s:I, s:I}", "total", (json_int_t)status.resync_total, "done",
-                           (json_int_t)status.resync_done, "rate", (json_int_t)status.resync_rate);
-    object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:o, s:s}", "role", role_name(status.role), "peer_role",
-        status.connection < CONN_CONNECTED ? "unknown" : role_name(status.peer_role), "disk",
-        replica_disk_name(status.disk), "peer_disk", replica_disk_name(status.peer_disk),
-        "connection", replica_connection_name(status.connection), "suspended", (int)status.suspended,
-        "out_of_sync", (json_int_t)status.out_of_sync, "resync", resync, "why", status.why);
-    if (counts) {
-        json_object_set_new(object, "written", json_integer((json_int_t)status.written));
-        json_object_set_new(object, "received", json_integer((json_int_t)status.received));
-        json_object_set_new(object, "sent", json_integer((json_int_t)status.sent));
-    }
-    return object;
-}
 
 /* Sessions that see each LU, by its index. */
 static unsigned lu_sessions[LIMIT_LUS];
@@ -328,24 +299,6 @@ static struct group *wanted_group(struct control_call *call, json_t *arguments)
     return group;
 }
 
-static void on_replica_status(struct control_call *call, json_t *arguments)
-{
-    const char *name = json_string_value(json_object_get(arguments, "group"));
-    json_t *groups = json_array();
-
-    for (unsigned i = 0; i < halund.config->group_count; i++)
-        if (!name || !strcmp(halund.config->groups[i].name, name))
-            json_array_append_new(groups, json_pack("{s:s, s:o}", "name",
-                                                    halund.config->groups[i].name, "replication",
-                                                    replica_json(&halund.groups[i], true)));
-    if (name && !json_array_size(groups)) {
-        json_decref(groups);
-        control_fail(call, CONTROL_USAGE, "no group is named \"%s\"", name);
-        return;
-    }
-    control_reply(call, json_pack("{s:o}", "groups", groups));
-}
-
 static void answer(void *context, int error, const char *why)
 {
     struct control_call *call = context;
@@ -465,6 +418,15 @@ static const struct control_handlers handlers = {
     .sessions = on_sessions,
     .pr = on_pr,
     .replica_status = on_replica_status,
+    .replica_events = on_replica_events,
+    .replica_connect = on_replica_connect,
+    .replica_disconnect = on_replica_disconnect,
+    .replica_pause = on_replica_pause,
+    .replica_resume = on_replica_resume,
+    .replica_verify = on_replica_verify,
+    .replica_outdate = on_replica_outdate,
+    .replica_invalidate = on_replica_invalidate,
+    .replica_new_current_uuid = on_replica_new_current_uuid,
     .group_switch = on_switch,
     .group_promote = on_promote,
     .group_demote = on_demote,
@@ -498,6 +460,7 @@ void handlers_set_readers(bool readers)
 
 void handlers_stop(void)
 {
+    replica_events_stop();
     control_stop(server);
     server = NULL;
 }

@@ -14,3 +14,4 @@ add_test(NAME conform/agents
          COMMAND ${CMAKE_SOURCE_DIR}/tests/conform/agents/run ${CMAKE_BINARY_DIR})
 set_tests_properties(conform/help_equals_man conform/agents PROPERTIES LABELS conform TIMEOUT 300
                      SKIP_RETURN_CODE 77)
+halun_test(test_ctl_events LINK halun_ctl)
