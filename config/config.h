@@ -76,6 +76,8 @@ struct config_lu {
     bool read_only;
     bool thin;                  /* UNMAP offered, LBPME; default true for file, memory, null */
     bool rotational;
+    unsigned iops_limit;        /* media commands a second; 0 = no limit */
+    uint64_t bytes_limit;       /* bytes a second; 0 = no limit */
     char vendor[9], product[17], revision[5]; /* INQUIRY; defaults "HALUN", "VDISK", version */
     unsigned line;
 };
@@ -97,6 +99,8 @@ struct config_host {
     unsigned initiator_count;
     struct config_lun *luns; /* sorted by lun */
     unsigned lun_count;
+    unsigned iops_limit;            /* media commands a second; 0 = no limit */
+    uint64_t bytes_limit;           /* bytes a second; 0 = no limit */
     struct config_chap chap;        /* the initiator proves itself; "" = not demanded */
     struct config_chap chap_mutual; /* the target proves itself */
     unsigned line;

@@ -68,9 +68,11 @@ int ctl_call_patiently(struct ctl *ctl, const char *method, json_t *arguments);
  */
 int ctl_condition(json_t *status, const char *condition, const char *group);
 
-/* The commands, by file: show.c, group.c, wait.c, local.c */
+/* The commands, by file: show.c, metrics.c, group.c, wait.c, local.c */
 int ctl_status(struct ctl *ctl, int count, char **arguments);
 int ctl_sessions(struct ctl *ctl, int count, char **arguments);
+int ctl_metrics(struct ctl *ctl, int count, char **arguments);
+int ctl_top(struct ctl *ctl, int count, char **arguments);
 int ctl_pr(struct ctl *ctl, int count, char **arguments);
 int ctl_replica(struct ctl *ctl, int count, char **arguments);
 int ctl_replica_order(struct ctl *ctl, int count, char **arguments);

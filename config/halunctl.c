@@ -16,6 +16,8 @@
 const struct ctl_command ctl_commands[] = {
     {"status", "", "", "cluster, groups, LUs and portals at a glance", 0, 0, ctl_status},
     {"sessions", "", "", "sessions of initiators on this node", 0, 0, ctl_sessions},
+    {"top", "[SECONDS]", "", "rates and latencies of LUs and hosts, over one second or more", 0, 1, ctl_top},
+    {"metrics", "", "", "all counters and latencies of this node, for Prometheus", 0, 0, ctl_metrics},
     {"pr", "[LU]", "", "persistent reservations, of one LU or of all that have any", 0, 1, ctl_pr},
     {"replica status", "[GROUP]", "", "replication of one or all groups", 0, 1, ctl_replica},
     {"replica events", "[GROUP]", "--now --statistics --timestamps",

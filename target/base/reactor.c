@@ -340,7 +340,9 @@ void reactor_turn(struct reactor *reactor, uint64_t wait_ns)
             wait_ns = until;
     }
     submit_and_wait(reactor, wait_ns);
-    reactor->turns++;
+    atomic_store_explicit(&reactor->turns,
+                          atomic_load_explicit(&reactor->turns, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     run_quiet(reactor);
     run_events(reactor);
     mailbox_run(&reactor->mailbox);

@@ -12,9 +12,9 @@
 
 struct payload_pool;
 
-/* An operation in the ring: embed it, set `done`, prepare an SQE with reactor_sqe(). `done` is called
- * on the reactor with the CQE's res (>= 0 or -errno) and flags (IORING_CQE_F_MORE: more will come
- * for the same op). The op must stay valid until its last completion. */
+/* An operation in the ring: embed it, set `done`, prepare an SQE with reactor_sqe(). `done` is
+ * called on the reactor with the CQE's res (>= 0 or -errno) and flags (IORING_CQE_F_MORE: more will
+ * come for the same op). The op must stay valid until its last completion. */
 struct io_op {
     void (*done)(struct io_op *op, int32_t res, uint32_t flags);
     struct io_op *next_quiet; /* the reactor's, see reactor_quiet() */
@@ -45,7 +45,7 @@ struct reactor {
     uint64_t spin_ns;                      /* longest spin before a sleep; 0: never spins */
     unsigned short_waits;                  /* in a row; spinning begins when there are enough */
     bool entered;                          /* the ring belongs to the thread that runs it */
-    uint64_t turns;                        /* of the loop, for statistics */
+    _Atomic uint64_t turns;                /* of the loop, for statistics; written by its thread */
 };
 
 /* Prepares reactor `index` (ring with `entries` SQEs, mailbox, timers). Any thread, before run.
@@ -66,10 +66,10 @@ struct reactor *reactor_self(void);
 /* An SQE for `op`, never NULL (a full ring is submitted first). Prepare it with io_uring_prep_*(),
  * which leave the user data set here alone. Submitted at the end of the turn. */
 struct io_uring_sqe *reactor_sqe(struct reactor *reactor, struct io_op *op);
-/* For an operation that never waits and is over when it has been submitted: a send with MSG_DONTWAIT
- * and MSG_WAITALL. Called after its prep function. When it does all, the kernel says nothing and
- * wakes nobody; `done` is then called with REACTOR_ALL as res when the next turn begins, before
- * other events. Otherwise with res as above (a part, or -EAGAIN). */
+/* For an operation that never waits and is over when it has been submitted: a send with
+ * MSG_DONTWAIT and MSG_WAITALL. Called after its prep function. When it does all, the kernel says
+ * nothing and wakes nobody; `done` is then called with REACTOR_ALL as res when the next turn
+ * begins, before other events. Otherwise with res as above (a part, or -EAGAIN). */
 void reactor_quiet(struct reactor *reactor, struct io_uring_sqe *sqe, struct io_op *op);
 #define REACTOR_ALL INT32_MAX
 /* The next turn does not wait for an event: somebody needs the `done` of a quiet operation soon. */

@@ -14,6 +14,8 @@
 #include "target/command/task_set.h"
 #include "target/device/device.h"
 #include "target/nexus/lane.h"
+#include "target/nexus/limit.h"
+#include "target/nexus/meter.h"
 #include "target/nexus/nexus.h"
 #include "target/nexus/tmf.h"
 #include "target/transport/peer.h"
@@ -99,7 +101,7 @@ static void start(struct task *task)
         return;
     if (!is_media(task))
         task->state = TASK_RUNNING;
-    else if (!lane_admit(task, true))
+    else if (!limit_admit(task) || !lane_admit(task, true))
         return;
     run(task);
 }
@@ -131,6 +133,7 @@ void task_execute(struct task *task)
     assert(task->state == TASK_NEW);
     qb_list_init(&task->lane_link);
     task->nexus->commands++;
+    task->began_ns = task->reactor->now_ns;
     task_set_join(task);
     proceed(task);
 }
@@ -198,8 +201,10 @@ static void finish(struct task *task)
     uint32_t in =
         task->data_in_length < task->expected_in ? task->data_in_length : task->expected_in;
 
-    if (task->state == TASK_RUNNING && is_media(task))
+    if (task->state == TASK_RUNNING && is_media(task)) {
         lane_leave(task);
+        meter_task(task, in);
+    }
     task->state = TASK_DONE;
     nexus->bytes_in += in; /* as SCSI names directions: data-in goes to the initiator */
     nexus->bytes_out += task->data_out.length;

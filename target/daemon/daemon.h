@@ -3,6 +3,7 @@
 #ifndef HALUN_DAEMON_DAEMON_H
 #define HALUN_DAEMON_DAEMON_H
 
+#include <jansson.h>
 #include <qb/qbloop.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -69,6 +70,9 @@ extern struct daemon halund;
 int units_open(struct daemon *daemon, char *why);
 /* Closes every replica and store; `done` when nothing is open any more. No task may run. */
 void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon));
+
+/* metrics.c: what the meters say; a new object. */
+json_t *metrics_json(void);
 
 /* decisions.c: carries out what the cluster decided. */
 extern const struct cluster_callbacks decisions_callbacks;

@@ -190,6 +190,11 @@ static void on_version(struct control_call *call, json_t *arguments)
     control_reply(call, json_pack("{s:s, s:i}", "version", HALUN_VERSION, "pid", (int)getpid()));
 }
 
+static void on_metrics(struct control_call *call, json_t *arguments)
+{
+    control_reply(call, metrics_json());
+}
+
 static json_t *isid_text(const uint8_t isid[6])
 {
     char text[13];
@@ -416,6 +421,7 @@ static const struct control_handlers handlers = {
     .status = on_status,
     .version = on_version,
     .sessions = on_sessions,
+    .metrics = on_metrics,
     .pr = on_pr,
     .replica_status = on_replica_status,
     .replica_events = on_replica_events,

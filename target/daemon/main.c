@@ -22,6 +22,7 @@
 #include "target/daemon/reload.h"
 #include "target/iscsi/iscsi.h"
 #include "target/nexus/lane_change.h"
+#include "target/nexus/meter.h"
 #include "target/nexus/nexus_table.h"
 #include "target/transport/peer.h"
 
@@ -334,6 +335,7 @@ int main(int argc, char **argv)
     raise_priority();
     qb_loop_run(halund.loop);
     stop_reactors();
+    meters_done();
     qb_log(LOG_NOTICE, "stopped");
     handlers_stop();
     reload_done(&halund);

@@ -12,6 +12,7 @@
 #include "target/daemon/daemon.h"
 #include "target/daemon/log.h"
 #include "target/iscsi/iscsi.h"
+#include "target/nexus/meter.h"
 #include "target/nexus/nexus_table.h"
 
 /* The configuration that the daemon started with stays as long as the daemon: cluster, peers and replicas
@@ -106,6 +107,7 @@ int daemon_reload(struct daemon *daemon, json_t *actions, char *why)
         return rc;
     }
     daemon->config = config;
+    meters_configure(config);
     log_set_priority(config->log_priority);
     handlers_set_readers(config->control_readers);
     nexus_table_reload(config, let_go, NULL);

@@ -9,6 +9,7 @@
 #include "target/daemon/daemon.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
+#include "target/nexus/meter.h"
 #include "target/store/store.h"
 
 /* "%n" in a path stands for the node's name, so that one file serves all nodes. */
@@ -131,6 +132,8 @@ int units_open(struct daemon *daemon, char *why)
         error = open_group(daemon, i, why);
     for (unsigned i = 0; i < daemon->config->lu_count && !error; i++)
         error = open_unit(daemon, i, why);
+    if (!error)
+        meters_configure(daemon->config);
     return error;
 }
 
@@ -151,6 +154,8 @@ static void closed(void *context, int error, const char *why)
         struct lu *lu = device_lus[i];
         if (lu && daemon->config->groups[lu->group_index].replication == REPLICATION_NONE)
             store_close(lu->store);
+        if (lu)
+            free(lu->meter);
         free(lu);
         device_lus[i] = NULL;
     }

@@ -9,6 +9,8 @@
 #include "target/nexus/lane.h"
 #include "target/store/store.h"
 
+struct meter;
+
 struct lu {
     unsigned index; /* in the configuration's order (sorted by uuid), the same everywhere */
     unsigned group_index;
@@ -17,6 +19,7 @@ struct lu {
     _Atomic uint64_t blocks;           /* capacity; changes only through a cluster commit */
     uint8_t naa[16];                   /* NAA 6h designator made from the uuid (device_identify) */
     char serial[37];                   /* unit serial number: the uuid as text */
+    struct meter *meter;               /* NULL: not counted, not limited */
     struct store *store;               /* executes media commands where this node owns the group */
     struct lane lanes[LIMIT_REACTORS]; /* by reactor index */
 };

@@ -10,6 +10,7 @@
 #include "target/base/threads.h"
 #include "target/device/device.h"
 #include "target/nexus/lun_map.h"
+#include "target/nexus/meter.h"
 #include "target/nexus/nexus_table.h"
 
 /* The control thread's half of a nexus. Lives until the nexus is removed. */
@@ -87,6 +88,7 @@ static bool remap(struct nexus *nexus, const struct config *config)
             ua_establish(&nexus->lus[map->entries[i].lu_index].unit_attentions, UA_LUNS_CHANGED);
     lun_map_free(nexus->lun_map);
     nexus->lun_map = map;
+    nexus->meter = meter_of_host(host->name);
     return true;
 }
 
@@ -219,6 +221,7 @@ int nexus_add(struct nexus *nexus, void (*ready)(struct nexus *nexus))
     }
     qb_list_init(&nexus->tasks);
     qb_list_init(&nexus->link);
+    nexus->meter = meter_of_host(host->name);
     nexus->registration = registration;
     registration->nexus = nexus;
     registration->ready = ready;

@@ -14,6 +14,7 @@
 
 struct config_target;
 struct lun_map;
+struct meter;
 struct nexus;
 struct nexus_registration;
 
@@ -46,6 +47,7 @@ struct nexus {
     bool forwarded;           /* a proxy for a nexus of another node: the checks that belong to the
                                * nexus (unit attention, LUN map) were made there */
     struct lun_map *lun_map;  /* what this initiator sees; swapped by reload */
+    struct meter *meter;      /* of its host; NULL: not counted, not limited */
     struct nexus_lu *lus;     /* LIMIT_LUS entries reserved, touched pages only */
     struct qb_list_head tasks;    /* struct task.nexus_link */
     struct qb_list_head tmfs;     /* struct tmf.link: wait for tasks to end; tmf.c's, zeroed at first */

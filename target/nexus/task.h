@@ -79,6 +79,10 @@ struct task {
     uint64_t lba;               /* decoded by the row's positions; blocks */
     uint64_t blocks;
     uint64_t held_since_ns;     /* when it was held first; 0 = never */
+    uint64_t began_ns;          /* when it arrived */
+    uint64_t limit_start_ns;    /* its turn under the limits of its LU and host, see limit.h */
+    uint32_t limit_changes;
+    bool limit_taken;
     uint32_t generation;        /* of its lane at admission */
     bool executing;             /* admitted at an executing gate: a drain of the group waits for it */
     bool wants_range;           /* waits for its exclusive range: touches no medium meanwhile */
