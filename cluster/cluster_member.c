@@ -100,8 +100,11 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
             if (lost & ~c->unproven & node_bit(node)) {
                 c->nodes[node].lost_now = c->now;
                 c->nodes[node].proof_sent = 0;
-                cluster_log(c, u, LOG_WARNING, "%s vanished; nothing is served until it is harmless",
-                            c->setup.names[node]);
+                cluster_log(c, u, LOG_WARNING,
+                            "%s vanished (last heard %llu ms ago); nothing is served until it is "
+                            "harmless",
+                            c->setup.names[node],
+                            (unsigned long long)((c->now - c->nodes[node].heard_now) / 1000000));
             }
         c->unproven |= lost;
         if (harmless)

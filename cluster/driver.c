@@ -315,13 +315,13 @@ static int32_t on_written(int32_t fd, int32_t events, void *data)
     return 0;
 }
 
-/* Asks the fencer about the lost members, one after the other. */
-static void ask_fencer(struct cluster_driver *d)
+/* Asks the fencer about the lost members, one after the other: twice a second, and when somebody has a reason. */
+static void ask_fencer(struct cluster_driver *d, bool now_wanted)
 {
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     struct cluster_view view;
 
-    if (!d->fencing || now - d->asked < ASK_FENCER_NS)
+    if (!d->fencing || d->dead || (!now_wanted && now - d->asked < ASK_FENCER_NS))
         return;
     cluster_describe(d->machine, &view);
     if (!view.unproven)
@@ -346,8 +346,7 @@ static void on_tick(void *data)
     d->ticking = qb_loop_timer_add(d->loop, QB_LOOP_HIGH, d->tick_ms * QB_TIME_NS_IN_MSEC, d,
                                    on_tick, &d->tick) == 0;
     feed(d, &event);
-    if (!d->dead)
-        ask_fencer(d);
+    ask_fencer(d, false);
 }
 
 /* --- start and stop -------------------------------------------------------------------------- */
@@ -542,6 +541,11 @@ void cluster_ask_handover(struct cluster_driver *d, unsigned group)
     /* Callbacks ask, too: in its turn. */
     push_later(d, CLUSTER_HANDOVER, group, NULL, 0);
     pump(d);
+}
+
+void cluster_look(struct cluster_driver *d)
+{
+    ask_fencer(d, true);
 }
 
 void cluster_force_start(struct cluster_driver *d)

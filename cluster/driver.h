@@ -76,6 +76,9 @@ void cluster_applied(struct cluster_driver *driver, uint64_t ticket);
 /* Asks the owner of a group (by index) to release it for this node; it may not listen, or the message be lost:
  * to be asked again while it is wanted. Nothing happens while the view's wire version is below 2. */
 void cluster_ask_handover(struct cluster_driver *driver, unsigned group);
+/* Something happened that may mean that a lost member was fenced (Pacemaker promotes here, which it does not do
+ * before): the fencer is asked at once, not when its turn comes. */
+void cluster_look(struct cluster_driver *driver);
 /* The operator accepts the newest state of the nodes that are here for a cold start, although absent
  * ones may have newer state (it is given up). Nothing happens once a cluster runs. */
 void cluster_force_start(struct cluster_driver *driver);

@@ -17,7 +17,7 @@
 
 #include "target/base/limits.h"
 
-enum { ANSWER_MAX = 256 << 10, REAP_MS = 10, PATIENCE = 1000 /* times REAP_MS */ };
+enum { ANSWER_MAX = 256 << 10, REAP_MS = 10, PATIENCE = 1000 /* times REAP_MS */, AGAIN = 40 };
 
 struct fencing {
     qb_loop_t *loop;
@@ -29,6 +29,7 @@ struct fencing {
     char name[LIMIT_NAME + 1];
     qb_loop_timer_handle timer;
     unsigned waited;
+    bool again; /* asked once more while the question was open */
     size_t used;
     char text[ANSWER_MAX];
 };
@@ -131,6 +132,7 @@ static void close_pipe(struct fencing *f)
 static void reap(void *data)
 {
     struct fencing *f = data;
+    uint64_t time = 0;
     int status = 0;
     /* Not before all that it wrote has been read, unless it takes for ever. */
     pid_t pid = f->fd >= 0 && f->waited < PATIENCE ? 0 : waitpid(f->pid, &status, WNOHANG);
@@ -144,12 +146,17 @@ static void reap(void *data)
     close_pipe(f);
     f->pid = 0;
     if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && f->used < ANSWER_MAX) {
-        uint64_t time = fencing_parse(f->text, f->used, f->name);
+        time = fencing_parse(f->text, f->used, f->name);
         if (time)
             f->answer(f->context, f->node, time);
     } else {
         qb_log(LOG_WARNING, "the fencer does not tell when %s was fenced (stonith_admin: %d)", f->name,
                WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    }
+    if (f->again && !f->pid) {
+        char name[LIMIT_NAME + 1];
+        snprintf(name, sizeof name, "%s", f->name);
+        fencing_ask(f, f->node, name);
     }
 }
 
@@ -207,8 +214,11 @@ bool fencing_ask(struct fencing *f, unsigned node, const char *name)
 {
     int pipes[2], error;
 
+    if (f->pid && f->node == node && f->waited < AGAIN)
+        f->again = true;
     if (f->pid || name[0] == '-')
         return false;
+    f->again = false;
     if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
         return false;
     f->node = node;

@@ -17,8 +17,9 @@ typedef void (*fencing_answer)(void *context, unsigned node, uint64_t time);
 struct fencing *fencing_new(qb_loop_t *loop, fencing_answer answer, void *context);
 /* Ends a question that is still open. Accepts NULL. */
 void fencing_free(struct fencing *fencing);
-/* Asks; the answer comes only if the node was fenced. Does nothing while a question is open. Returns
- * whether it asked. Control thread. */
+/* Asks; the answer comes only if the node was fenced. A question about the same node that has just been asked is asked
+ * once more when it is answered: the fencer may have looked too early. Does nothing while another one is open.
+ * Returns whether it asked. Control thread. */
 bool fencing_ask(struct fencing *fencing, unsigned node, const char *name);
 
 /* Reads the fencer's XML (at most `size` bytes of `text`): newest successful "off" or "reboot" of `name`

@@ -485,8 +485,11 @@ static void begin(struct group *group, enum group_wish wish, unsigned timeout_ms
 
 void group_promote(struct group *group, unsigned timeout_ms, group_done *done, void *context)
 {
-    if (group->wish == GROUP_REST)
+    if (group->wish == GROUP_REST && (!group->promote_ns || group->promote_ns < group->promoted_ns ||
+                                      group->promote_ns < halund.lost_ns))
         group->promote_ns = monotonic_ns();
+    if (!halund.view.serving) /* Pacemaker does not promote before it has fenced */
+        cluster_look(halund.cluster);
     begin(group, GROUP_PROMOTING, timeout_ms, done, context);
 }
 
