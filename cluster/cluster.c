@@ -116,7 +116,7 @@ void cluster_send(struct cluster *c, struct cluster_updates *u, struct cluster_m
     struct writer w = {.data = u->bytes + u->used, .size = CLUSTER_UPDATE_BYTES - u->used};
     struct cluster_update *update;
 
-    message->wire = message_wire(message->type);
+    message->wire = message_wire(message);
     message->incarnation = c->setup.incarnation;
     message_encode(message, &w);
     assert(w.used <= w.size);
@@ -204,8 +204,11 @@ void cluster_dispatch(struct cluster *c, struct cluster_updates *u, unsigned nod
     heard(c, node, m.incarnation);
     /* Its sender did not yet know of an older joiner or member, which cannot read this: so at this place it
      * says nothing to anybody. */
-    if (m.wire > member_wire(c) && m.type != MESSAGE_HELLO)
+    if (m.wire > member_wire(c) && m.type != MESSAGE_HELLO) {
+        if (m.type == MESSAGE_OP)
+            commit_unheard(c, node, &m);
         return;
+    }
     if (c->phase == PHASE_LOADING && join_keep(c, node, m.type, bytes, size))
         return;
     switch (m.type) {
@@ -247,6 +250,10 @@ void cluster_dispatch(struct cluster *c, struct cluster_updates *u, unsigned nod
         break;
     case MESSAGE_HANDOVER:
         commit_handover(c, u, node, &m);
+        break;
+    case MESSAGE_CONSULT:
+    case MESSAGE_OPINION:
+        commit_consultation(c, u, node, &m);
         break;
     case MESSAGE_TYPES:
         assert(0);
@@ -421,6 +428,12 @@ void cluster_step(struct cluster *c, const struct cluster_event *event, struct c
         break;
     case CLUSTER_HANDOVER:
         commit_ask_handover(c, u, event->handover.group);
+        break;
+    case CLUSTER_CONSULT:
+        commit_consult(c, u, event->consult.number, event->consult.digest);
+        break;
+    case CLUSTER_ANSWER_CONSULT:
+        commit_opinion(c, u, event);
         break;
     case CLUSTER_FORCE:
         c->forced = true;

@@ -37,6 +37,8 @@ enum cluster_event_kind {
     CLUSTER_DURABLE, /* sequence: records up to it are durable */
     CLUSTER_FENCED,  /* node was fenced at `fenced` (realtime ns) */
     CLUSTER_HANDOVER, /* ask the owner of a group to release it for this node */
+    CLUSTER_CONSULT,  /* ask every member, this node too, whether it could use a configuration */
+    CLUSTER_ANSWER_CONSULT, /* this node's answer to CLUSTER_CONSULTED */
     CLUSTER_FORCE,   /* the operator accepts the journal at hand for a cold start */
     CLUSTER_MORE,    /* go on: updates->more was set */
 };
@@ -70,6 +72,16 @@ struct cluster_event {
         struct {
             uint32_t group; /* index */
         } handover;
+        struct {
+            uint64_t number; /* comes back with each opinion */
+            uint8_t digest[32];
+        } consult;
+        struct {
+            unsigned node; /* who asked */
+            uint64_t number;
+            bool good;
+            const char *why; /* why not; cut to MESSAGE_OPINION_TEXT */
+        } opinion;
     };
 };
 
@@ -82,6 +94,8 @@ enum cluster_update_kind {
     CLUSTER_VIEW,    /* something in cluster_view() changed; ticket as for APPLY */
     CLUSTER_LEASE,   /* this node may answer until `lease` */
     CLUSTER_ASKED,   /* `node` asks this node, the owner of the group, to release it now */
+    CLUSTER_CONSULTED, /* `node` asks whether this node could use a configuration */
+    CLUSTER_OPINION, /* what `node` says to this node's question */
     CLUSTER_LOG,     /* priority, text */
     CLUSTER_FATAL,   /* text; the machine does nothing any more */
 };
@@ -105,6 +119,17 @@ struct cluster_update {
             unsigned node;
             uint32_t group;
         } asked;
+        struct {
+            unsigned node;
+            uint64_t number;
+            uint8_t digest[32];
+        } consulted;
+        struct {
+            unsigned node;
+            uint64_t number;
+            bool good;
+            char why[MESSAGE_OPINION_TEXT + 1];
+        } opinion;
         struct {
             int priority;
             const char *text; /* valid until the next step */

@@ -67,6 +67,12 @@ static bool send_op(struct cluster *c, struct cluster_updates *u, struct cluster
         set_state(c, p, PENDING_FREE);
         return true;
     }
+    m.op.wire = shared_op_wire(p->op->kind);
+    if (m.op.wire > member_wire(c)) { /* some node does not know it (any more) */
+        answer(c, u, p, REASON_NOT_READY_TRANSITION, 0xff);
+        set_state(c, p, PENDING_FREE);
+        return true;
+    }
     if (!updates_have_room(u, w.used))
         return false;
     /* A fresh number each time: one that was refused was executed nowhere. */
@@ -129,6 +135,15 @@ static void take_ticket(struct cluster *c, struct cluster_updates *u, uint32_t o
         return;
     }
     c->tickets[c->ticket_count++] = t;
+}
+
+void commit_unheard(struct cluster *c, unsigned node, const struct cluster_message *message)
+{
+    bool own = node == c->setup.self && message->incarnation == c->setup.incarnation;
+    struct cluster_pending *p = own ? find_sent(c, message->op.sequence) : NULL;
+
+    if (p)
+        set_state(c, p, p->answered ? PENDING_FREE : PENDING_UNSENT);
 }
 
 void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
@@ -221,7 +236,7 @@ void commit_ask_handover(struct cluster *c, struct cluster_updates *u, uint32_t 
 {
     struct cluster_message m = {.type = MESSAGE_HANDOVER};
 
-    if (!c->serving || group >= c->state->group_count || member_wire(c) < message_wire(m.type))
+    if (!c->serving || group >= c->state->group_count || member_wire(c) < message_wire(&m))
         return;
     m.handover.owner = c->state->groups[group].owner;
     m.handover.group = group;
@@ -245,6 +260,59 @@ void commit_handover(struct cluster *c, struct cluster_updates *u, unsigned node
     update = update_add(u, CLUSTER_ASKED);
     update->asked.node = node;
     update->asked.group = group;
+}
+
+/* --- consultation ----------------------------------------------------------------------------- */
+
+/* No decision, only what the members think before one is asked for: messages that change nothing and that may
+ * get lost. Who asks waits as long as it likes. */
+void commit_consult(struct cluster *c, struct cluster_updates *u, uint64_t number,
+                    const uint8_t digest[32])
+{
+    struct cluster_message m = {.type = MESSAGE_CONSULT};
+
+    if (!c->serving || member_wire(c) < message_wire(&m))
+        return;
+    m.consult.number = number;
+    memcpy(m.consult.digest, digest, sizeof m.consult.digest);
+    cluster_send(c, u, &m);
+}
+
+void commit_opinion(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event)
+{
+    struct cluster_message m = {.type = MESSAGE_OPINION};
+    const char *why = event->opinion.good ? "" : event->opinion.why;
+
+    if (c->phase != PHASE_MEMBER || member_wire(c) < message_wire(&m))
+        return;
+    m.opinion.to = event->opinion.node;
+    m.opinion.number = event->opinion.number;
+    m.opinion.good = event->opinion.good;
+    m.opinion.length = (uint16_t)strnlen(why, MESSAGE_OPINION_TEXT);
+    m.opinion.text = (const uint8_t *)why;
+    cluster_send(c, u, &m);
+}
+
+void commit_consultation(struct cluster *c, struct cluster_updates *u, unsigned node,
+                         const struct cluster_message *message)
+{
+    struct cluster_update *update;
+
+    if (c->phase != PHASE_MEMBER || !is_live(c, node) ||
+        c->nodes[node].incarnation != message->incarnation)
+        return;
+    if (message->type == MESSAGE_CONSULT) {
+        update = update_add(u, CLUSTER_CONSULTED);
+        update->consulted.node = node;
+        update->consulted.number = message->consult.number;
+        memcpy(update->consulted.digest, message->consult.digest, sizeof update->consulted.digest);
+    } else if (message->opinion.to == c->setup.self) {
+        update = update_add(u, CLUSTER_OPINION);
+        update->opinion.node = node;
+        update->opinion.number = message->opinion.number;
+        update->opinion.good = message->opinion.good;
+        memcpy(update->opinion.why, message->opinion.text, message->opinion.length);
+    }
 }
 
 static struct cluster_pending *oldest_unsent(struct cluster *c)

@@ -143,6 +143,14 @@ static void carry_out(struct cluster_driver *d, const struct cluster_update *upd
     case CLUSTER_ASKED:
         d->callbacks.asked(d->callbacks.context, update->asked.node, update->asked.group);
         break;
+    case CLUSTER_CONSULTED:
+        d->callbacks.consulted(d->callbacks.context, update->consulted.node,
+                               update->consulted.number, update->consulted.digest);
+        break;
+    case CLUSTER_OPINION:
+        d->callbacks.opinion(d->callbacks.context, update->opinion.node, update->opinion.number,
+                             update->opinion.good, update->opinion.why);
+        break;
     case CLUSTER_LOG:
         qb_log(update->log.priority, "%s", update->log.text);
         break;
@@ -181,6 +189,14 @@ static void step_later(struct cluster_driver *d)
         event.ticket = l->number;
     } else if (l->kind == CLUSTER_HANDOVER) {
         event.handover.group = (uint32_t)l->number;
+    } else if (l->kind == CLUSTER_CONSULT) {
+        event.consult.number = l->number;
+        memcpy(event.consult.digest, l->bytes, sizeof event.consult.digest);
+    } else if (l->kind == CLUSTER_ANSWER_CONSULT) {
+        event.opinion.number = l->number;
+        event.opinion.node = l->bytes[0];
+        event.opinion.good = l->bytes[1];
+        event.opinion.why = (const char *)l->bytes + 2;
     }
     step(d, &event);
     free(l);
@@ -540,6 +556,22 @@ void cluster_ask_handover(struct cluster_driver *d, unsigned group)
 {
     /* Callbacks ask, too: in its turn. */
     push_later(d, CLUSTER_HANDOVER, group, NULL, 0);
+    pump(d);
+}
+
+void cluster_consult(struct cluster_driver *d, uint64_t number, const uint8_t digest[32])
+{
+    push_later(d, CLUSTER_CONSULT, number, digest, 32);
+    pump(d);
+}
+
+void cluster_give_opinion(struct cluster_driver *d, unsigned node, uint64_t number, bool good,
+                          const char *why)
+{
+    char bytes[2 + MESSAGE_OPINION_TEXT + 1] = {(char)node, good};
+
+    snprintf(bytes + 2, sizeof bytes - 2, "%s", why);
+    push_later(d, CLUSTER_ANSWER_CONSULT, number, bytes, sizeof bytes);
     pump(d);
 }
 

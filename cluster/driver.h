@@ -55,6 +55,11 @@ struct cluster_callbacks {
                  const struct cluster_view *view);
     /* `node` asks this node, the owner of the group, to release it now (cluster_ask_handover()). */
     void (*asked)(void *context, unsigned node, unsigned group);
+    /* `node` asks whether this node could use the configuration with this digest: cluster_give_opinion(), now or
+     * later. */
+    void (*consulted)(void *context, unsigned node, uint64_t number, const uint8_t digest[32]);
+    /* What `node` says to this node's question `number`. `why` is valid during the call. */
+    void (*opinion)(void *context, unsigned node, uint64_t number, bool good, const char *why);
     /* This node must stop serving for good (digest differs, corosync gone, evicted): the daemon closes
      * its sessions' gates and exits; `why` is for the log. */
     void (*fatal)(void *context, const char *why);
@@ -76,6 +81,12 @@ void cluster_applied(struct cluster_driver *driver, uint64_t ticket);
 /* Asks the owner of a group (by index) to release it for this node; it may not listen, or the message be lost:
  * to be asked again while it is wanted. Nothing happens while the view's wire version is below 2. */
 void cluster_ask_handover(struct cluster_driver *driver, unsigned group);
+/* Asks every member, this node too, whether it could use a configuration. Answers come as opinion(), or are lost with
+ * their sender: who asks does not wait for ever. Nothing happens while the view's wire version is below 2. */
+void cluster_consult(struct cluster_driver *driver, uint64_t number, const uint8_t digest[32]);
+/* Answers consulted(); `why` (why not) is cut to 200 bytes. */
+void cluster_give_opinion(struct cluster_driver *driver, unsigned node, uint64_t number, bool good,
+                          const char *why);
 /* Something happened that may mean that a lost member was fenced (Pacemaker promotes here, which it does not do
  * before): the fencer is asked at once, not when its turn comes. */
 void cluster_look(struct cluster_driver *driver);

@@ -212,6 +212,8 @@ void commit_request(struct cluster *c, struct cluster_updates *u, const struct c
 void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
                const struct cluster_message *message);
 void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message);
+/* An operation that is newer than the version in use at its place. */
+void commit_unheard(struct cluster *c, unsigned node, const struct cluster_message *message);
 void commit_ask(struct cluster *c, struct cluster_updates *u, unsigned node,
                 const struct cluster_message *message);
 void commit_applied(struct cluster *c, struct cluster_updates *u, uint64_t ticket);
@@ -221,6 +223,11 @@ void commit_advance(struct cluster *c, struct cluster_updates *u);
 void commit_ask_handover(struct cluster *c, struct cluster_updates *u, uint32_t group);
 void commit_handover(struct cluster *c, struct cluster_updates *u, unsigned node,
                      const struct cluster_message *message);
+void commit_consult(struct cluster *c, struct cluster_updates *u, uint64_t number,
+                    const uint8_t digest[32]);
+void commit_opinion(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event);
+void commit_consultation(struct cluster *c, struct cluster_updates *u, unsigned node,
+                         const struct cluster_message *message);
 
 /* cluster_lease.c */
 void lease_heartbeat(struct cluster *c, struct cluster_updates *u, unsigned node,

@@ -243,6 +243,41 @@ static int decode_handover(struct cluster_message *m, struct reader *r)
     return is_node(m->handover.owner) && m->handover.group < LIMIT_GROUPS;
 }
 
+static void encode_consult(const struct cluster_message *m, struct writer *w)
+{
+    write_be64(w, m->consult.number);
+    write_bytes(w, m->consult.digest, sizeof m->consult.digest);
+}
+
+static int decode_consult(struct cluster_message *m, struct reader *r)
+{
+    m->consult.number = read_be64(r);
+    read_bytes(r, m->consult.digest, sizeof m->consult.digest);
+    return 1;
+}
+
+static void encode_opinion(const struct cluster_message *m, struct writer *w)
+{
+    write_be32(w, m->opinion.to);
+    write_be64(w, m->opinion.number);
+    write_u8(w, m->opinion.good);
+    write_be16(w, m->opinion.length);
+    write_bytes(w, m->opinion.text, m->opinion.length);
+}
+
+static int decode_opinion(struct cluster_message *m, struct reader *r)
+{
+    m->opinion.to = read_be32(r);
+    m->opinion.number = read_be64(r);
+    m->opinion.good = read_u8(r);
+    m->opinion.length = read_be16(r);
+    m->opinion.text = r->data;
+    if (r->bad || m->opinion.length != r->left || m->opinion.length > MESSAGE_OPINION_TEXT)
+        return 0;
+    r->left = 0;
+    return is_node(m->opinion.to) && m->opinion.good <= 1;
+}
+
 static const struct {
     uint8_t wire; /* version that brought it or last changed it */
     void (*encode)(const struct cluster_message *message, struct writer *w);
@@ -261,11 +296,17 @@ static const struct {
     [MESSAGE_HEARTBEAT] = {1, encode_heartbeat, decode_heartbeat},
     [MESSAGE_CONFIRM] = {1, encode_confirm, decode_confirm},
     [MESSAGE_HANDOVER] = {2, encode_handover, decode_handover},
+    [MESSAGE_CONSULT] = {2, encode_consult, decode_consult},
+    [MESSAGE_OPINION] = {2, encode_opinion, decode_opinion},
 };
 
-uint8_t message_wire(enum message_type type)
+uint8_t message_wire(const struct cluster_message *message)
 {
-    return rows[type].wire;
+    uint8_t wire = rows[message->type].wire;
+
+    if (message->type == MESSAGE_OP && message->op.wire > wire)
+        wire = message->op.wire;
+    return wire;
 }
 
 void message_encode(const struct cluster_message *message, struct writer *w)

@@ -11,7 +11,8 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 2, /* 2: MESSAGE_HANDOVER */
+    WIRE_MAX = 2, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION */
+    MESSAGE_OPINION_TEXT = 200,
     MESSAGE_HEADER = 12,
     MESSAGE_CHUNK = 32 << 10,  /* snapshot bytes in one message */
     MESSAGE_MAX = 128 << 10,   /* longest message: an operation with a full parameter list */
@@ -32,6 +33,8 @@ enum message_type {
     MESSAGE_HEARTBEAT, /* lease round trip and digest */
     MESSAGE_CONFIRM,   /* after a partition: these HELLOs are the newest that I know */
     MESSAGE_HANDOVER,  /* wire 2. To the owner of a group: release it now, I take it over */
+    MESSAGE_CONSULT,   /* wire 2. Could you use the configuration with this digest? */
+    MESSAGE_OPINION,   /* wire 2. The answer to a CONSULT */
     MESSAGE_TYPES
 };
 
@@ -87,6 +90,7 @@ struct cluster_message {
             uint64_t sequence;
             const uint8_t *bytes; /* shared_op_encode(); into the message's memory */
             uint32_t length;
+            uint8_t wire; /* encoding: the version that brought the kind; 0 = 1 */
         } op;
         struct {
             uint32_t origin;
@@ -113,12 +117,23 @@ struct cluster_message {
             uint32_t owner, group; /* group: index */
             uint32_t epoch;        /* of the group as the sender sees it: an older wish means nothing */
         } handover;
+        struct {
+            uint64_t number; /* the asker's */
+            uint8_t digest[32];
+        } consult;
+        struct {
+            uint32_t to;
+            uint64_t number;
+            uint8_t good;     /* 1: yes */
+            uint16_t length;
+            const uint8_t *text; /* why not; into the message's memory */
+        } opinion;
     };
 };
 
 /* The wire version that a message needs. What has not changed since version 1 says so in its head, so that
  * nodes of different versions read each other as long as nothing newer is used. */
-uint8_t message_wire(enum message_type type);
+uint8_t message_wire(const struct cluster_message *message);
 /* Encodes; body bytes (op, snapshot) are copied from where the message points to. The caller checks
  * w->used <= w->size. */
 void message_encode(const struct cluster_message *message, struct writer *w);

@@ -132,6 +132,7 @@ enum shared_op_part {
     SHARED_PART_PR = 64,
     SHARED_PART_MODE = 128,
     SHARED_PART_CAPACITY = 256,
+    SHARED_PART_DIGEST = 512,
 };
 /* 0 for an unknown kind. */
 unsigned shared_op_parts(unsigned kind);

@@ -120,6 +120,15 @@ static void capacity(struct shared_state *state, const struct shared_op *op,
     shared_effect_add(effects, SHARED_EFFECT_PERSIST, op->lu);
 }
 
+/* The configuration itself is on every node's disk and no part of the state: this is the moment from which all
+ * use it. */
+static void configuration(struct shared_state *state, const struct shared_op *op,
+                          struct shared_effects *effects)
+{
+    shared_effect_add(effects, SHARED_EFFECT_CONFIGURATION, SHARED_NO_LU)->node = op->node;
+    memcpy(effects->digest, op->digest, sizeof effects->digest);
+}
+
 /* One row per kind: the fields that count, and what it does. */
 static const struct {
     unsigned parts; /* enum shared_op_part */
@@ -142,7 +151,13 @@ static const struct {
     [SHARED_OP_GROUP_ACQUIRE] = {SHARED_PART_NODE | SHARED_PART_GROUP, shared_group_acquire},
     [SHARED_OP_OUTDATE] = {SHARED_PART_NODE | SHARED_PART_GROUP, shared_group_outdate},
     [SHARED_OP_CURRENT] = {SHARED_PART_NODE | SHARED_PART_GROUP, shared_group_current},
+    [SHARED_OP_CONFIGURATION] = {SHARED_PART_NODE | SHARED_PART_DIGEST, configuration},
 };
+
+uint8_t shared_op_wire(enum shared_op_kind kind)
+{
+    return kind >= SHARED_OP_CONFIGURATION ? 2 : 1;
+}
 
 unsigned shared_op_parts(unsigned kind)
 {

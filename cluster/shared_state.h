@@ -116,6 +116,7 @@ enum shared_op_kind {
     SHARED_OP_OUTDATE,       /* `node`'s copy of the group is outdated: asked by the owner when its
                               * replication link is lost */
     SHARED_OP_CURRENT,       /* `node`'s copy is current again (resync finished) */
+    SHARED_OP_CONFIGURATION, /* wire 2. Every node uses the configuration with this digest (hosts, LUN maps) */
     SHARED_OP_KIND_COUNT
 };
 
@@ -148,6 +149,7 @@ struct shared_op {
     const uint8_t *ports_wire; /* set by shared_op_decode() instead of ports: big-endian */
     struct shared_mode mode; /* MODE SELECT: the whole new set */
     uint64_t capacity;
+    uint8_t digest[32]; /* CONFIGURATION */
 };
 
 /* What every node must do for its own nexuses and lanes before it acknowledges. Selectors tell which
@@ -165,6 +167,7 @@ enum shared_effect_kind {
     SHARED_EFFECT_GROUP,       /* owner or access states of `group` changed: switch gates */
     SHARED_EFFECT_OUTDATE,     /* `node`: if that is me, my copy of `group` is outdated: make that durable
                                 * before ack */
+    SHARED_EFFECT_CONFIGURATION, /* use the configuration with effects->digest; ack when all nexuses have it */
     SHARED_EFFECT_PERSIST,     /* the state must be durable before ack (APTPL, current sets) */
 };
 
@@ -196,6 +199,7 @@ struct shared_effects {
     bool changed;            /* false: nothing to switch, nothing to persist */
     uint32_t count;
     struct shared_effect effects[SHARED_EFFECTS];
+    uint8_t digest[32]; /* CONFIGURATION */
     uint32_t identity_count;
     struct nexus_identity identities[LIMIT_REGISTRANTS_LU * 2];
 };
@@ -247,6 +251,8 @@ bool shared_effect_selects(const struct shared_effects *effects, const struct sh
  * success `r` stands behind the operation. What is encoded must have at most LIMIT_PARAMETER_LIST bytes of
  * TransportIDs and SHARED_PORTS ports (asserted). */
 void shared_op_encode(const struct shared_op *op, struct writer *w);
+/* The wire version (message.h) that brought an operation. */
+uint8_t shared_op_wire(enum shared_op_kind kind);
 int shared_op_decode(struct shared_op *op, struct reader *r, const struct shared_state *state);
 
 /* The whole state as bytes (snapshot for a joiner, journal). Decoding checks everything against the

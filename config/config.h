@@ -166,6 +166,9 @@ int config_load(const char *path, const char *node_name, struct config **config,
                 struct config_error *error);
 /* Frees a configuration. Accepts NULL. */
 void config_free(struct config *config);
+/* SHA-256 of what initiators see: config->digest, targets, hosts and LUN maps. A reload is refused unless it is equal
+ * on all nodes. Pure. */
+void config_view_digest(const struct config *config, uint8_t digest[32]);
 /* The host block that an initiator name belongs to (exact names before patterns, then order of the
  * file), or NULL. Pure. */
 const struct config_host *config_host_for(const struct config *config, const char *initiator);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "target/daemon/daemon.h"
+#include "target/daemon/reload.h"
 #include "target/device/device.h"
 #include "target/iscsi/iscsi.h"
 #include "target/nexus/lane_change.h"
@@ -144,6 +145,10 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
                 replica_outdate(group->replica, outdated_self, carrying);
             }
             break;
+        case SHARED_EFFECT_CONFIGURATION:
+            carrying->waiting++;
+            reload_agreed(&halund, effects->digest, carried, carrying);
+            break;
         case SHARED_EFFECT_UA:
         case SHARED_EFFECT_ABORT:
         case SHARED_EFFECT_PERSIST:
@@ -197,6 +202,16 @@ static void on_asked(void *context, unsigned node, unsigned group)
     group_asked(&halund.groups[group], node);
 }
 
+static void on_consulted(void *context, unsigned node, uint64_t number, const uint8_t digest[32])
+{
+    reload_consulted(&halund, node, number, digest);
+}
+
+static void on_opinion(void *context, unsigned node, uint64_t number, bool good, const char *why)
+{
+    reload_opinion(&halund, node, number, good, why);
+}
+
 static void on_fatal(void *context, const char *why)
 {
     qb_log(LOG_CRIT, "leaving at once: %s", why);
@@ -207,5 +222,7 @@ const struct cluster_callbacks decisions_callbacks = {
     .apply = on_apply,
     .view = on_view,
     .asked = on_asked,
+    .consulted = on_consulted,
+    .opinion = on_opinion,
     .fatal = on_fatal,
 };

@@ -379,17 +379,23 @@ static void on_force_start(struct control_call *call, json_t *arguments)
     control_reply(call, json_object());
 }
 
+static void reload_ended(void *context, int error, const char *why, json_t *actions)
+{
+    struct control_call *call = context;
+
+    if (!error)
+        control_reply(call, json_pack("{s:O}", "actions", actions));
+    else if (error == -EAGAIN || error == -EBUSY)
+        control_fail(call, CONTROL_AGAIN, "%s", why);
+    else if (error == -ETIMEDOUT)
+        control_fail(call, CONTROL_TIMEOUT, "%s", why);
+    else
+        control_fail(call, CONTROL_REFUSED, "%s", why);
+}
+
 static void on_reload(struct control_call *call, json_t *arguments)
 {
-    json_t *actions = json_array();
-    char why[512];
-
-    if (daemon_reload(&halund, actions, why)) {
-        json_decref(actions);
-        control_fail(call, CONTROL_REFUSED, "%s", why);
-    } else {
-        control_reply(call, json_pack("{s:o}", "actions", actions));
-    }
+    daemon_reload(&halund, reload_ended, call);
 }
 
 static void on_shutdown(struct control_call *call, json_t *arguments)

@@ -121,12 +121,13 @@ static int32_t on_stop_signal(int32_t signal_number, void *data)
     return 0;
 }
 
+static void reloaded(void *context, int error, const char *why, json_t *actions)
+{
+}
+
 static int32_t on_reload_signal(int32_t signal_number, void *data)
 {
-    char why[512];
-
-    if (daemon_reload(data, NULL, why))
-        qb_log(LOG_ERR, "reload refused, the old configuration stays: %s", why);
+    daemon_reload(data, reloaded, NULL); /* the log tells the end */
     return 0;
 }
 

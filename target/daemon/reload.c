@@ -15,36 +15,38 @@
 #include "target/nexus/meter.h"
 #include "target/nexus/nexus_table.h"
 
+enum { OPINIONS_MS = 5000 };
+
 /* The configuration that the daemon started with stays as long as the daemon: cluster, peers and replicas
  * point into it, and what they use of it cannot change live. */
 static const struct config *first;
 
+/* The one that could be installed: loaded, checked against the one in use. */
 static struct {
-    struct config *old;
-    struct post post; /* from a reactor: the portals let go of the old one */
+    struct config *config; /* NULL: none */
+    uint8_t digest[32];
+} prepared;
+
+/* The installation under way. */
+static struct {
+    struct config *old; /* NULL: none */
+    struct post post;   /* from a reactor: the portals let go of the old one */
     unsigned waiting;
-} reload;
+    void (*done)(void *context);
+    void *context;
+} installing;
 
-static void let_go(void *context)
-{
-    if (--reload.waiting)
-        return;
-    if (reload.old != first)
-        config_free(reload.old);
-    reload.old = NULL;
-    qb_log(LOG_NOTICE, "the new configuration is in use");
-}
-
-static void at_control_let_go(struct post *post)
-{
-    let_go(NULL);
-}
-
-static void portals_let_go(void *context)
-{
-    reload.post.run = at_control_let_go;
-    control_post(&reload.post);
-}
+/* The reload that this node was asked for. */
+static struct {
+    reload_end *end; /* NULL: none */
+    void *context;
+    json_t *actions;
+    uint64_t number;
+    uint32_t waits; /* bits (node id): whose opinion is missing */
+    bool committing;
+    qb_loop_timer_handle timer;
+    struct cluster_request request;
+} asked;
 
 struct planned {
     const struct config *old, *new;
@@ -69,43 +71,76 @@ static void look_at(void *context, const struct plan_action *action)
         json_array_append_new(planned->actions, json_string(text));
 }
 
-int daemon_reload(struct daemon *daemon, json_t *actions, char *why)
+/* Loads the file, and keeps it if the difference can be applied. Returns 0, or -errno with a sentence in `why`
+ * (512 bytes). */
+static int prepare(struct daemon *daemon, json_t *actions, char *why)
 {
     struct planned planned = {.old = daemon->config, .actions = actions};
     struct config_error error;
     struct config *config;
-    int rc;
+    int rc = config_load(daemon->config_path, daemon->node_name, &config, &error);
 
-    if (reload.old) {
-        snprintf(why, 512, "a reload is still under way");
-        return -EBUSY;
-    }
-    rc = config_load(daemon->config_path, daemon->node_name, &config, &error);
-    if (!rc) {
-        planned.new = config;
-        rc = config_plan(daemon->config, config, daemon->config_path, look_at, &planned, &error);
-    }
     if (rc) {
         snprintf(why, 512, "%s", error.text);
-        if (planned.new)
-            config_free(config);
         return rc;
     }
-    if (planned.refused[0]) {
+    planned.new = config;
+    rc = config_plan(daemon->config, config, daemon->config_path, look_at, &planned, &error);
+    if (rc) {
+        snprintf(why, 512, "%s", error.text);
+    } else if (planned.refused[0]) {
         snprintf(why, 512, "%s", planned.refused);
-        config_free(config);
-        return -EINVAL;
+        rc = -EINVAL;
     }
+    if (rc) {
+        config_free(config);
+        return rc;
+    }
+    config_free(prepared.config);
+    prepared.config = config;
+    config_view_digest(config, prepared.digest);
+    return 0;
+}
+
+/* ---- installing ---- */
+
+static void let_go(void *context)
+{
+    if (--installing.waiting)
+        return;
+    if (installing.old != first)
+        config_free(installing.old);
+    installing.old = NULL;
+    qb_log(LOG_NOTICE, "the new configuration is in use");
+    installing.done(installing.context);
+}
+
+static void at_control_let_go(struct post *post)
+{
+    let_go(NULL);
+}
+
+static void portals_let_go(void *context)
+{
+    installing.post.run = at_control_let_go;
+    control_post(&installing.post);
+}
+
+static int install(struct daemon *daemon, void (*done)(void *context), void *context, char *why)
+{
+    struct config *config = prepared.config;
+    int rc;
+
     if (!first)
         first = daemon->config;
-    reload.old = daemon->config;
-    reload.waiting = 2;
     rc = iscsi_server_reload(daemon->iscsi, config, portals_let_go, NULL, why);
-    if (rc) {
-        reload.old = NULL;
-        config_free(config);
+    if (rc)
         return rc;
-    }
+    prepared.config = NULL;
+    installing.old = daemon->config;
+    installing.waiting = 2;
+    installing.done = done;
+    installing.context = context;
     daemon->config = config;
     meters_configure(config);
     log_set_priority(config->log_priority);
@@ -114,8 +149,151 @@ int daemon_reload(struct daemon *daemon, json_t *actions, char *why)
     return 0;
 }
 
+void reload_agreed(struct daemon *daemon, const uint8_t digest[32], void (*done)(void *context),
+                   void *context)
+{
+    char why[512] = "another one is being installed";
+    int rc = installing.old ? -EBUSY : 0;
+
+    if (!rc && (!prepared.config || memcmp(prepared.digest, digest, sizeof prepared.digest)))
+        rc = prepare(daemon, NULL, why);
+    if (!rc && memcmp(prepared.digest, digest, sizeof prepared.digest)) {
+        snprintf(why, sizeof why, "%s is not what was agreed", daemon->config_path);
+        rc = -EINVAL;
+    }
+    if (!rc)
+        rc = install(daemon, done, context, why);
+    if (rc) {
+        qb_log(LOG_CRIT, "the agreed configuration cannot be used here, leaving at once: %s", why);
+        daemon_stop(daemon, 3);
+    }
+}
+
+/* ---- asking ---- */
+
+static void end(int error, const char *why)
+{
+    reload_end *function = asked.end;
+    json_t *actions = asked.actions;
+
+    if (asked.timer)
+        qb_loop_timer_del(halund.loop, asked.timer);
+    asked.timer = 0;
+    asked.end = NULL;
+    asked.actions = NULL;
+    asked.committing = false;
+    if (error)
+        qb_log(LOG_ERR, "reload refused, the old configuration stays: %s", why);
+    function(asked.context, error, why, error ? NULL : actions);
+    json_decref(actions);
+}
+
+static void committed(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
+{
+    if (reason == REASON_GOOD)
+        end(0, "");
+    else
+        end(-ETIMEDOUT, "the cluster could not agree in time; it may still be applied");
+}
+
+static void late(void *data)
+{
+    char why[160] = "no answer from node";
+    size_t used = strlen(why);
+
+    asked.timer = 0;
+    for (unsigned i = 0; i < halund.config->node_count && used < sizeof why; i++)
+        if (asked.waits & 1u << halund.config->nodes[i].id)
+            used += (size_t)snprintf(why + used, sizeof why - used, " %s", halund.config->nodes[i].name);
+    end(-EAGAIN, why);
+}
+
+static void installed_here(void *context)
+{
+    end(0, "");
+}
+
+void daemon_reload(struct daemon *daemon, reload_end *function, void *context)
+{
+    char why[512];
+    int rc;
+
+    if (asked.end || installing.old) {
+        function(context, -EBUSY, "a reload is still under way", NULL);
+        return;
+    }
+    asked.end = function;
+    asked.context = context;
+    asked.actions = json_array();
+    rc = prepare(daemon, asked.actions, why);
+    if (rc) {
+        end(rc, why);
+    } else if (!daemon->view.serving) {
+        end(-EAGAIN, "the cluster does not serve");
+    } else if (daemon->view.wire < 2) {
+        qb_log(LOG_WARNING, "reload of this node alone: a member speaks wire version 1, it has to be told itself");
+        asked.committing = true;
+        rc = install(daemon, installed_here, NULL, why);
+        if (rc)
+            end(rc, why);
+    } else {
+        asked.number++;
+        asked.waits = daemon->view.members;
+        qb_loop_timer_add(daemon->loop, QB_LOOP_MED, OPINIONS_MS * 1000000ull, NULL, late, &asked.timer);
+        cluster_consult(daemon->cluster, asked.number, prepared.digest);
+    }
+}
+
+void reload_consulted(struct daemon *daemon, unsigned node, uint64_t number, const uint8_t digest[32])
+{
+    char why[512] = "";
+    int rc = 0;
+
+    if (installing.old || (asked.end && node != daemon->self)) {
+        snprintf(why, sizeof why, "another reload is under way");
+        rc = -EBUSY;
+    }
+    if (!rc && node != daemon->self)
+        rc = prepare(daemon, NULL, why);
+    if (!rc && (!prepared.config || memcmp(prepared.digest, digest, sizeof prepared.digest))) {
+        snprintf(why, sizeof why, "its %.100s has other hosts, LUN maps or targets", daemon->config_path);
+        rc = -EINVAL;
+    }
+    cluster_give_opinion(daemon->cluster, node, number, !rc, why);
+}
+
+void reload_opinion(struct daemon *daemon, unsigned node, uint64_t number, bool good, const char *why)
+{
+    char text[320];
+
+    if (!asked.end || asked.committing || number != asked.number)
+        return;
+    if (!good) {
+        const char *name = "";
+        for (unsigned i = 0; i < daemon->config->node_count; i++)
+            if (daemon->config->nodes[i].id == node)
+                name = daemon->config->nodes[i].name;
+        snprintf(text, sizeof text, "%s: %s", name, why);
+        end(-EINVAL, text);
+        return;
+    }
+    asked.waits &= ~(1u << node);
+    if (asked.waits)
+        return;
+    asked.committing = true;
+    qb_loop_timer_del(daemon->loop, asked.timer);
+    asked.timer = 0;
+    memset(&asked.request, 0, sizeof asked.request);
+    asked.request.op.kind = SHARED_OP_CONFIGURATION;
+    asked.request.op.node = daemon->self;
+    memcpy(asked.request.op.digest, prepared.digest, sizeof asked.request.op.digest);
+    asked.request.answer = committed;
+    cluster_submit(daemon->cluster, &asked.request);
+}
+
 void reload_done(struct daemon *daemon)
 {
+    config_free(prepared.config);
     if (first && first != daemon->config)
         config_free((struct config *)first);
 }

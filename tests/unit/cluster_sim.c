@@ -156,6 +156,24 @@ static void take(struct sim *sim, unsigned node, const struct cluster_update *up
     case CLUSTER_LEASE:
         n->lease = update->lease;
         break;
+    case CLUSTER_CONSULTED: {
+        struct cluster_event answer = {.kind = CLUSTER_ANSWER_CONSULT};
+        answer.opinion.node = update->consulted.node;
+        answer.opinion.number = update->consulted.number;
+        answer.opinion.good = update->consulted.digest[0] != node;
+        answer.opinion.why = "it has another file";
+        assert(n->opinion_count < 8);
+        n->opinions[n->opinion_count++] = answer;
+        break;
+    }
+    case CLUSTER_OPINION:
+        if (update->opinion.good)
+            n->agreeing |= 1u << update->opinion.node;
+        else
+            n->refusing |= 1u << update->opinion.node;
+        if (!update->opinion.good && strcmp(update->opinion.why, "it has another file"))
+            sim_fail(sim, "an opinion was garbled: %s", update->opinion.why);
+        break;
     case CLUSTER_ASKED:
         n->asked++;
         n->asked_by = update->asked.node;
@@ -199,6 +217,10 @@ static void step(struct sim *sim, unsigned node, struct cluster_event *event)
         more = sim->updates->more;
         event->kind = CLUSTER_MORE;
     } while (more);
+    while (n->opinion_count) {
+        struct cluster_event opinion = n->opinions[--n->opinion_count];
+        step(sim, node, &opinion);
+    }
 }
 
 /* --- hosts and rings ------------------------------------------------------------------------- */
@@ -790,6 +812,18 @@ void sim_ask_handover(struct sim *sim, unsigned node)
 {
     struct cluster_event event = {.kind = CLUSTER_HANDOVER};
 
+    if (sim->node[node].machine && !sim->node[node].frozen)
+        step(sim, node, &event);
+}
+
+/* Does every member have a file of its own? `refuses`: the node that has not, or 0. */
+void sim_consult(struct sim *sim, unsigned node, unsigned refuses)
+{
+    struct cluster_event event = {.kind = CLUSTER_CONSULT};
+
+    event.consult.number = 5;
+    event.consult.digest[0] = (uint8_t)refuses;
+    sim->node[node].agreeing = sim->node[node].refusing = 0;
     if (sim->node[node].machine && !sim->node[node].frozen)
         step(sim, node, &event);
 }

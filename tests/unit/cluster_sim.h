@@ -56,6 +56,9 @@ struct sim_node {
     unsigned starts;
     uint8_t wire_max; /* of the next start; 0: the newest */
     unsigned asked, asked_by; /* handovers asked of this node */
+    uint32_t agreeing, refusing; /* opinions to its last question */
+    struct cluster_event opinions[8];
+    unsigned opinion_count;
 };
 
 struct sim_ring {
@@ -100,7 +103,9 @@ void sim_fence(struct sim *sim, unsigned node);    /* power cut that the fencer 
 void sim_partition(struct sim *sim, uint32_t side);
 void sim_heal(struct sim *sim);
 void sim_ask_handover(struct sim *sim, unsigned node); /* of the group */
-/* An operation about the group, about `node`. */
+/* Asks all members, of whom `refuses` (0: nobody) says no. */
+void sim_consult(struct sim *sim, unsigned node, unsigned refuses);
+/* An operation without an LU; about the group, about `node`. */
 void sim_group_op(struct sim *sim, unsigned node, enum shared_op_kind kind);
 void sim_submit(struct sim *sim, unsigned node);   /* a registration with a key of its own */
 /* Lets time pass, with random interleaving. */

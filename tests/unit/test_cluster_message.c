@@ -16,7 +16,7 @@ static size_t encode(struct cluster_message *m)
 {
     struct writer w = {.data = buffer, .size = sizeof buffer};
 
-    m->wire = message_wire(m->type);
+    m->wire = message_wire(m);
     m->incarnation = 0x1122334455667788;
     message_encode(m, &w);
     assert_true(w.used <= w.size);
@@ -53,6 +53,10 @@ static void message_when_encoded_then_decodes_to_the_same(void **state)
             m.heartbeat.echo[LIMIT_NODES] = 5;
         } else if (type == MESSAGE_CONFIRM) {
             m.confirm.attempt[3] = 4;
+        } else if (type == MESSAGE_OPINION) {
+            m.opinion.to = 2;
+            m.opinion.text = (const uint8_t *)"no";
+            m.opinion.length = 2;
         } else if (type == MESSAGE_HANDOVER) {
             m.handover.owner = 1;
             m.handover.epoch = 3;
@@ -65,6 +69,9 @@ static void message_when_encoded_then_decodes_to_the_same(void **state)
         } else if (type == MESSAGE_OP) {
             assert_int_equal(back.op.sequence, 7);
             assert_memory_equal(back.op.bytes, "abcd", 4);
+        } else if (type == MESSAGE_OPINION) {
+            assert_int_equal(back.opinion.to, 2);
+            assert_memory_equal(back.opinion.text, "no", 2);
         } else {
             assert_memory_equal(&back.hello, &m.hello, sizeof m.hello);
             assert_memory_equal(&back.heartbeat, &m.heartbeat, sizeof m.heartbeat);

@@ -143,6 +143,40 @@ static void upgrade_when_one_comes_back_old_then_all_speak_old(void **state)
     sim_free(sim);
 }
 
+static void consultation_when_all_know_it_then_everybody_says_what_it_thinks(void **state)
+{
+    struct sim *sim = started(3, 6, 0, 0);
+
+    sim_consult(sim, 2, 0);
+    sim_run(sim, seconds(1));
+    assert_int_equal(sim->node[2].agreeing, 0xe);
+    assert_int_equal(sim->node[2].refusing, 0);
+    sim_consult(sim, 2, 3);
+    sim_run(sim, seconds(1));
+    assert_int_equal(sim->node[2].agreeing, 0x6);
+    assert_int_equal(sim->node[2].refusing, 0x8);
+    assert_int_equal(sim->node[1].agreeing | sim->node[1].refusing, 0); /* nobody else's business */
+    sim_free(sim);
+}
+
+static void operation_when_a_member_does_not_know_it_then_refused_at_once(void **state)
+{
+    struct sim *sim = started(2, 7, 0, 1);
+
+    sim_consult(sim, 1, 0);
+    sim_group_op(sim, 1, SHARED_OP_CONFIGURATION);
+    sim_run(sim, seconds(1));
+    assert_int_equal(sim->node[1].agreeing, 0);
+    assert_true(sim->ops[0].answered);
+    assert_int_equal(sim->ops[0].reason, REASON_NOT_READY_TRANSITION);
+    commits(sim, 1); /* and nothing is in its way */
+    restart(sim, 2, 2);
+    sim_group_op(sim, 1, SHARED_OP_CONFIGURATION);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    assert_int_equal(sim->ops[sim->op_count - 1].reason, REASON_GOOD);
+    sim_free(sim);
+}
+
 static void version_when_none_is_common_then_not_admitted(void **state)
 {
     struct sim *sim = started(2, 5, 1, 1);
@@ -186,7 +220,7 @@ static void mixture(uint64_t seed)
 
     for (unsigned i = 0; i < 60; i++) {
         unsigned node = 1 + sim_random(sim, 3);
-        switch (sim_random(sim, 6)) {
+        switch (sim_random(sim, 7)) {
         case 0:
             sim_kill(sim, node);
             break;
@@ -196,10 +230,15 @@ static void mixture(uint64_t seed)
             sim_boot(sim, node);
             break;
         case 2:
-            sim_group_op(sim, node, sim_random(sim, 2) ? SHARED_OP_GROUP_ACQUIRE : SHARED_OP_GROUP_RELEASE);
+            sim_group_op(sim, node,
+                         (const enum shared_op_kind[]){SHARED_OP_GROUP_ACQUIRE, SHARED_OP_GROUP_RELEASE,
+                                                       SHARED_OP_CONFIGURATION}[sim_random(sim, 3)]);
             break;
         case 3:
             sim_submit(sim, node);
+            break;
+        case 4:
+            sim_consult(sim, node, sim_random(sim, 4));
             break;
         default:
             sim_ask_handover(sim, node);
@@ -240,6 +279,8 @@ int main(void)
         cmocka_unit_test(handover_when_the_group_has_changed_meanwhile_then_nobody_is_asked),
         cmocka_unit_test(upgrade_when_node_after_node_then_served_all_the_time),
         cmocka_unit_test(upgrade_when_one_comes_back_old_then_all_speak_old),
+        cmocka_unit_test(consultation_when_all_know_it_then_everybody_says_what_it_thinks),
+        cmocka_unit_test(operation_when_a_member_does_not_know_it_then_refused_at_once),
         cmocka_unit_test(version_when_none_is_common_then_not_admitted),
         cmocka_unit_test(mixture_when_nodes_come_and_go_then_nobody_meets_what_it_does_not_know),
     };

@@ -259,6 +259,37 @@ static void file_when_good_then_values_defaults_and_order_are_right(void **state
     config_free(config);
 }
 
+static void view_digest_when_what_initiators_see_differs_then_differs(void **state)
+{
+    static const char base[] = HEAD NODES GROUP LU1 "host h { initiators = { \"iqn.*\" } lun 0 { lu = a } }\n";
+    static const char *const same =
+        HEAD "# spelling\n" NODES GROUP LU1 "host h { initiators = { \"iqn.*\" } lun 0 { lu = \"a\" } }\n";
+    static const char *const others[] = {
+        HEAD NODES GROUP LU1 "host h { initiators = { \"iqn.*\" } lun 1 { lu = a } }\n",
+        HEAD NODES GROUP LU1 "host h { initiators = { \"iqn.*\" } lun 0 { lu = a read_only = true } }\n",
+        HEAD NODES GROUP LU1 "host h { initiators = { \"iqn.2026-11.*\" } lun 0 { lu = a } }\n",
+        HEAD NODES GROUP LU1 "host i { initiators = { \"iqn.*\" } lun 0 { lu = a } }\n",
+        HEAD NODES GROUP LU1,
+    };
+    struct config *config;
+    struct config_error error;
+    uint8_t digest[32], other[32];
+
+    assert_int_equal(parse_with(base, NULL, "n1", &config, &error), 0);
+    config_view_digest(config, digest);
+    config_free(config);
+    assert_int_equal(parse_with(same, NULL, "n2", &config, &error), 0);
+    config_view_digest(config, other);
+    config_free(config);
+    assert_memory_equal(digest, other, 32);
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_int_equal(parse_with(others[i], NULL, "n1", &config, &error), 0);
+        config_view_digest(config, other);
+        config_free(config);
+        assert_memory_not_equal(digest, other, 32);
+    }
+}
+
 static void digest_when_only_spelling_or_live_values_differ_then_equal(void **state)
 {
     static const char plain[] = HEAD NODES GROUP LU1;
@@ -416,6 +447,7 @@ int main(void)
         cmocka_unit_test(blocks_when_more_than_the_limit_then_refused),
         cmocka_unit_test(group_when_it_has_more_units_than_volumes_then_refused),
         cmocka_unit_test(file_when_good_then_values_defaults_and_order_are_right),
+        cmocka_unit_test(view_digest_when_what_initiators_see_differs_then_differs),
         cmocka_unit_test(digest_when_only_spelling_or_live_values_differ_then_equal),
         cmocka_unit_test(secrets_when_wrong_then_refused_without_showing_them),
         cmocka_unit_test(host_when_exact_and_pattern_match_then_exact_wins),
