@@ -547,6 +547,8 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
             group->outdate_wanted = false;
         else /* the other one was wanted meanwhile */
             outdate_step(group);
+        if (!group->replica)
+            return; /* units are being closed: the answer came behind them */
         if (node == halund.self)
             replica_self_outdated(group->replica, true);
         else
