@@ -1,0 +1,108 @@
+/* What a run is made of, and the halun.conf of its nodes. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/world.h"
+
+/* What runs may be hit by. SIM_UPGRADE needs a second version of the wire, which there is not yet. */
+static const enum sim_fault kinds[] = {
+    SIM_CRASH,     SIM_POWER_CUT,  SIM_POWER_CUT_ALL, SIM_FREEZE,       SIM_STALL,
+    SIM_PARTITION, SIM_LINK_LOSS,  SIM_SLOW_DISK,     SIM_FULL_DISK,    SIM_DISK_ERROR,
+    SIM_CLOCK_JUMP, SIM_SLOW_FENCING, SIM_SWITCH,     SIM_RESTART,      SIM_RELOAD,
+    SIM_CONNECTION,
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+/* Nothing in one run of 16, otherwise one to six kinds. */
+static uint32_t draw_faults(uint64_t bits)
+{
+    unsigned count = (bits & 15) ? 1 + (bits >> 4) % 6 : 0;
+    uint32_t faults = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        faults |= 1u << kinds[(bits >> (8 + 5 * i) & 31) % KINDS];
+    return faults;
+}
+
+void config_draw(struct sim_config *config, uint64_t seed)
+{
+    static const unsigned nodes[] = {2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 5, 2, 3, 2};
+    uint64_t bits = seed * 0x9e3779b97f4a7c15u;
+
+    bits ^= bits >> 29;
+    bits *= 0xbf58476d1ce4e5b9u;
+    bits ^= bits >> 32;
+    memset(config, 0, sizeof *config);
+    config->seed = seed;
+    config->length_ns = 60000ull * SIM_MS;
+    config->nodes = nodes[bits & 15];
+    config->reactors = 1 + (bits >> 4 & 3) / 3;
+    config->groups = 1 + (bits >> 6 & 1);
+    config->lus = config->groups * (1 + (bits >> 7 & 1));
+    config->block_size = 4096;
+    config->lu_blocks = bits >> 8 & 1 ? 4096 : 1024;
+    config->lease_ms = bits >> 9 & 1 ? 3000 : 1500;
+    config->hold_ms = 20000;
+    config->token_ms = 1000;
+    config->two_node = config->nodes == 2;
+    config->faults = draw_faults(bits >> 10);
+}
+
+uint32_t sim_group_nodes(unsigned group)
+{
+    unsigned nodes = sim_config()->nodes;
+
+    return 1u << (1 + group % nodes) | 1u << (1 + (group + 1) % nodes);
+}
+
+void config_lu_path(unsigned lu, unsigned node, char *path, size_t size)
+{
+    snprintf(path, size, "/disk/node%u/lu%u", node, lu);
+}
+
+/* One file for all nodes. */
+static void write_config(char *text, size_t size)
+{
+    const struct sim_config *config = sim_config();
+    int n = snprintf(text, size,
+                     "cluster {\n name = \"sim\"\n lease_ms = %u\n hold_ms = %u\n reactors = %u\n"
+                     " pool_bytes = 4M\n spin_us = 0\n}\n"
+                     "target \"iqn.2026-11.sim:array\" {\n}\n",
+                     config->lease_ms, config->hold_ms, config->reactors);
+
+    for (unsigned i = 1; i <= config->nodes; i++)
+        n += snprintf(text + n, size - (size_t)n,
+                      "node \"node%u\" {\n id = %u\n peer = \"10.0.0.%u:7780\"\n"
+                      " replication_address = \"10.0.0.%u\"\n"
+                      " portal \"p\" {\n  address = \"10.0.1.%u:3260\"\n  rtpi = %u\n }\n}\n",
+                      i, i, i, i, i, i);
+    for (unsigned g = 0; g < config->groups; g++) {
+        if (config->nodes == 1)
+            n += snprintf(text + n, size - (size_t)n, "group \"g%u\" {\n}\n", g);
+        else
+            n += snprintf(text + n, size - (size_t)n,
+                          "group \"g%u\" {\n replication = builtin\n nodes = { \"node%u\", \"node%u\" "
+                          "}\n port = %u\n}\n",
+                          g, 1 + g % config->nodes, 1 + (g + 1) % config->nodes, 7790 + g);
+    }
+    for (unsigned i = 0; i < config->lus; i++)
+        n += snprintf(text + n, size - (size_t)n,
+                      "lu \"lu%u\" {\n uuid = \"00000000-0000-4000-8000-0000000000%02x\"\n"
+                      " group = \"g%u\"\n path = \"/disk/%%n/lu%u\"\n size = %llu\n block_size = %u\n}\n",
+                      i, i + 1, i % config->groups, i,
+                      (unsigned long long)config->lu_blocks * config->block_size,
+                      config->block_size);
+    n += snprintf(text + n, size - (size_t)n,
+                  "host \"all\" {\n initiators = { \"iqn.2026-11.sim:*\" }\n");
+    for (unsigned i = 0; i < config->lus; i++)
+        n += snprintf(text + n, size - (size_t)n, " lun %u {\n  lu = \"lu%u\"\n }\n", i, i);
+    snprintf(text + n, size - (size_t)n, "}\n");
+}
+
+void config_put(struct host *host)
+{
+    char text[16384];
+
+    write_config(text, sizeof text);
+    file_put(host, "/etc/halun/halun.conf", text);
+}
