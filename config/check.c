@@ -125,13 +125,15 @@ static int check_builtin(const struct parser *parser, unsigned index)
     const struct config *config = parser->config;
     const struct config_group *group = &config->groups[index];
     struct place place = {BLOCK_GROUP, index, 0};
-    unsigned lus = 0;
+    unsigned wanted = group->drbd_peer.length ? 1 : 2, lus = 0;
     char value[12];
 
     snprintf(value, sizeof value, "%u", group->node_count);
-    if (group->node_count != 2)
+    if (group->node_count != wanted)
         return parse_complain(parser, place, "nodes", NULL,
-                              "expected 2 names of nodes with replication = builtin, found %s",
+                              wanted == 1
+                                  ? "expected 1 name of a node with drbd_peer, found %s"
+                                  : "expected 2 names of nodes with replication = builtin, found %s",
                               value);
     if (!group->port)
         return parse_complain(parser, place, "port", NULL,
@@ -139,7 +141,7 @@ static int check_builtin(const struct parser *parser, unsigned index)
     if (group->ping_ms >= group->timeout_ms)
         return parse_complain(parser, place, "ping_ms", NULL, "expected less than timeout_ms (%u)",
                               group->timeout_ms);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < wanted; i++)
         if (!node_of(config, group->nodes[i])->replication_address[0])
             return parse_complain(parser, place, "nodes", node_of(config, group->nodes[i])->name,
                                   "expected a node with replication_address");
@@ -171,6 +173,9 @@ static int check_groups(const struct parser *parser)
                                    "expected two different nodes");
         else if (group->replication == REPLICATION_BUILTIN)
             error = check_builtin(parser, i);
+        else if (group->drbd_peer.length)
+            error = parse_complain(parser, (struct place){BLOCK_GROUP, i, 0}, "drbd_peer",
+                                   group->drbd_peer.text, "expected only with replication = builtin");
         if (error)
             return error;
     }

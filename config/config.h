@@ -36,11 +36,16 @@ struct config_node {
 
 enum config_replication { REPLICATION_NONE, REPLICATION_BUILTIN };
 
+/* What becomes of writes when a peer outside the cluster is lost. */
+enum config_peer_lost { CONFIG_LOST_WAIT, CONFIG_LOST_GO_ON };
+
 struct config_group {
     char name[LIMIT_NAME + 1];
     enum config_replication replication;
     uint16_t port;          /* TCP port of the replication link, the same on both nodes */
     unsigned nodes[2];      /* node ids that hold a copy (builtin) */
+    struct config_address drbd_peer; /* who holds the other, outside the cluster; length 0 = a node does */
+    enum config_peer_lost peer_lost;
     unsigned node_count;
     unsigned al_extents;    /* activity log slots, 67..6433, default 1237 */
     unsigned timeout_ms;    /* peer silent for so long = link lost; default 2000 */

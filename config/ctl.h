@@ -82,6 +82,7 @@ int ctl_group_switch(struct ctl *ctl, int count, char **arguments);
 int ctl_group_promote(struct ctl *ctl, int count, char **arguments);
 int ctl_group_demote(struct ctl *ctl, int count, char **arguments);
 int ctl_group_init(struct ctl *ctl, int count, char **arguments);
+int ctl_group_alone(struct ctl *ctl, int count, char **arguments);
 int ctl_group_role(struct ctl *ctl, int count, char **arguments);
 int ctl_group_score(struct ctl *ctl, int count, char **arguments);
 int ctl_wait(struct ctl *ctl, int count, char **arguments);

@@ -63,6 +63,11 @@ int ctl_group_init(struct ctl *ctl, int count, char **arguments)
     return ctl_call_patiently(ctl, "group.init", request(ctl, arguments[0]));
 }
 
+int ctl_group_alone(struct ctl *ctl, int count, char **arguments)
+{
+    return ctl_call_patiently(ctl, "group.alone", request(ctl, arguments[0]));
+}
+
 /* Status without details, and the group in it (borrowed). Returns an exit code. */
 static int read_group(struct ctl *ctl, const char *name, json_t **status, json_t **group)
 {

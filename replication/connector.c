@@ -345,20 +345,31 @@ static int listen_now(struct link *link)
     return -1;
 }
 
+static int peer_address(const struct resource *r, struct sockaddr_storage *address,
+                        socklen_t *length)
+{
+    const struct config_address *outside = &r->group->drbd_peer;
+    const struct config_node *peer = node(r->public.options.config, r->peer_node);
+
+    if (r->peer_node == REPLICA_PEER_OUTSIDE) {
+        *address = outside->address;
+        *length = outside->length;
+        return 0;
+    }
+    return peer ? parse(peer->replication_address, r->group->port, address, length) : -EINVAL;
+}
+
 int connector_listen(struct resource *r, char *why)
 {
     const struct config *config = r->public.options.config;
     const struct config_node *self = &config->nodes[config->self];
-    const struct config_node *peer = node(config, r->peer_node);
     struct link *link = &r->link;
     socklen_t length;
 
-    if (!peer ||
-        parse(self->replication_address, r->group->port, &link->own, &link->address_length) ||
-        parse(peer->replication_address, r->group->port, &link->peer, &length) ||
-        length != link->address_length) {
+    if (parse(self->replication_address, r->group->port, &link->own, &link->address_length) ||
+        peer_address(r, &link->peer, &length) || length != link->address_length) {
         snprintf(why, 256,
-                 "group \"%s\": the replication addresses of its two nodes: expected two "
+                 "group \"%s\": the replication addresses of both copies: expected two "
                  "IPv4 or two IPv6 addresses",
                  r->group->name);
         return -EINVAL;

@@ -66,6 +66,10 @@ static int find_peer(struct resource *r, char *why)
     unsigned self = config->nodes[config->self].id;
     const struct config_group *group = r->group;
 
+    if (group->drbd_peer.length && group->node_count == 1 && group->nodes[0] == self) {
+        r->peer_node = REPLICA_PEER_OUTSIDE;
+        return 0;
+    }
     if (group->node_count != 2 || (group->nodes[0] != self && group->nodes[1] != self)) {
         snprintf(why, 256, "group \"%s\": expected two nodes, this one among them", group->name);
         return -EINVAL;

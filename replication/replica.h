@@ -44,6 +44,9 @@ struct replica_status {
     char why[128];             /* last reason of a refusal or disconnect; "" = none */
 };
 
+/* The peer's node when it is outside the cluster (drbd_peer): nobody can outdate its copy. */
+enum { REPLICA_PEER_OUTSIDE = 0 };
+
 /* What a replica asks of the cluster. On the control thread. */
 struct replica_callbacks {
     void *context;
@@ -56,7 +59,8 @@ struct replica_callbacks {
      * is acknowledged until then. */
     void (*outdate_self)(void *context, struct replica *replica);
     /* A resync to (or from) the peer finished and is durable: `node`'s copy is current again. Called on
-     * the Primary's (or source's) side only; the replica may acknowledge writes with the peer meanwhile. */
+     * the Primary's (or source's) side only; the replica may acknowledge writes with the peer meanwhile.
+     * REPLICA_PEER_OUTSIDE: both copies are, called on either side, perhaps more than once. */
     void (*current)(void *context, struct replica *replica, unsigned node);
     /* Anything in replica_status that an operator would see changed. */
     void (*changed)(void *context, struct replica *replica);

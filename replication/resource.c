@@ -212,6 +212,8 @@ void resource_publish(struct resource *r)
     bool changed;
 
     resource_ask_outdate(r);
+    if (r->peer_node == REPLICA_PEER_OUTSIDE)
+        resource_tell_current(r); /* a peer that is no node says nothing about this copy to the cluster */
     r->publish = false;
     r->published_ns = r->home->now_ns;
     for (unsigned i = 0; i < r->volume_count; i++) {

@@ -44,6 +44,7 @@ struct group {
     struct cluster_request current[2];    /* copies that became current */
     unsigned outdate_node;
     bool outdate_wanted, outdate_busy; /* outdate_node is this node when its disk failed */
+    bool alone_awaited; /* drbd_peer is lost, and only an operator can say that its copy is not used */
     qb_loop_timer_handle retry;
 };
 
@@ -98,6 +99,8 @@ void group_asked(struct group *group, unsigned node);
  * equal) current. */
 void group_init(struct group *group, bool skip_sync, bool force, unsigned timeout_ms, group_done *done,
                 void *context);
+/* The operator says that the copy of a lost drbd_peer is not used. 0, or -errno and a sentence. */
+int group_alone(struct group *group, char why[256]);
 /* An initiator asked (SET TARGET PORT GROUPS) for this node as owner. */
 void group_wished(struct group *group);
 /* Is that still to be told to Pacemaker? A wish that was not granted in a minute is forgotten. */

@@ -122,8 +122,9 @@ static struct group_facts facts_of(const struct group *group)
         .late = group->yielding && monotonic_ns() >= group->yield_ns,
         .serving = halund.view.serving,
         /* Where something else below the group has a role, it has to be given up in Pacemaker's order. */
-        .handover = halund.view.wire >= 2 && (config_of(group)->replication == REPLICATION_NONE ||
-                                              config_of(group)->replication == REPLICATION_BUILTIN),
+        .handover = halund.view.wire >= 2 && !config_of(group)->drbd_peer.length &&
+                    (config_of(group)->replication == REPLICATION_NONE ||
+                     config_of(group)->replication == REPLICATION_BUILTIN),
         .self = halund.self,
         .owner = shared->owner,
         .current = shared->current,
@@ -395,7 +396,8 @@ static void initialized_both(void *context, int error, const char *why)
     }
     group->primary = false;
     commit_current(group, halund.self, 0);
-    commit_current(group, other_node(group), 1);
+    if (other_node(group))
+        commit_current(group, other_node(group), 1);
 }
 
 static void initialized_alone(void *context, int error, const char *why)
@@ -418,7 +420,8 @@ static void step_init(struct group *group)
     if (!halund.view.serving) {
         expired(group, "the cluster to serve");
     } else if (shared->current) {
-        bool both = !group->skip_sync || (shared->current & 1u << other_node(group));
+        bool both = !group->skip_sync || !other_node(group) ||
+                    (shared->current & 1u << other_node(group));
         if ((shared->current & 1u << halund.self) && both)
             finish(group, 0, "");
         else if (group->current[0].answer || group->current[1].answer)
@@ -525,6 +528,38 @@ void group_init(struct group *group, bool skip_sync, bool force, unsigned timeou
 
 static void outdate_step(struct group *group);
 
+/* A peer outside the cluster cannot be outdated by agreement. By configuration it need not be (as DRBD's
+ * fencing dont-care), else an operator has to say that its copy is not used. */
+static void outside_lost(struct group *group)
+{
+    if (config_of(group)->peer_lost == CONFIG_LOST_GO_ON) {
+        qb_log(LOG_WARNING, "group %s: %s is lost, going on alone", config_of(group)->name,
+               config_of(group)->drbd_peer.text);
+        replica_peer_outdated(group->replica, true);
+        return;
+    }
+    qb_log(LOG_WARNING, "group %s: %s is lost: writes wait for it, or for \"halunctl group alone %s\"",
+           config_of(group)->name, config_of(group)->drbd_peer.text, config_of(group)->name);
+    group->alone_awaited = true;
+}
+
+int group_alone(struct group *group, char why[256])
+{
+    if (!config_of(group)->drbd_peer.length) {
+        snprintf(why, 256, "the copies of this group are outdated by the cluster itself");
+        return -EPERM;
+    }
+    if (!group->alone_awaited) {
+        snprintf(why, 256, "no write waits for %s", config_of(group)->drbd_peer.text);
+        return -EAGAIN;
+    }
+    qb_log(LOG_WARNING, "group %s: the operator says that the copy of %s is not used",
+           config_of(group)->name, config_of(group)->drbd_peer.text);
+    group->alone_awaited = false;
+    replica_peer_outdated(group->replica, true);
+    return 0;
+}
+
 static void outdate_retry(void *data)
 {
     struct group *group = data;
@@ -587,6 +622,10 @@ static void on_outdate_peer(void *context, struct replica *replica, unsigned pee
 
     if (!group)
         return;
+    if (peer_node == REPLICA_PEER_OUTSIDE) {
+        outside_lost(group);
+        return;
+    }
     qb_log(LOG_WARNING, "group %s: the copy of node %u gets no writes any more, asking to outdate it",
            config_of(group)->name, peer_node);
     group->outdate_node = peer_node;
@@ -602,6 +641,10 @@ static void on_outdate_self(void *context, struct replica *replica)
         return;
     qb_log(LOG_WARNING, "group %s: the disk of this node failed, asking to outdate its copy",
            config_of(group)->name);
+    if (config_of(group)->drbd_peer.length) {
+        replica_self_outdated(group->replica, true); /* no node of the cluster has another to prefer */
+        return;
+    }
     group->outdate_node = halund.self;
     group->outdate_wanted = true;
     outdate_step(group);
@@ -613,7 +656,9 @@ static void on_current(void *context, struct replica *replica, unsigned node)
 
     if (!group)
         return;
-    group->outdate_wanted = false;
+    group->outdate_wanted = group->alone_awaited = false;
+    if (node == REPLICA_PEER_OUTSIDE)
+        node = halund.self; /* as good as the other: may be promoted */
     if (!(shared_of(group)->current & 1u << node))
         commit_current(group, node, node == halund.self ? 0 : 1);
 }

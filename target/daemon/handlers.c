@@ -353,6 +353,15 @@ static void on_init(struct control_call *call, json_t *arguments)
                    json_is_true(json_object_get(arguments, "force")), INIT_MS, answer, call);
 }
 
+static void on_alone(struct control_call *call, json_t *arguments)
+{
+    struct group *group = wanted_group(call, arguments);
+    char why[256] = "";
+
+    if (group)
+        answer(call, group_alone(group, why), why);
+}
+
 static void on_switch(struct control_call *call, json_t *arguments)
 {
     struct group *group = wanted_group(call, arguments);
@@ -443,6 +452,7 @@ static const struct control_handlers handlers = {
     .group_promote = on_promote,
     .group_demote = on_demote,
     .group_init = on_init,
+    .group_alone = on_alone,
     .cluster_force_start = on_force_start,
     .reload = on_reload,
     .shutdown = on_shutdown,

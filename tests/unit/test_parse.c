@@ -91,6 +91,11 @@ static const struct {
      "f:5: group \"g\": replication mirror: expected one of none builtin"},
     {HEAD NODES "group \"g\" {\n replication = builtin\n nodes = { n1 }\n port = 1\n}\n",
      "f:6: group \"g\": nodes: expected 2 names of nodes with replication = builtin, found 1"},
+    {HEAD NODES "group \"g\" {\n replication = builtin\n nodes = { n1, n2 }\n port = 1\n"
+                "drbd_peer = \"10.0.0.9:7789\"\n}\n",
+     "f:6: group \"g\": nodes: expected 1 name of a node with drbd_peer, found 2"},
+    {HEAD NODES "group \"g\" {\n nodes = { n1 }\n drbd_peer = \"10.0.0.9:7789\"\n}\n",
+     "f:6: group \"g\": drbd_peer 10.0.0.9:7789: expected only with replication = builtin"},
     {HEAD NODES "group \"g\" {\n nodes = { n1, n2, n1 }\n}\n",
      "f:5: group \"g\": nodes n1: expected at most 2 names of nodes"},
     {HEAD NODES "group \"g\" {\n nodes = { n1, n1 }\n}\n",
