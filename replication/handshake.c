@@ -14,7 +14,8 @@
 
 enum {
     FEATURES = FEATURE_TRIM | FEATURE_THIN_RESYNC | FEATURE_WSAME | FEATURE_WZEROES,
-    BODY = LINK_CONTROL - HEADER_LENGTH_MAX
+    BODY = LINK_CONTROL - HEADER_LENGTH_MAX,
+    SYNC_RATE_NO_LIMIT = 4 << 20, /* KiB/s: DRBD's largest */
 };
 
 static void send_data(struct resource *r, unsigned volume, unsigned command, const uint8_t *body,
@@ -117,8 +118,9 @@ static void send_protocol(struct resource *r)
 
 static void send_parameters(struct resource *r)
 {
+    /* DRBD takes these over, and a target with a rate of 0 asks for nothing. */
     struct packet_sync_param sync = {
-        .rate = r->group->resync_rate,
+        .rate = r->group->resync_rate ? r->group->resync_rate : SYNC_RATE_NO_LIMIT,
         .c_plan_ahead = r->group->c_plan_ahead,
         .c_delay_target = r->group->c_delay_target,
         .c_fill_target = r->group->c_fill_target,
@@ -401,6 +403,19 @@ static void first_state(struct volume *v, const struct wire_state *peer)
         write_replicating(r->volumes[i]);
 }
 
+/* A connected peer compares again: it began to, or its copy has become the good one while this one never was
+ * (its first generation was forced). */
+static bool compares_again(const struct volume *v, const struct wire_state *peer)
+{
+    bool begins = peer->conn >= CONN_STARTING_SYNC_S && peer->conn <= CONN_WF_BITMAP_T;
+    bool forced = peer->disk == DISK_UP_TO_DATE && v->state.peer_disk != DISK_UP_TO_DATE &&
+                  v->state.disk == DISK_INCONSISTENT &&
+                  generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
+
+    return v->state.conn == CONN_CONNECTED && volume_usable(v) && !v->resource->primary &&
+           (begins || forced);
+}
+
 int handshake_state(struct volume *v, const uint8_t *body, size_t length)
 {
     struct resource *r = v->resource;
@@ -429,6 +444,12 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
     if (peer.disk < DISK_INCONSISTENT && v->state.peer_disk >= DISK_INCONSISTENT &&
         (r->primary || v->state.conn != CONN_CONNECTED)) {
         link_fail(r, "volume %u: the peer's disk failed", v->number);
+        return 0;
+    }
+    if (compares_again(v, &peer)) {
+        v->state.peer_disk = peer.disk;
+        send_uuids(v, 0);
+        compare(v, &peer);
         return 0;
     }
     /* What we take part in deciding is not overwritten by a report that crossed it. */

@@ -12,7 +12,7 @@
 #include "replication/resource.h"
 #include "target/base/container.h"
 
-enum { LINGER_MS = 500 };
+enum { LINGER_MS = 2000 };
 
 /* A packet without an owner of its own: state, pings, barriers. */
 struct control {
@@ -451,6 +451,12 @@ void link_drop(struct resource *r)
     if (!linger) {
         hang_up(link);
         return;
+    }
+    /* The refusal came out of a packet: nothing is being received, and only the peer's end tells that it
+     * has read what it needs to refuse as well. */
+    if (!link->data.rx_running && !link->data.bulk_active) {
+        link->data.start = link->data.end = 0;
+        receive_more(&link->data);
     }
     link->linger_ns = r->home->now_ns + LINGER_MS * 1000000ull;
     if (!link->data.tx_running)

@@ -1,0 +1,286 @@
+/* The engine against a peer that says what drbd.ko 8.4.11 was recorded to say (tests/vm/drbd runs
+ * the real one).
+ *
+ * Not covered here: data, resync, timing of a slow peer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "replica_rig.h"
+#include "replication/generation.h"
+#include "replication/message.h"
+#include "replication/metadata.h"
+
+enum { SIZE = 40 << 20, WAIT_MS = 10000, BODY = 512 };
+
+struct peer {
+    struct rig_node node;
+    struct rig_options options;
+    char directory[64];
+    int listener, data, meta;
+    uint16_t port; /* of the peer */
+    struct packet_sync_param sync;
+};
+static uint16_t peer_port;
+
+static void outside(struct config_group *group)
+{
+    struct sockaddr_in *address = (struct sockaddr_in *)&group->drbd_peer.address;
+
+    *address = (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons(peer_port),
+        .sin_addr.s_addr = htonl(0x7f000003),
+    };
+    group->drbd_peer.length = sizeof *address;
+    group->node_count = 1;
+}
+
+static int setup(void **state)
+{
+    struct peer *p = calloc(1, sizeof *p);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(0x7f000003),
+    };
+    int on = 1;
+
+    p->data = p->meta = -1;
+    strcpy(p->directory, "/tmp/test_drbd_peer.XXXXXX");
+    assert_non_null(mkdtemp(p->directory));
+    p->listener = socket(AF_INET, SOCK_STREAM, 0);
+    peer_port = rig_port();
+    address.sin_port = htons(peer_port);
+    setsockopt(p->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    assert_int_equal(bind(p->listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(p->listener, 4), 0);
+    p->options = (struct rig_options){
+        .directory = p->directory,
+        .port = rig_port(),
+        .lus = 1,
+        .size = SIZE,
+        .timeout_ms = 4000,
+        .tune = outside,
+    };
+    if (rig_open(&p->node, 0, &p->options))
+        fail_msg("%s", p->node.why);
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct peer *p = *state;
+    char path[200];
+
+    rig_close(&p->node);
+    close(p->data);
+    close(p->meta);
+    close(p->listener);
+    rig_path(path, p->directory, 0, 0);
+    unlink(path);
+    rmdir(p->directory);
+    free(p);
+    return 0;
+}
+
+static bool readable(int fd, int ms)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+
+    return poll(&poller, 1, ms) == 1;
+}
+
+static void get(int fd, uint8_t *bytes, size_t length)
+{
+    while (length) {
+        ssize_t n;
+
+        assert_true(readable(fd, WAIT_MS));
+        n = read(fd, bytes, length);
+        assert_true(n > 0);
+        bytes += n;
+        length -= (size_t)n;
+    }
+}
+
+/* The next packet; returns the length of its body. */
+static size_t receive(int fd, enum header_form form, unsigned command, uint8_t body[BODY])
+{
+    uint8_t head[HEADER_LENGTH_MAX];
+    struct packet_header header;
+
+    get(fd, head, header_length(form));
+    assert_int_equal(header_decode(form, head, &header), 0);
+    assert_string_equal(packet_name(header.command), packet_name(command));
+    assert_true(header.length <= BODY);
+    get(fd, body, header.length);
+    return header.length;
+}
+
+static void say(int fd, enum header_form form, unsigned command, const uint8_t *body, size_t length)
+{
+    struct packet_header header = {.command = (uint16_t)command, .length = (uint32_t)length};
+    uint8_t packet[HEADER_LENGTH_MAX + BODY];
+    size_t n = header_encode(form, &header, packet);
+
+    memcpy(packet + n, body, length);
+    assert_int_equal(write(fd, packet, n + length), n + length);
+}
+
+static int socket_of(struct peer *p, unsigned command)
+{
+    uint8_t body[BODY];
+    int fd;
+
+    assert_true(readable(p->listener, WAIT_MS));
+    fd = accept(p->listener, NULL, NULL);
+    assert_true(fd >= 0);
+    receive(fd, HEADER_80, command, body);
+    return fd;
+}
+
+static void say_state(struct peer *p, const struct wire_state *s)
+{
+    uint8_t body[BODY];
+
+    say(p->data, HEADER_100, P_STATE, body, packet_state_encode(s, body));
+}
+
+static void say_uuids(struct peer *p, uint64_t current, uint64_t bitmap)
+{
+    struct packet_uuids uuids = {
+        .current = current,
+        .bitmap = bitmap,
+        .dirty_bits = SIZE / MD_BLOCK,
+    };
+    uint8_t body[BODY];
+
+    say(p->data, HEADER_100, P_UUIDS, body, packet_uuids_encode(&uuids, body));
+}
+
+/* Everything up to the first states, as a new copy. */
+static void shake_hands(struct peer *p, bool two_primaries)
+{
+    struct packet_features features = {.protocol_min = 86, .protocol_max = 101, .features = 0xf};
+    struct packet_protocol protocol = {.protocol = PROTOCOL_C, .two_primaries = two_primaries};
+    struct packet_sync_param sync = {.rate = 250, .c_fill_target = 100, .c_max_rate = 102400};
+    struct packet_sizes sizes = {
+        .device_size = SIZE / MD_SECTOR,
+        .current_size = SIZE / MD_SECTOR,
+        .max_bio = 1 << 20,
+        .physical_block = 512,
+        .logical_block = 512,
+        .io_min = 512,
+        .discard_enabled = 1,
+    };
+    struct wire_state first = {
+        .role = WIRE_SECONDARY,
+        .conn = CONN_WF_CONNECTION,
+        .disk = DISK_INCONSISTENT,
+        .pdsk = DISK_UNKNOWN,
+    };
+    uint8_t body[BODY];
+
+    p->data = socket_of(p, P_INITIAL_DATA);
+    p->meta = socket_of(p, P_INITIAL_META);
+    say(p->data, HEADER_80, P_CONNECTION_FEATURES, body, packet_features_encode(&features, body));
+    receive(p->data, HEADER_80, P_CONNECTION_FEATURES, body);
+    say(p->data, HEADER_100, P_PROTOCOL, body, packet_protocol_encode(&protocol, body));
+    say(p->data, HEADER_100, P_SYNC_PARAM89, body, packet_sync_param_encode(&sync, body));
+    say(p->data, HEADER_100, P_SIZES, body, packet_sizes_encode(&sizes, true, body));
+    say_uuids(p, GENERATION_JUST_CREATED, 0);
+    say_state(p, &first);
+    receive(p->data, HEADER_100, P_PROTOCOL, body);
+    assert_int_equal(packet_sync_param_decode(
+                         body, receive(p->data, HEADER_100, P_SYNC_PARAM89, body), &p->sync),
+                     0);
+    receive(p->data, HEADER_100, P_SIZES, body);
+    receive(p->data, HEADER_100, P_UUIDS, body);
+    receive(p->data, HEADER_100, P_STATE, body);
+}
+
+static struct wire_state next_state(struct peer *p)
+{
+    struct wire_state s = {0};
+    uint8_t body[BODY];
+
+    assert_int_equal(packet_state_decode(body, receive(p->data, HEADER_100, P_STATE, body), &s), 0);
+    return s;
+}
+
+static const struct wire_state connected = {
+    .role = WIRE_SECONDARY,
+    .peer = WIRE_SECONDARY,
+    .conn = CONN_CONNECTED,
+    .disk = DISK_INCONSISTENT,
+    .pdsk = DISK_INCONSISTENT,
+};
+
+static void peer_when_forced_while_connected_then_compared_again(void **state)
+{
+    struct peer *p = *state;
+    struct wire_state forced = connected;
+    struct packet_uuids uuids;
+    uint8_t body[BODY];
+
+    shake_hands(p, false);
+    assert_int_equal(next_state(p).conn, CONN_CONNECTED);
+    say_state(p, &connected);
+    /* drbdadm primary --force */
+    say_uuids(p, 0x4b5bc46a1cbfe8cb, GENERATION_JUST_CREATED);
+    forced.role = WIRE_PRIMARY;
+    forced.disk = DISK_UP_TO_DATE;
+    say_state(p, &forced);
+    assert_int_equal(packet_uuids_decode(body, receive(p->data, HEADER_100, P_UUIDS, body), &uuids),
+                     0);
+    assert_true(generation_equal(uuids.current, GENERATION_JUST_CREATED));
+    assert_int_equal(next_state(p).conn, CONN_WF_BITMAP_T);
+}
+
+/* DRBD takes the peer's resync parameters over. */
+static void parameters_when_no_rate_is_configured_then_none_that_stops_the_peer(void **state)
+{
+    struct peer *p = *state;
+
+    shake_hands(p, false);
+    assert_true(p->sync.rate > 0);
+}
+
+/* Who finds the reason later needs an open connection until then. */
+static void connection_when_refused_then_open_until_the_peer_has_read_why(void **state)
+{
+    struct peer *p = *state;
+    uint8_t byte;
+
+    shake_hands(p, true);
+    assert_false(readable(p->meta, 300));
+    shutdown(p->data, SHUT_WR);
+    assert_true(readable(p->meta, WAIT_MS));
+    assert_int_equal(read(p->meta, &byte, 1), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(peer_when_forced_while_connected_then_compared_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            parameters_when_no_rate_is_configured_then_none_that_stops_the_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            connection_when_refused_then_open_until_the_peer_has_read_why, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
