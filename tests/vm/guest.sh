@@ -36,6 +36,12 @@ vm_network() {
 }
 vm_inside() { ip netns exec "$vm_net" "$@"; }
 
+# vm_capture FILE EXPRESSION...: what passes the bridge.
+vm_capture() {
+    setpriv --pdeathsig TERM ip netns exec "$vm_net" tcpdump -Z root -U -i br0 -s 0 -w "$@" 2>/dev/null &
+    vm_pid[capture]=$!
+}
+
 # vm_until SECONDS COMMAND...: tries until it succeeds.
 vm_until() {
     local end=$((SECONDS + $1))
