@@ -235,7 +235,7 @@ static void describe_read(const struct history_op *op, char *text, size_t size)
     append(text, size, " generation %u", op->generation);
     if (op->op.kind == MODEL_READ_RESERVATION)
         append(text, size, " type %u key %llx", op->read_type, (unsigned long long)op->read_key);
-    for (unsigned i = 0; i < op->registration_count; i++) {
+    for (unsigned i = 0; op->registrations && i < op->registration_count; i++) {
         append(text, size, "%s%llx", i ? ", " : " keys ",
                (unsigned long long)op->registrations[i].key);
         if (op->op.kind == MODEL_READ_FULL_STATUS)
