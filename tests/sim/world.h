@@ -87,6 +87,7 @@ struct host {
     bool running;      /* the process exists */
     bool corosync;     /* Corosync and Pacemaker run */
     bool stopped_by_operator;
+    unsigned wire_max; /* of its halun.conf; 0 = the newest */
     unsigned starts;
     int exit_code;     /* of the last process; -1 = killed */
     uint64_t boot;     /* number of this boot */

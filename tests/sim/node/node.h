@@ -18,4 +18,8 @@ void world_tmf_answer(void *tmf, int response);
 /* The target ended the session, or has ended it in order. */
 void world_session_over(void *nexus);
 
+/* canary.c: is this bug planted? */
+int world_canary_no_drain(void);
+int world_canary_outdated(void);
+
 #endif
