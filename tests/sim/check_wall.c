@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "target/command/pr_parameters.h"
 #include "tests/sim/checkers.h"
 #include "tests/sim/workload.h"
 
@@ -33,6 +34,17 @@ static bool conflicts(const struct shared_lu *lu, unsigned client, unsigned node
                             PR_WRITE);
 }
 
+/* Operations that forbid others to write. Any other may be answered while one of these waits for its drain: what
+ * the state says then is not promised yet. */
+static bool builds(const struct job *job)
+{
+    if (job->op.op.kind == MODEL_RESERVE)
+        return true;
+    return job->op.op.kind == MODEL_PR_OUT &&
+           (job->op.op.action == PR_OUT_RESERVE || job->op.op.action == PR_OUT_PREEMPT ||
+            job->op.op.action == PR_OUT_PREEMPT_AND_ABORT);
+}
+
 void wall_answered(const struct job *job)
 {
     const struct shared_state *state = sim_shared(job->path->node);
@@ -43,7 +55,7 @@ void wall_answered(const struct job *job)
         for (unsigned node = 1; node <= sim_config()->nodes; node++) {
             uint64_t *wall = &since[job->lu][workload_nexus(c, node)];
             if (conflicts(&state->lus[job->lu], c, node))
-                *wall = *wall ? *wall : sim_now();
+                *wall = *wall || !builds(job) ? *wall : sim_now();
             else
                 *wall = 0;
         }

@@ -1,5 +1,4 @@
-/* What is checked in every run; one file each. check_answers.c is called by the workload instead.
- */
+/* What is checked in every run; one file each. */
 #ifndef HALUN_TESTS_SIM_CHECKERS_H
 #define HALUN_TESTS_SIM_CHECKERS_H
 
@@ -12,6 +11,7 @@ extern const struct sim_checker
     check_lanes; /* lanes are what the agreed state says, when all is quiet */
 extern const struct sim_checker
     check_copies; /* equal copies that hold what was acknowledged, when all is quiet */
+extern const struct sim_checker check_answers; /* asked by the workload; watches who serves */
 extern const struct sim_checker check_history; /* linearizable, and each unit attention once */
 
 #endif

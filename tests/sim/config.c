@@ -4,12 +4,14 @@
 
 #include "tests/sim/world.h"
 
-/* What runs may be hit by. SIM_UPGRADE needs a second version of the wire, which there is not yet. */
+static unsigned transition_s; /* as halun.conf has it now */
+
+/* What runs may be hit by. */
 static const enum sim_fault kinds[] = {
     SIM_CRASH,     SIM_POWER_CUT,  SIM_POWER_CUT_ALL, SIM_FREEZE,       SIM_STALL,
     SIM_PARTITION, SIM_LINK_LOSS,  SIM_SLOW_DISK,     SIM_FULL_DISK,    SIM_DISK_ERROR,
     SIM_CLOCK_JUMP, SIM_SLOW_FENCING, SIM_SWITCH,     SIM_RESTART,      SIM_RELOAD,
-    SIM_CONNECTION,
+    SIM_CONNECTION, SIM_UPGRADE,
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -33,6 +35,7 @@ void config_draw(struct sim_config *config, uint64_t seed)
     bits *= 0xbf58476d1ce4e5b9u;
     bits ^= bits >> 32;
     memset(config, 0, sizeof *config);
+    transition_s = 20;
     config->seed = seed;
     config->length_ns = 60000ull * SIM_MS;
     config->nodes = nodes[bits & 15];
@@ -60,15 +63,21 @@ void config_lu_path(unsigned lu, unsigned node, char *path, size_t size)
     snprintf(path, size, "/disk/node%u/lu%u", node, lu);
 }
 
-/* One file for all nodes. */
-static void write_config(char *text, size_t size)
+void config_change(void)
+{
+    transition_s = 20 + (transition_s + 1) % 10;
+}
+
+/* One file for all nodes, but for the version of the wire while they are upgraded one by one. */
+static void write_config(const struct host *host, char *text, size_t size)
 {
     const struct sim_config *config = sim_config();
     int n = snprintf(text, size,
                      "cluster {\n name = \"sim\"\n lease_ms = %u\n hold_ms = %u\n reactors = %u\n"
-                     " pool_bytes = 4M\n spin_us = 0\n}\n"
+                     " pool_bytes = 4M\n spin_us = 0\n transition_s = %u\n wire_max = %u\n}\n"
                      "target \"iqn.2026-11.sim:array\" {\n}\n",
-                     config->lease_ms, config->hold_ms, config->reactors);
+                     config->lease_ms, config->hold_ms, config->reactors, transition_s,
+                     host->wire_max);
 
     for (unsigned i = 1; i <= config->nodes; i++)
         n += snprintf(text + n, size - (size_t)n,
@@ -103,6 +112,6 @@ void config_put(struct host *host)
 {
     char text[16384];
 
-    write_config(text, sizeof text);
+    write_config(host, text, sizeof text);
     file_put(host, "/etc/halun/halun.conf", text);
 }

@@ -1,5 +1,6 @@
 /* The faults of a run: a mix of kinds, times, places and durations, all from the seed. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "tests/sim/world.h"
@@ -185,9 +186,18 @@ static void strike(enum sim_fault fault)
         sim_stop(node);
         end_after(fault, node, 1000, 12000);
         break;
+    case SIM_UPGRADE: /* one node after the other speaks the newest version, or goes back to the first */
+        hosts[node].wire_max = !hosts[node].wire_max;
+        config_put(&hosts[node]);
+        sim_stop(node);
+        end_after(SIM_RESTART, node, 1000, 6000);
+        break;
     case SIM_RELOAD:
+        config_change();
+        for (unsigned i = 1; i <= count(); i++)
+            config_put(&hosts[i]);
         if (hosts[node].running)
-            loop_signal(&hosts[node], 1);
+            loop_signal(&hosts[node], SIGHUP);
         break;
     case SIM_CONNECTION:
         initiators_break_one();

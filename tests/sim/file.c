@@ -241,6 +241,15 @@ uint64_t file_latency(struct vfile *file, bool sync)
            (file->host->disk_extra_ns ? world_between(0, 2 * file->host->disk_extra_ns) : 0);
 }
 
+/* What is written whole or not at all: a logical block where there is data; 512 bytes elsewhere, in metadata and
+ * journals. */
+static unsigned sector_at(const struct vfile *file, uint32_t page)
+{
+    uint64_t blocks = (uint64_t)sim_config()->lu_blocks * sim_config()->block_size / PAGE;
+
+    return file->lu >= 0 && page < blocks ? sim_config()->block_size : SECTOR;
+}
+
 /* Sector by sector, with a mood for each file so that "all kept" and "all lost" happen as well. */
 void files_power_cut(struct host *host)
 {
@@ -257,9 +266,10 @@ void files_power_cut(struct host *host)
         }
         for (uint32_t k = 0; k < file->dirty_count; k++) {
             struct page *page = file->pages[file->dirty[k]];
-            for (unsigned at = 0; at < PAGE; at += SECTOR)
+            unsigned sector = sector_at(file, file->dirty[k]);
+            for (unsigned at = 0; at < PAGE; at += sector)
                 if (!sim_chance(keep))
-                    memcpy(page->data + at, page->stable + at, SECTOR);
+                    memcpy(page->data + at, page->stable + at, sector);
         }
         if (file->size != file->stable_size && !sim_chance(keep))
             file->size = file->stable_size;

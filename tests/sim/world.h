@@ -256,6 +256,8 @@ void initiators_process_ended(struct host *host, bool silent);
 /* The configuration of a run, drawn from the seed. */
 void config_draw(struct sim_config *config, uint64_t seed);
 void config_put(struct host *host);
+/* Another transition_s from now on, to be put on the hosts and reloaded. */
+void config_change(void);
 void config_lu_path(unsigned lu, unsigned node, char *path, size_t size);
 
 /* ---- canary.c: planted bugs, to see that checkers see ---- */
@@ -270,6 +272,8 @@ extern const char *const canary_names[CANARIES];
 /* False: no canary has this name. */
 bool canary_plant(const char *name);
 bool canary_is(enum canary canary);
+/* bus.c: this host's daemon gets a message. */
+void canary_delivered(struct host *host, unsigned sender, const uint8_t *bytes, size_t size);
 
 /* ---- faults.c ---- */
 
