@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,6 +146,7 @@ static void put(int fd, const struct line *line)
 
 static void work(int fd, uint64_t first, uint64_t step)
 {
+    const struct itimerval limit = {.it_value.tv_sec = RUN_S};
     static struct line line;
 
     for (uint64_t seed = first; seed <= options.last; seed += step) {
@@ -156,7 +157,7 @@ static void work(int fd, uint64_t first, uint64_t step)
         put(fd, &line);
         prepare(&config, seed);
         line.began = false;
-        alarm(RUN_S); /* a run that never ends is a violation as well */
+        setitimer(ITIMER_PROF, &limit, NULL); /* a run that never ends is a violation as well */
         line.good = sim_run(&config, NULL, &line.result);
         world_each_count(collect, &line);
         put(fd, &line);
@@ -255,7 +256,10 @@ static void hear(struct worker *worker, struct totals *totals)
     waitpid(worker->pid, &status, 0);
     worker->pid = 0;
     if (WIFSIGNALED(status)) {
-        snprintf(why, sizeof why, "the process died of signal %d", WTERMSIG(status));
+        if (WTERMSIG(status) == SIGPROF)
+            snprintf(why, sizeof why, "no end in %d s of CPU", RUN_S);
+        else
+            snprintf(why, sizeof why, "the process died of signal %d", WTERMSIG(status));
         failed(totals, worker->seed, why);
         start_worker(worker, worker->seed + options.jobs);
     }
