@@ -29,6 +29,8 @@ static void set_state(struct cluster *c, struct cluster_pending *p, enum pending
     p->state = state;
     if (state != PENDING_FREE)
         c->pending_used++;
+    while (c->pending_end && c->pending[c->pending_end - 1].state == PENDING_FREE)
+        c->pending_end--;
     if (state == PENDING_UNSENT)
         c->unsent++;
     if (state == PENDING_SENT || state == PENDING_APPLIED)
@@ -40,7 +42,7 @@ void commit_request(struct cluster *c, struct cluster_updates *u, const struct c
     struct cluster_pending *p = NULL;
 
     for (unsigned i = 0; i < PENDING && !p; i++)
-        if (c->pending[i].state == PENDING_FREE)
+        if (i == c->pending_end || c->pending[i].state == PENDING_FREE)
             p = &c->pending[i];
     if (!p || c->phase == PHASE_DEAD) {
         struct cluster_pending refused = {.cookie = event->request.cookie};
@@ -52,6 +54,8 @@ void commit_request(struct cluster *c, struct cluster_updates *u, const struct c
     p->cookie = event->request.cookie;
     p->arrival = ++c->arrival;
     p->deadline = c->now + c->setup.hold_ns;
+    if (p == &c->pending[c->pending_end])
+        c->pending_end++;
     set_state(c, p, PENDING_UNSENT);
 }
 
@@ -87,16 +91,30 @@ static bool send_op(struct cluster *c, struct cluster_updates *u, struct cluster
 
 static struct cluster_pending *find_sent(struct cluster *c, uint64_t sequence)
 {
-    for (unsigned i = 0; i < PENDING; i++)
+    for (unsigned i = 0; i < c->pending_end; i++)
         if (c->pending[i].state == PENDING_SENT && c->pending[i].sequence == sequence)
             return &c->pending[i];
     return NULL;
+}
+
+static void take_ack(struct cluster *c, unsigned node, uint64_t order)
+{
+    for (unsigned i = 0; i < c->pending_end; i++) {
+        struct cluster_pending *p = &c->pending[i];
+        if (p->state == PENDING_APPLIED && p->order == order)
+            p->acks |= node_bit(node);
+    }
 }
 
 static void acknowledge(struct cluster *c, struct cluster_updates *u, uint32_t origin,
                         uint64_t order)
 {
     struct cluster_message m = {.type = MESSAGE_ACK};
+
+    if (origin == c->setup.self) { /* nobody else counts it */
+        take_ack(c, origin, order);
+        return;
+    }
 
     m.ack.origin = origin;
     m.ack.order = order;
@@ -191,11 +209,7 @@ void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *
     if (c->phase != PHASE_MEMBER || message->ack.origin != c->setup.self || !is_live(c, node) ||
         c->nodes[node].incarnation != message->incarnation)
         return;
-    for (unsigned i = 0; i < PENDING; i++) {
-        struct cluster_pending *p = &c->pending[i];
-        if (p->state == PENDING_APPLIED && p->order == message->ack.order)
-            p->acks |= node_bit(node);
-    }
+    take_ack(c, node, message->ack.order);
 }
 
 void commit_ask(struct cluster *c, struct cluster_updates *u, unsigned node,
@@ -319,7 +333,7 @@ static struct cluster_pending *oldest_unsent(struct cluster *c)
 {
     struct cluster_pending *oldest = NULL;
 
-    for (unsigned i = 0; i < PENDING; i++)
+    for (unsigned i = 0; i < c->pending_end; i++)
         if (c->pending[i].state == PENDING_UNSENT &&
             (!oldest || c->pending[i].arrival < oldest->arrival))
             oldest = &c->pending[i];
@@ -366,7 +380,7 @@ void commit_advance(struct cluster *c, struct cluster_updates *u)
         commit_durable(c, u);
     if (!c->pending_used)
         return;
-    for (unsigned i = 0; i < PENDING; i++) {
+    for (unsigned i = 0; i < c->pending_end; i++) {
         if (c->pending[i].state == PENDING_FREE)
             continue;
         if (!updates_have_room(u, MESSAGE_HEADER + 8)) {

@@ -36,7 +36,7 @@ struct cluster_driver {
     struct cluster_updates *updates;
     unsigned self;
     bool busy, dead, fatal_told;
-    char fatal[256];
+    char fatal[256], alarm[200];
     struct qb_list_head later;    /* struct later */
     struct qb_list_head incoming; /* requests not yet given to the machine */
     struct qb_list_head requests; /* requests that the machine has */
@@ -153,6 +153,8 @@ static void carry_out(struct cluster_driver *d, const struct cluster_update *upd
         break;
     case CLUSTER_LOG:
         qb_log(update->log.priority, "%s", update->log.text);
+        if (update->log.priority <= LOG_CRIT)
+            snprintf(d->alarm, sizeof d->alarm, "%s", update->log.text);
         break;
     case CLUSTER_FATAL:
         d->dead = true;
@@ -596,6 +598,7 @@ void cluster_get_view(const struct cluster_driver *d, struct cluster_view *view)
 {
     cluster_describe(d->machine, view);
     view->digest = shared_state_digest(cluster_shared(d->machine));
+    snprintf(view->alarm, sizeof view->alarm, "%s", d->alarm);
     if (d->dead) {
         view->serving = false;
         snprintf(view->waiting, sizeof view->waiting, "%.150s", d->fatal);

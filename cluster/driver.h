@@ -38,6 +38,7 @@ struct cluster_view {
     uint64_t digest, version, epoch;
     uint64_t commits;
     uint8_t wire;      /* version of the wire format in use */
+    char alarm[200];   /* the last thing that must not be: a difference of states; "" = none since the start */
     char waiting[160]; /* "waits for fencing of node2 (lost 1.2 s ago)"; "" = for nothing */
 };
 

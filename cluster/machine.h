@@ -117,6 +117,7 @@ struct cluster {
     /* commit */
     struct cluster_pending pending[PENDING];
     unsigned pending_used, unsent, in_flight;
+    unsigned pending_end; /* those behind are free */
     uint64_t arrival, sequence, commits;
     struct cluster_ticket tickets[TICKETS];
     unsigned ticket_count;

@@ -13,6 +13,7 @@ enum { /* exit codes, halunctl(8) */
        EXIT_NOT_RUNNING = 3,
        EXIT_REFUSED = 4,
        EXIT_TIMEOUT = 5,
+       EXIT_ALARM = 7,
        CTL_AGAIN = 6, /* inside only: the daemon says "not at this moment" */
 };
 

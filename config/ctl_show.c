@@ -124,13 +124,18 @@ static void describe_replication(json_t *replication, char *out, size_t size)
 static void show_cluster(struct view *view, json_t *status)
 {
     json_t *cluster = json_object_get(status, "cluster");
-    char members[400], detail[700];
+    char members[400], lease[40] = "", detail[800];
     const char *waiting = string(cluster, "waiting");
+    json_t *left = json_object_get(cluster, "lease_ms_left");
 
     join(json_object_get(cluster, "members"), members, sizeof members);
-    snprintf(detail, sizeof detail, "%s%s%s%s", members,
-             json_is_true(json_object_get(cluster, "quorate")) ? "" : ", no quorum",
-             *waiting ? ", " : "", waiting);
+    if (json_is_integer(left))
+        snprintf(lease, sizeof lease, ", lease %" JSON_INTEGER_FORMAT " ms", json_integer_value(left));
+    snprintf(detail, sizeof detail,
+             "%s%s, epoch %" JSON_INTEGER_FORMAT ", digest %s%s, wire %" JSON_INTEGER_FORMAT "%s%s",
+             members, json_is_true(json_object_get(cluster, "quorate")) ? "" : ", no quorum",
+             json_integer_value(json_object_get(cluster, "epoch")), string(cluster, "digest"), lease,
+             json_integer_value(json_object_get(cluster, "wire")), *waiting ? ", " : "", waiting);
     view_line(view, NULL);
     view_cell(view, string(cluster, "name"));
     view_cell(view, json_is_true(json_object_get(cluster, "serving")) ? "serving" : "not serving");
@@ -141,7 +146,7 @@ static void show_cluster(struct view *view, json_t *status)
 
 static void show_group(struct view *view, json_t *group)
 {
-    char text[300], states[300];
+    char text[300], states[700];
     size_t i, used = 0;
     struct libscols_line *parent;
     const char *node;
@@ -160,6 +165,14 @@ static void show_group(struct view *view, json_t *group)
     view_cell(view, text);
     view_cell(view, *string(group, "owner") ? string(group, "owner") : "-");
     view_cell(view, "");
+    if (json_is_integer(json_object_get(group, "held_ms")) && used < sizeof states)
+        used += (size_t)snprintf(states + used, sizeof states - used,
+                                 ", commands held for %" JSON_INTEGER_FORMAT " ms",
+                                 json_integer_value(json_object_get(group, "held_ms")));
+    if (json_is_true(json_object_get(group, "yielding")) && used < sizeof states)
+        used += (size_t)snprintf(states + used, sizeof states - used, ", demoted, serves until the successor asks");
+    if (*string(group, "waiting") && used < sizeof states)
+        snprintf(states + used, sizeof states - used, ", waits for %s", string(group, "waiting"));
     view_cell(view, states);
     json_array_foreach(json_object_get(group, "lus"), i, entry)
     {
@@ -175,16 +188,31 @@ static void show_group(struct view *view, json_t *group)
     }
 }
 
+/* Lets go of the status; an alarm in it is worth an exit code of its own. */
+static int alarmed(json_t *status, int code)
+{
+    const char *alarm = string(json_object_get(status, "cluster"), "alarm");
+
+    if (*alarm)
+        code = ctl_error(EXIT_ALARM, "alarm: %s", alarm);
+    json_decref(status);
+    return code;
+}
+
 int ctl_status(struct ctl *ctl, int count, char **arguments)
 {
     static const char *const columns[] = {"NAME", "STATE", "OWNER", "SIZE", "DETAIL", NULL};
     json_t *status, *entry;
     struct view view;
     size_t i;
-    int code = fetch(ctl, "status", NULL, &status);
+    int code = ctl_call(ctl, "status", NULL, &status, false);
 
-    if (code >= 0)
-        return code;
+    if (code)
+        return code == CTL_AGAIN ? EXIT_FAILED : code;
+    if (ctl->json) {
+        ctl_print_json(status);
+        return alarmed(status, EXIT_OK);
+    }
     if (!view_open(&view, columns, true))
         return ctl_error(EXIT_FAILED, "out of memory");
     show_cluster(&view, status);
@@ -198,8 +226,7 @@ int ctl_status(struct ctl *ctl, int count, char **arguments)
         view_cell(&view, "");
         view_cell(&view, string(entry, "address"));
     }
-    json_decref(status);
-    return view_close(&view);
+    return alarmed(status, view_close(&view));
 }
 
 int ctl_group_list(struct ctl *ctl, int count, char **arguments)

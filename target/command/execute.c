@@ -20,7 +20,7 @@
 #include "target/nexus/tmf.h"
 #include "target/transport/peer.h"
 
-enum { STATUS_GOOD = 0x00 };
+enum { STATUS_GOOD = 0x00, OP_COMPARE_AND_WRITE = 0x89 };
 
 /* Bytes to fetch from the initiator: what the CDB asks for, as far as it will be sent; of a write
  * only whole blocks (RFC 7143 11.4.5.2: the rest is residual overflow). */
@@ -216,13 +216,22 @@ static void finish(struct task *task)
         tmf_task_ended(nexus);
 }
 
+/* What a command is answered whose result must not go out without the lease. "Not ready" makes initiators send it
+ * again; a COMPARE AND WRITE that was done would then find its own data and report a miscompare. */
+static enum scsi_reason without_lease(const struct task *task, bool done)
+{
+    return done && task->command && task->command->opcode == OP_COMPARE_AND_WRITE
+               ? REASON_ABORTED_COMMAND
+               : REASON_NOT_READY_TRANSITION;
+}
+
 void task_complete(struct task *task, enum scsi_reason reason)
 {
     assert(reason != REASON_PENDING && task->state != TASK_DONE);
     if (task->aborted)
         reason = REASON_TASK_ABORTED;
     else if (needs_lease(task, reason) && !lane_lease_valid(task->reactor))
-        reason = REASON_NOT_READY_TRANSITION;
+        reason = without_lease(task, reason == REASON_GOOD);
     sense_for_task(task, reason);
     settle_data(task);
     finish(task);
@@ -232,7 +241,7 @@ void task_complete_as_is(struct task *task)
 {
     assert(task->state == TASK_RUNNING);
     if (task->aborted || !lane_lease_valid(task->reactor)) {
-        task_complete(task, REASON_NOT_READY_TRANSITION);
+        task_complete(task, without_lease(task, task->status == STATUS_GOOD));
         return;
     }
     finish(task);

@@ -126,12 +126,15 @@ static json_t *group_json(struct group *group, bool detail)
     for (unsigned i = 0; i < halund.config->node_count; i++)
         json_object_set_new(states, halund.config->nodes[i].name,
                             json_string(alua_name(shared->states[halund.config->nodes[i].id])));
-    object = json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:o}", "name",
+    object = json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:o, s:o}", "name",
                        halund.config->groups[group->index].name, "owner",
                        node_or_null(shared->owner), "nodes", nodes_in(shared->nodes), "current",
                        nodes_in(shared->current), "states", states, "explicit",
                        (int)shared->explicit_transition, "wished", (int)group_is_wished(group),
-                       "yielding", (int)group->yielding, "waiting", group->waits,
+                       "yielding", (int)group->yielding, "waiting", group->waits, "held_ms",
+                       group->held_ns
+                           ? json_integer((json_int_t)((monotonic_ns() - group->held_ns) / 1000000))
+                           : json_null(),
                        "replication", replica_json(group, false));
     if (detail)
         json_object_set_new(object, "lus", units_json(group->index));
@@ -149,13 +152,13 @@ static json_t *cluster_json(void)
     snprintf(digest, sizeof digest, "%016llx", (unsigned long long)view.digest);
     if (halund.config->corosync)
         left = json_integer(lease > now ? (json_int_t)((lease - now) / 1000000) : 0);
-    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:i, s:o}", "name",
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:i, s:s, s:o}", "name",
                      halund.config->cluster_name, "mode",
                      halund.config->corosync ? "corosync" : "single", "serving", (int)view.serving,
                      "quorate", (int)view.quorate, "joined", (int)view.joined, "members",
                      nodes_in(view.members), "unproven", nodes_in(view.unproven), "waiting",
                      view.waiting, "digest", digest, "epoch", (json_int_t)view.epoch, "version",
-                     (json_int_t)view.version, "commits", (json_int_t)view.commits, "wire", (int)view.wire,
+                     (json_int_t)view.version, "commits", (json_int_t)view.commits, "wire", (int)view.wire, "alarm", view.alarm,
                      "lease_ms_left", left);
 }
 

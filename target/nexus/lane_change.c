@@ -1,6 +1,7 @@
 #include "target/nexus/lane_change.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,8 +120,16 @@ void lane_change_lu(struct lane_change *change, unsigned lu, const struct shared
 
 void lane_change_effects(struct lane_change *change, const struct shared_effects *effects)
 {
-    change->effects = checked(malloc(sizeof *change->effects));
-    *change->effects = *effects;
+    struct shared_effects *copy = checked(malloc(sizeof *copy));
+
+    /* What is used of it: the whole would be 300 KiB to fill at every operation. */
+    memcpy(copy, effects, offsetof(struct shared_effects, effects) +
+                              effects->count * sizeof effects->effects[0]);
+    memcpy(copy->digest, effects->digest, sizeof copy->digest);
+    copy->identity_count = effects->identity_count;
+    memcpy(copy->identities, effects->identities,
+           effects->identity_count * sizeof effects->identities[0]);
+    change->effects = copy;
 }
 
 static void reservation_unref(struct lane_reservation *reservation)

@@ -184,6 +184,12 @@ static enum scsi_reason one_block(struct task *task, uint64_t *length)
     return REASON_GOOD;
 }
 
+static enum scsi_reason two_blocks(struct task *task, uint64_t *length)
+{
+    *length = 2ull * task->lu->block_size;
+    return REASON_GOOD;
+}
+
 static const struct scsi_command disk_rows[] = {
     {
         .name = "READ(10)",
@@ -224,6 +230,20 @@ static const struct scsi_command disk_rows[] = {
         .count = {7, 2},
         .run = media,
         .decode = one_block,
+    },
+    {
+        .name = "COMPARE AND WRITE",
+        .opcode = 0x89,
+        .service_action = COMMAND_NO_ACTION,
+        .length = 16,
+        .usage = {0x89, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff},
+        .data = DATA_OUT,
+        .flags = COMMAND_MEDIA | COMMAND_WRITES | COMMAND_BLOCKS,
+        .access = PR_WRITE,
+        .lba = {2, 8},
+        .count = {13, 1},
+        .run = media,
+        .decode = two_blocks,
     },
 };
 

@@ -452,6 +452,28 @@ static void lease_when_gone_then_nothing_that_could_be_wrong(void **state)
     assert_sense(simple(0, tur, 6), 6, 0x2a, 0x09);
 }
 
+/* H7: the initiator must not be made to send it again as if nothing had been done. */
+static void lease_when_gone_after_compare_and_write_then_not_told_to_try_again(void **state)
+{
+    static const uint8_t caw[16] = {0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    static const uint8_t data[1024];
+    struct rig_task *task = rig_new(0, 0, caw, 16, 0, sizeof data);
+
+    rig->keep_media = true;
+    rig_go(task, data);
+    assert_int_equal(task->task.state, TASK_RUNNING);
+    rig->lease = false;
+    task_complete(&task->task, REASON_GOOD);
+    assert_sense(task, 0xb, 0x00, 0x00);
+    /* Compared and not written: it may be repeated. */
+    rig->lease = true;
+    task = rig_new(0, 0, caw, 16, 0, sizeof data);
+    rig_go(task, data);
+    rig->lease = false;
+    task_complete(&task->task, REASON_MISCOMPARE);
+    assert_sense(task, 2, 0x04, 0x0a);
+}
+
 /* ---- task attributes ---- */
 
 static struct rig_task *with_attribute(unsigned nexus, unsigned lun, enum task_attribute attribute)
@@ -665,6 +687,7 @@ int main(void)
         T(data_phase_when_aborted_then_ends_at_once),
         T(running_when_aborted_then_ends_with_its_handler),
         T(lease_when_gone_then_nothing_that_could_be_wrong),
+        T(lease_when_gone_after_compare_and_write_then_not_told_to_try_again),
         T(ordered_when_older_run_then_waits_and_younger_wait_for_it),
         T(ordered_when_many_wait_then_they_end_in_order),
         T(ordered_when_waiting_is_aborted_then_others_go_on),
