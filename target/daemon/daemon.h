@@ -59,6 +59,7 @@ struct daemon {
     struct iscsi_server *iscsi;
     struct group groups[LIMIT_GROUPS];
     bool iscsi_open;    /* logins are let in */
+    bool compared;      /* the others were asked whether initiators see the same there */
     bool ready;         /* everything is started */
     bool stopping;
     int exit_status;

@@ -182,6 +182,10 @@ static void on_view(void *context, uint64_t ticket, const struct shared_state *s
         halund.iscsi_open = true;
         iscsi_server_gate(halund.iscsi, true);
     }
+    if (view->serving && !halund.compared) {
+        halund.compared = true;
+        reload_compare(&halund);
+    }
     carrying->ticket = ticket;
     carrying->waiting = 1;
     for (uint32_t lu = 0; lu < state->lu_count; lu++) {

@@ -158,7 +158,8 @@ static json_t *cluster_json(void)
                      "quorate", (int)view.quorate, "joined", (int)view.joined, "members",
                      nodes_in(view.members), "unproven", nodes_in(view.unproven), "waiting",
                      view.waiting, "digest", digest, "epoch", (json_int_t)view.epoch, "version",
-                     (json_int_t)view.version, "commits", (json_int_t)view.commits, "wire", (int)view.wire, "alarm", view.alarm,
+                     (json_int_t)view.version, "commits", (json_int_t)view.commits, "wire", (int)view.wire, "alarm",
+                     view.alarm[0] ? view.alarm : reload_alarm(),
                      "lease_ms_left", left);
 }
 

@@ -17,6 +17,9 @@
 
 enum { OPINIONS_MS = 5000 };
 
+/* A question about what is in use, not about what could be. */
+static const uint64_t IN_USE = 1ull << 63;
+
 /* The configuration that the daemon started with stays as long as the daemon: cluster, peers and replicas
  * point into it, and what they use of it cannot change live. */
 static const struct config *first;
@@ -26,6 +29,8 @@ static struct {
     struct config *config; /* NULL: none */
     uint8_t digest[32];
 } prepared;
+
+static char alarm_text[200];
 
 /* The installation under way. */
 static struct {
@@ -111,6 +116,7 @@ static void let_go(void *context)
     if (installing.old != first)
         config_free(installing.old);
     installing.old = NULL;
+    alarm_text[0] = '\0';
     qb_log(LOG_NOTICE, "the new configuration is in use");
     installing.done(installing.context);
 }
@@ -244,11 +250,36 @@ void daemon_reload(struct daemon *daemon, reload_end *function, void *context)
     }
 }
 
+static bool in_use(const struct daemon *daemon, const uint8_t digest[32])
+{
+    uint8_t own[32];
+
+    config_view_digest(daemon->config, own);
+    return !memcmp(own, digest, sizeof own);
+}
+
+void reload_compare(struct daemon *daemon)
+{
+    uint8_t digest[32];
+
+    config_view_digest(daemon->config, digest);
+    cluster_consult(daemon->cluster, IN_USE, digest);
+}
+
+const char *reload_alarm(void)
+{
+    return alarm_text;
+}
+
 void reload_consulted(struct daemon *daemon, unsigned node, uint64_t number, const uint8_t digest[32])
 {
     char why[512] = "";
     int rc = 0;
 
+    if (number & IN_USE) {
+        cluster_give_opinion(daemon->cluster, node, number, in_use(daemon, digest), "");
+        return;
+    }
     if (installing.old || (asked.end && node != daemon->self)) {
         snprintf(why, sizeof why, "another reload is under way");
         rc = -EBUSY;
@@ -264,15 +295,20 @@ void reload_consulted(struct daemon *daemon, unsigned node, uint64_t number, con
 
 void reload_opinion(struct daemon *daemon, unsigned node, uint64_t number, bool good, const char *why)
 {
+    const char *name = "";
     char text[320];
 
+    for (unsigned i = 0; i < daemon->config->node_count; i++)
+        if (daemon->config->nodes[i].id == node)
+            name = daemon->config->nodes[i].name;
+    if (number & IN_USE && !good) {
+        snprintf(alarm_text, sizeof alarm_text,
+                 "%s shows initiators other targets, hosts or LUN maps than this node", name);
+        qb_log(LOG_CRIT, "%s: make the files equal and run halunctl reload", alarm_text);
+    }
     if (!asked.end || asked.committing || number != asked.number)
         return;
     if (!good) {
-        const char *name = "";
-        for (unsigned i = 0; i < daemon->config->node_count; i++)
-            if (daemon->config->nodes[i].id == node)
-                name = daemon->config->nodes[i].name;
         snprintf(text, sizeof text, "%s: %s", name, why);
         end(-EINVAL, text);
         return;

@@ -24,6 +24,10 @@ typedef void reload_end(void *context, int error, const char *why, json_t *actio
  * the whole reload. With members of wire version 1 only this node changes, and the log says so. */
 void daemon_reload(struct daemon *daemon, reload_end *end, void *context);
 
+/* This node serves for the first time: asks the others whether initiators see the same there. A difference is an
+ * alarm (reload_alarm()) until a reload. */
+void reload_compare(struct daemon *daemon);
+const char *reload_alarm(void);
 /* Another node (or this one) asks whether this node could use the configuration with this digest. */
 void reload_consulted(struct daemon *daemon, unsigned node, uint64_t number, const uint8_t digest[32]);
 void reload_opinion(struct daemon *daemon, unsigned node, uint64_t number, bool good, const char *why);
