@@ -7,7 +7,6 @@
 #define STAND_IN __attribute__((weak))
 
 STAND_IN const struct sim_checker *const sim_checkers[] = {NULL};
-STAND_IN const struct sim_story sim_stories[] = {{0}};
 
 /* One initiator on every node writes a block at a time and reads it back by the next node. */
 enum { PATHS = SIM_NODES, BLOCK = 4096 };

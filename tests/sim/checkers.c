@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 const struct sim_checker *const sim_checkers[] = {
-    &check_owner, &check_state, &check_wall, &check_lanes, &check_copies, &check_history,
-    &check_answers, NULL,
+    &check_owner,  &check_state, &check_wall,    &check_lanes,
+    &check_copies, &check_story, &check_history, &check_answers,
+    NULL,
 };

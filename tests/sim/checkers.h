@@ -6,12 +6,13 @@
 
 extern const struct sim_checker check_owner; /* never two executors of a group */
 extern const struct sim_checker check_state; /* equal place in the order, equal state */
-extern const struct sim_checker check_wall;  /* no write of a preempted nexus reaches a medium */
+extern const struct sim_checker check_wall; /* no write of a preempted nexus reaches a medium */
 extern const struct sim_checker
     check_lanes; /* lanes are what the agreed state says, when all is quiet */
 extern const struct sim_checker
     check_copies; /* equal copies that hold what was acknowledged, when all is quiet */
 extern const struct sim_checker check_answers; /* asked by the workload; watches who serves */
+extern const struct sim_checker check_story;   /* stories.c: a story was told to its end */
 extern const struct sim_checker check_history; /* linearizable, and each unit attention once */
 
 #endif

@@ -1,6 +1,7 @@
 /* sim: runs of the simulated world, one seed or many. */
 #include <errno.h>
 #include <getopt.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 #include "tests/sim/run.h"
 #include "tests/sim/states.h"
+#include "tests/sim/stories.h"
 #include "tests/sim/world.h"
 
 enum { EXIT_GOOD = 0, EXIT_VIOLATION = 1, EXIT_USAGE = 2, JOBS_MAX = 64, COUNTERS = 96, RUN_S = 120 };
@@ -36,13 +38,13 @@ static void usage(FILE *out)
           "  -j, --jobs N        worker processes for --seeds (default 1)\n"
           "      --hashes        with --seeds: print the hash of every run\n"
           "  -t, --trace         print what happens: [ms] who, what\n"
-          "      --story NAME    a hand-written case instead of faults and workload from the seed\n"
-          "      --stories       run all of them\n"
+          "      --story FILE    a hand-written case instead of faults and workload from the seed\n"
+          "      --stories       run all in tests/sim/stories\n"
           "      --faults LIST   these kinds of faults (comma), or \"none\", instead of a drawn mix\n"
           "      --nodes N       nodes, instead of drawn (1..8)\n"
           "      --seconds N     simulated seconds with faults (default 60)\n"
           "      --canary NAME   plant a bug: early-answer, no-drain, outdated\n"
-          "      --list          print faults, stories and canaries\n"
+          "      --list          print faults and canaries\n"
           "  -h, --help          this text\n\n"
           "Exit status: 0 nothing violated, 1 a violation, 2 usage.\n"
           "The same seed and options give the same run. docs/simulator.md tells what is simulated.\n",
@@ -306,22 +308,33 @@ static int many(void)
 
 /* ---- the command line ---- */
 
-static const struct sim_story *find_story(const char *name)
+static int run_story(const char *path)
 {
-    for (unsigned i = 0; sim_stories[i].name; i++)
-        if (!strcmp(sim_stories[i].name, name))
-            return &sim_stories[i];
-    return NULL;
+    const struct sim_story *story;
+    char why[512];
+
+    if (story_read(path, &story, why, sizeof why)) {
+        fprintf(stderr, "sim: %s\n", why);
+        return EXIT_USAGE;
+    }
+    return one(story, options.first);
 }
 
 static int all_stories(void)
 {
     int code = EXIT_GOOD;
+    glob_t found;
 
     options.many = true;
-    for (unsigned i = 0; sim_stories[i].name; i++)
-        if (one(&sim_stories[i], options.first) != EXIT_GOOD)
-            code = EXIT_VIOLATION;
+    if (glob(SIM_STORIES "/*.story", 0, NULL, &found)) {
+        fprintf(stderr, "sim: no stories in %s\n", SIM_STORIES);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        int one_code = run_story(found.gl_pathv[i]);
+        code = one_code > code ? one_code : code;
+    }
+    globfree(&found);
     return code;
 }
 
@@ -330,9 +343,6 @@ static void list(void)
     puts("faults:");
     for (unsigned i = 0; i < SIM_FAULTS; i++)
         printf("  %s\n", sim_fault_name((enum sim_fault)i));
-    puts("stories:");
-    for (unsigned i = 0; sim_stories[i].name; i++)
-        printf("  %-40s %s\n", sim_stories[i].name, sim_stories[i].what);
     puts("canaries:");
     for (unsigned i = 0; i < CANARIES; i++)
         printf("  %s\n", canary_names[i]);
@@ -457,11 +467,9 @@ int main(int argc, char **argv)
         usage(stderr);
         return EXIT_USAGE;
     }
-    if (options.story && !find_story(options.story))
-        return bad("story", options.story);
     if (stories)
         return all_stories();
     if (options.story)
-        return one(find_story(options.story), options.first);
+        return run_story(options.story);
     return options.many ? many() : one(NULL, options.first);
 }

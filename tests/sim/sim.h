@@ -179,7 +179,7 @@ void workload_stop(void);
 /* Is nothing outstanding any more? */
 bool workload_idle(void);
 
-/* A story: hand-written case. stories.c, ends with a NULL name. */
+/* A story: hand-written case (stories.h). */
 struct sim_story {
     const char *name, *what; /* "h07_preempt_wall", one sentence */
     /* Changes the configuration drawn from the seed; faults = 0 when called. NULL: as it is. */
@@ -189,6 +189,5 @@ struct sim_story {
     void (*begin)(void);
     bool workload;
 };
-extern const struct sim_story sim_stories[];
 
 #endif

@@ -14,6 +14,7 @@ static unsigned client_count;
 static struct job jobs[JOBS];
 static unsigned job_count, outstanding;
 static bool stopping;
+static struct job *busy;
 
 static const struct job_kind *const kinds[] = {&job_io, &job_io, &job_reservations, &job_manager};
 
@@ -141,8 +142,16 @@ static void over(struct job *job)
 {
     sim_cancel(&job->patience);
     job->busy = false;
+    for (struct job **at = &busy; *at; at = &(*at)->busy_next)
+        if (*at == job) {
+            *at = job->busy_next;
+            break;
+        }
     outstanding--;
-    rest(job);
+    if (job->ended)
+        job->ended(job);
+    else
+        rest(job);
 }
 
 static void command_done(struct sim_command *command)
@@ -178,9 +187,8 @@ bool workload_aborts(unsigned lu, uint64_t sent)
 {
     const struct history *history = record_history();
 
-    for (unsigned i = 0; i < job_count; i++)
-        if (jobs[i].busy && aborts(&jobs[i].op) &&
-            (jobs[i].op.lu == HISTORY_ALL_LUS || jobs[i].lu == lu))
+    for (const struct job *job = busy; job; job = job->busy_next)
+        if (aborts(&job->op) && (job->op.lu == HISTORY_ALL_LUS || job->lu == lu))
             return true;
     for (size_t i = history->count; i-- > 0;) {
         const struct history_op *op = &history->ops[i];
@@ -198,6 +206,8 @@ static void begin(struct job *job, enum model_kind kind)
     job->op.lu = (int)job->lu;
     job->op.call = sim_now();
     job->busy = true;
+    job->busy_next = busy;
+    busy = job;
     outstanding++;
     sim_at(&job->patience, sim_now() + patience_ns());
 }
@@ -218,6 +228,7 @@ void job_send(struct job *job, enum model_kind kind, const uint8_t *cdb, uint8_t
                                         .context = job};
     memcpy(job->command.cdb, cdb, cdb_length);
     begin(job, kind);
+    job->patience.run = impatient;
     record_call(job);
     sim_send(job->path->session, &job->command);
 }
@@ -248,6 +259,7 @@ void job_send_tmf(struct job *job, enum tmf_function function, uint64_t tag, enu
 {
     job->tmf = (struct sim_tmf){.function = function, .lun = job->lu, .tag = tag, .done = tmf_done};
     begin(job, kind);
+    job->patience.run = impatient;
     if (function == TMF_TARGET_WARM_RESET)
         job->op.lu = HISTORY_ALL_LUS;
     sim_tmf_send(job->path->session, &job->tmf);
@@ -281,12 +293,13 @@ static void add_jobs(struct client *client, unsigned lu)
     }
 }
 
-void workload_begin(void)
+void workload_clients_begin(unsigned clients)
 {
     stopping = false;
     job_count = outstanding = 0;
+    busy = NULL;
     memset(workload_clients, 0, sizeof workload_clients);
-    client_count = 2 + sim_random(WORKLOAD_CLIENTS - 1);
+    client_count = clients;
     record_begin(client_count);
     for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         kinds[i]->forget();
@@ -305,9 +318,15 @@ void workload_begin(void)
             path->retry.run = login;
             sim_at(&path->retry, sim_now() + (uint64_t)sim_random(RETRY_MS) * SIM_MS);
         }
-        for (unsigned lu = 0; lu < sim_config()->lus; lu++)
-            add_jobs(client, lu);
     }
+}
+
+void workload_begin(void)
+{
+    workload_clients_begin(2 + sim_random(WORKLOAD_CLIENTS - 1));
+    for (unsigned c = 0; c < client_count; c++)
+        for (unsigned lu = 0; lu < sim_config()->lus; lu++)
+            add_jobs(&workload_clients[c], lu);
 }
 
 void workload_stop(void)

@@ -56,6 +56,7 @@ struct job {
     struct sim_event next;
     struct sim_event patience; /* a command that never ends is found */
     bool busy;
+    struct job *busy_next; /* of all that have a command under way */
     struct sim_command command;
     struct sim_tmf tmf;
     uint8_t out[WORKLOAD_DATA], in[WORKLOAD_DATA];
@@ -67,11 +68,14 @@ struct job {
     uint64_t mark;                     /* of the ledger, SYNCHRONIZE CACHE */
     bool aborts;                       /* the next thing is to abort it */
     void (*answered)(struct job *job); /* looks into data_in after GOOD; may be NULL */
+    void (*ended)(struct job *job);    /* a story's: called instead of going on */
 };
 
 /* ---- workload.c ---- */
 extern struct client workload_clients[WORKLOAD_CLIENTS];
 unsigned workload_client_count(void);
+/* Clients with a path to every node, which log in; no jobs. */
+void workload_clients_begin(unsigned clients);
 /* Number of a nexus in the history. */
 int workload_nexus(unsigned client, unsigned node);
 /* Number of the nexus with this TransportID and port, or MODEL_NOBODY. */

@@ -1,0 +1,25 @@
+/* Hand-written cases: text files in tests/sim/stories. A line is a setting, or something that
+ * happens at a time:
+ *
+ *   # the first comment says what the story shows
+ *   nodes 2 | groups 1 | lus 1 | clients 2 | seconds 30
+ *   at MS power_cut N | power_on N | kill N | freeze N | stall N | thaw N | stop N | start N
+ *   at MS cluster N FROM... | link N FROM...     node N hears only these nodes any more (none:
+ * nobody) at MS heal | switch GROUP NODE | slow_disk N MS | fencing MS FAILURES | break NEXUS at MS
+ * NEXUS COMMAND ARGUMENT... [-> RESULT] [within MS]
+ *
+ * A nexus is a client (a letter) and a node: A1, B2. Times count from when all clients are logged
+ * in and know it (their unit attentions are taken). Commands are those of the table in stories.c;
+ * blocks are those of the workload, values numbers of the story's own. A result is GOOD or the name
+ * of a row of sense.def, UA and ASC and ASCQ ("UA 2a05"), or lost; READ compares "value N". Without
+ * "->" any explainable result will do. All checkers look on as well. */
+#ifndef HALUN_TESTS_SIM_STORIES_H
+#define HALUN_TESTS_SIM_STORIES_H
+
+#include "tests/sim/sim.h"
+
+/* Reads a story file. Returns 0, or -1 and a line in `why` that names file and line. One story at a
+ * time; *story stays valid until the next is read. */
+int story_read(const char *path, const struct sim_story **story, char *why, size_t why_size);
+
+#endif
