@@ -1,5 +1,6 @@
 /* The receive path of a connected replica: a peer that says anything. The first byte chooses how
- * the connection is set up (roles, who is the source), the rest are packets: a byte that names
+ * the connection is set up (roles, who is the source, a verify that runs, a Primary whose disk
+ * failed), the rest are packets: a byte that names
  * socket and command, two bytes of length, the payload; headers are made right unless the command
  * says raw.
  *
@@ -97,6 +98,8 @@ static void set_up(void)
     group.port = 17789;
     group.timeout_ms = 300;
     group.al_extents = 67;
+    group.csums_alg = group.verify_alg = 1;
+    group.rs_discard_granularity = 8192;
     lu.size = SIZE;
     lu.block_size = 512;
     strcpy(lu.path, path);
@@ -133,7 +136,7 @@ static void put(int fd, enum header_form form, unsigned command, const uint8_t *
 
 static void shake_hands(bool primary, unsigned relation, bool created)
 {
-    struct packet_features features = {86, 101, 0xd};
+    struct packet_features features = {86, 101, 0xf};
     struct packet_protocol protocol = {.protocol = PROTOCOL_C};
     struct packet_sizes sizes = {.device_size = SIZE / 512, .current_size = SIZE / 512};
     struct packet_uuids uuids = {.current = GENERATION};
@@ -198,11 +201,27 @@ static void drain(int fd)
 
 /* --- one input --- */
 
-static bool written;
+static bool written, was_read;
 
 static void write_done(struct store_io *io, int error)
 {
     written = true;
+}
+
+static void read_done(struct store_io *io, int error)
+{
+    was_read = true;
+}
+
+/* What else may be going on when the peer speaks. */
+static void begin(bool primary, bool verify, bool fail)
+{
+    resource_enter(r);
+    if (verify && verify_possible(v))
+        verify_begin(v, primary);
+    if (fail && primary)
+        volume_failed(v, -EIO, "fuzzing");
+    resource_leave(r);
 }
 
 static void reset(bool primary, unsigned relation, bool created)
@@ -210,6 +229,9 @@ static void reset(bool primary, unsigned relation, bool created)
     r->primary = r->serving = primary;
     r->agreed = r->asked = r->standalone = false;
     r->id_salt = 0;
+    r->self_asked = r->self_agreed = false;
+    v->peer_only = v->peer_usable = v->user_isp = v->peer_isp = false;
+    atomic_store(&v->failed, false);
     v->state.disk = DISK_UP_TO_DATE;
     v->state.peer_disk = DISK_UNKNOWN;
     v->state.conn = CONN_UNCONNECTED;
@@ -258,6 +280,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .iov_count = 1,
         .done = write_done,
     };
+    static uint8_t back[12288];
+    struct iovec read_iov = {back, sizeof back};
+    struct store_io read = {
+        .operation = STORE_READ,
+        .offset = 8192,
+        .length = sizeof back,
+        .iov = &read_iov,
+        .iov_count = 1,
+        .done = read_done,
+    };
     int data_pair[2], meta_pair[2];
     bool primary, created;
     unsigned relation;
@@ -285,9 +317,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shake_hands(primary, relation, created);
     if (!r->epochs.writes)
         r->epochs.number = 7; /* so that an input can answer a barrier */
-    written = !primary;
-    if (primary)
+    written = was_read = !primary;
+    begin(primary, data[0] & 32, data[0] & 64);
+    if (primary) {
         store_submit(&v->store, &io);
+        store_submit(&v->store, &read);
+    }
+    if (data[0] & 128)
+        replica_self_outdated(replica, true);
     settle(2);
     feed(data + 1, size - 1);
     settle(5);
@@ -296,9 +333,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wait_closed();
     close(data_fd);
     close(meta_fd);
-    for (unsigned i = 0; !written; i++) {
+    for (unsigned i = 0; !written || !was_read; i++) {
         if (i == TURNS) {
-            fprintf(stderr, "a write is never answered\n");
+            fprintf(stderr, "a %s is never answered\n", written ? "read" : "write");
             abort();
         }
         if (i % 50 == 0)
