@@ -216,7 +216,8 @@ static void turn(struct timer *timer)
 {
     struct conn *conn = container_of(timer, struct conn, turn);
 
-    if (conn->rx.stalled && rx_has_room(conn))
+    conn->rx.left = CONN_TURN_PDUS;
+    if (conn->rx.paused || (conn->rx.stalled && rx_has_room(conn)))
         rx_parse(conn);
     while (!qb_list_empty(&conn->ready)) {
         struct slot *slot = qb_list_first_entry(&conn->ready, struct slot, link);
@@ -239,6 +240,8 @@ static void turn(struct timer *timer)
         conn->login = NULL;
     }
     rx_arm(conn);
+    if (conn->rx.paused && conn->state == CONN_FULL)
+        reactor_timer_set(conn->home->reactor, &conn->turn, now_of(conn) + 1); /* not in this turn */
     if (conn->state == CONN_ENDING)
         reap(conn);
 }

@@ -42,6 +42,7 @@ enum {
     CONN_TX_BYTES = 1 << 20,       /* one sendmsg carries about so much */
     CONN_SEND_SEGMENT = 256 << 10, /* longest Data-In segment sent, whatever the initiator takes */
     CONN_CONTROLS = 32,            /* NOP, task management, text and reject PDUs being worked on */
+    CONN_TURN_PDUS = 32,           /* PDUs taken of one connection before others have their turn */
     CONN_IMMEDIATE = 16,           /* immediate SCSI commands at once */
     CONN_DISCOVERY_DEPTH = 8,
     CONN_DEPTH_MAX = 4096, /* slots have 16-bit numbers */
@@ -135,6 +136,8 @@ struct conn_rx {
     bool run_now;        /* its CmdSN is next: run the PDU when it is complete */
     struct slot *queued; /* or keep it here until its turn */
     bool armed, direct, stalled, more, eof;
+    bool paused;   /* has had its turn; the rest of the buffer in the reactor's next one */
+    unsigned left; /* PDUs of this turn */
     struct io_op op;
     struct msghdr message;
     struct iovec iov[LIMIT_SEGMENTS + 1];

@@ -177,6 +177,8 @@ static void pdu_done(struct conn *conn, bool intact)
     struct payload *kept = rx->queued ? &rx->queued->early : &rx->payload;
 
     rx->state = RX_HEADER;
+    if (rx->left)
+        rx->left--;
     if (!intact && rx->length) {
         /* Commands and text cannot be asked for again at this recovery level; data can be given up.
          */
@@ -290,10 +292,11 @@ void rx_parse(struct conn *conn)
 
     if (rx->armed && rx->direct)
         return;
-    rx->stalled = false;
+    rx->stalled = rx->paused = false;
     while (conn->socket == SOCKET_OPEN && (conn->state == CONN_LOGIN || conn->state == CONN_FULL) &&
-           step(conn))
+           rx->left && step(conn))
         ;
+    rx->paused = !rx->left && rx->start < rx->end;
     if (rx->start == rx->end)
         rx->start = rx->end = 0;
 }
@@ -361,7 +364,7 @@ void rx_arm(struct conn *conn)
     struct io_uring_sqe *sqe;
 
     if (rx->armed || rx->eof || conn->socket == SOCKET_SHUT ||
-        (rx->stalled && conn->socket == SOCKET_OPEN))
+        ((rx->stalled || rx->paused) && conn->socket == SOCKET_OPEN))
         return;
     if (conn->socket == SOCKET_OPEN) {
         if (conn->state != CONN_LOGIN && conn->state != CONN_FULL)
@@ -392,6 +395,7 @@ void rx_arm(struct conn *conn)
 void rx_init(struct conn *conn)
 {
     conn->rx.op.done = received;
+    conn->rx.left = CONN_TURN_PDUS;
     conn->rx.last_ns = conn->home->reactor->now_ns;
     conn->rx.more = true; /* an initiator speaks first: its request is likely there */
 }
