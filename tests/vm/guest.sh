@@ -55,14 +55,17 @@ vm_until() {
 # guest_start NAME CIDR DISK...: boots; answers are awaited by guest_up. Files in $vm_work/NAME/share are at
 # /share of the guest.
 guest_start() {
-    local name=$1 address=$2 folder=$vm_work/$1 tap=vm-$1 disk n=0 id
+    local name=$1 address=$2 folder=$vm_work/$1 tap=vm-$1 disk n=0 id khz
+    # TCG gives the guest the host's time stamp counter; a loaded host would let the guest measure it wrongly, and
+    # its clock would run many times too fast.
+    khz=$(awk -F '[:.]' '/^cpu MHz/ { print $2 * 1000 + substr($3, 1, 3); exit }' /proc/cpuinfo)
     shift 2
     # shellcheck disable=SC2054 # commas are QEMU's
     local qemu=(
         qemu-system-x86_64 -name "$name" -accel tcg,thread=multi,tb-size=192 -cpu max,la57=off -machine pc
         -smp 1 -m "${VM_MEMORY:-320M}" -nodefaults -no-user-config -display none -no-reboot
         -kernel "$vm_image/vmlinuz" -initrd "$vm_image/initrd"
-        -append "console=ttyS0 quiet loglevel=4 mitigations=off nokaslr audit=0 apparmor=0 panic=-1 no_timer_check tsc=reliable random.trust_cpu=on net.ifnames=0 cryptomgr.notests ${VM_APPEND:-}"
+        -append "console=ttyS0 quiet loglevel=4 mitigations=off nokaslr audit=0 apparmor=0 panic=-1 no_timer_check tsc=reliable tsc_early_khz=$khz random.trust_cpu=on net.ifnames=0 cryptomgr.notests ${VM_APPEND:-}"
         -chardev "file,id=console,path=$folder/console,append=on" -serial chardev:console
         -device virtio-rng-pci
         -drive "file=$vm_image/root.ext4,if=none,format=raw,readonly=on,id=root"
