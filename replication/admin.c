@@ -239,6 +239,8 @@ static bool hopeless(const struct resource *r)
 
         if (volume_without_peer(v) && v->state.conn != CONN_WF_REPORT_PARAMS && !volume_alone(v))
             return true;
+        if (v->peer_only && !r->self_agreed)
+            return true;
     }
     return false;
 }

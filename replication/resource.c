@@ -130,7 +130,7 @@ void resource_ask_outdate(struct resource *r)
 
 void resource_ask_self_outdate(struct resource *r)
 {
-    if (!r->serving || r->self_asked)
+    if (!r->primary || r->self_asked)
         return;
     r->self_asked = true;
     qb_log(LOG_NOTICE, "group \"%s\": this node's disk failed: asking for its outdating",

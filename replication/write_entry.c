@@ -298,8 +298,12 @@ void entry_check(struct entry *e)
                 e->request->error = v->peer_only ? -EAGAIN : -EIO;
             give_up = true;
         } else if (!volume_usable(v)) {
-            if (!r->self_agreed)
+            if (!r->self_agreed && !r->giving_up)
                 return; /* the old data here might come back as current */
+            if (!r->self_agreed) {
+                e->request->error = -EAGAIN;
+                give_up = true;
+            }
             alone = false;
         } else if (p->peer == PEER_LOST && r->giving_up && !volume_alone(v)) {
             e->request->error = -EAGAIN;
@@ -375,9 +379,11 @@ static void check_flushes(struct resource *r)
 
         if (q->flush_done && !volume_usable(q->volume) && !volume_through_peer(q->volume))
             q->error = q->volume->peer_only ? -EAGAIN : -EIO;
-        else if (!volume_usable(q->volume) && !r->self_agreed)
-            continue;
-        else if (!flush_may_complete(&f, volume_alone(q->volume))) {
+        else if (!volume_usable(q->volume) && !r->self_agreed) {
+            if (!r->giving_up)
+                continue;
+            q->error = -EAGAIN;
+        } else if (!flush_may_complete(&f, volume_alone(q->volume))) {
             if (!r->giving_up || !q->flush_done || f.older)
                 continue;
             q->error = -EAGAIN;

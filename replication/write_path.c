@@ -479,7 +479,7 @@ static bool due(const struct entry *e)
         return false;
     if (volume_usable(e->volume))
         return r->giving_up && p->peer == PEER_LOST;
-    return !e->volume->peer_only || p->peer == PEER_LOST ||
+    return !e->volume->peer_only || p->peer == PEER_LOST || (!r->self_agreed && r->giving_up) ||
            (r->self_agreed && write_may_complete(p, false));
 }
 

@@ -78,6 +78,27 @@ static void write_when_the_disk_fails_then_done_by_the_peer_once_agreed(void **s
     assert_int_equal(rig->n[0].asked, 0);
 }
 
+static void
+demote_when_the_failed_disk_is_not_agreed_then_waiting_writes_are_held_back(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[65536];
+    struct rig_io write = {0}, flush = {0};
+
+    start_primary(rig);
+    rig->agree = false;
+    break_disk(rig, 0, -EIO);
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, 0, 4096, data, sizeof data);
+    rig_submit(&rig->n[0], &flush, 0, STORE_FLUSH, 0, 0, NULL, 0);
+    WAIT(rig->n[0].asked_self == 1);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    WAIT(write.done && flush.done);
+    assert_int_equal(write.error, -EAGAIN);
+    assert_int_equal(flush.error, -EAGAIN);
+    promote(&rig->n[1]);
+}
+
 static void disk_when_failed_under_load_then_no_error_and_nothing_lost(void **state)
 {
     enum { N = 64 };
@@ -380,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAIR_CASE(read_when_the_disk_fails_then_answered_by_the_peer),
         PAIR_CASE(write_when_the_disk_fails_then_done_by_the_peer_once_agreed),
+        PAIR_CASE(demote_when_the_failed_disk_is_not_agreed_then_waiting_writes_are_held_back),
         PAIR_CASE(disk_when_failed_under_load_then_no_error_and_nothing_lost),
         PAIR_CASE(link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back),
         PAIR_CASE(link_when_lost_with_unflushed_writes_then_not_used_again),
