@@ -164,6 +164,17 @@ void join_start(struct cluster *c, struct cluster_updates *u, unsigned node,
         begin_view(c, u);
 }
 
+/* The starter says HELLO again: the group has changed for it since its START, which counts no more for it.
+ * Another one follows; whoever still waited for the first would miss it. */
+void join_hello(struct cluster *c, unsigned node)
+{
+    if (c->starter != node)
+        return;
+    c->starter = 0;
+    c->start_need = 0;
+    c->start_persist = 0;
+}
+
 static void admit_starter(struct cluster *c, struct cluster_updates *u)
 {
     struct cluster_message m = {.type = MESSAGE_ADMIT};

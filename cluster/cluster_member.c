@@ -265,6 +265,7 @@ void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
 
     if (!(c->group & node_bit(node)) || !(c->setup.configured & node_bit(node)))
         return;
+    join_hello(c, node);
     n->hello_seen = true;
     n->hello = *hello;
     n->hello_incarnation = message->incarnation;

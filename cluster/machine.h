@@ -195,6 +195,7 @@ void join_reset(struct cluster *c);
 void join_register(struct cluster *c, unsigned node, uint64_t incarnation, uint32_t attempt);
 void join_start(struct cluster *c, struct cluster_updates *u, unsigned node,
                 const struct cluster_message *message);
+void join_hello(struct cluster *c, unsigned node);
 void join_begin(struct cluster *c, struct cluster_updates *u, unsigned node,
                 const struct cluster_message *message);
 void join_chunk(struct cluster *c, struct cluster_updates *u, unsigned node,

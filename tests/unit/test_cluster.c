@@ -219,6 +219,128 @@ static void lease_when_three_votes_then_makes_the_lost_node_harmless(void **stat
     sim_free(sim);
 }
 
+/* --- one machine, messages by hand ------------------------------------------------------------- */
+
+struct bench {
+    struct cluster *machine;
+    struct cluster_updates *updates;
+    uint64_t persist;
+};
+
+static struct shared_state *empty_state(void)
+{
+    struct shared_state *state = shared_state_new(1, 0);
+
+    assert_non_null(state);
+    return state;
+}
+
+/* Node 2 of two, with a journal that says nothing but who it is; quorate. */
+static struct bench bench_new(void)
+{
+    struct cluster_setup setup = {.self = 2, .configured = 6, .lease_ns = SIM_LEASE,
+                                  .hold_ns = SIM_HOLD, .incarnation = 200};
+    struct bench b = {.updates = malloc(sizeof *b.updates)};
+    struct cluster *before = cluster_new(&setup, empty_state());
+    uint8_t record[4096];
+    struct writer w = {.data = record, .size = sizeof record};
+
+    assert_non_null(b.updates);
+    cluster_record(before, &w);
+    cluster_free(before);
+    b.machine = cluster_new(&setup, empty_state());
+    assert_int_equal(cluster_restore(b.machine, record, w.used), 0);
+    return b;
+}
+
+static void bench_free(struct bench *b)
+{
+    cluster_free(b->machine);
+    free(b->updates);
+}
+
+static void bench_step(struct bench *b, struct cluster_event event)
+{
+    event.now = event.wall = seconds(1000);
+    cluster_step(b->machine, &event, b->updates);
+    for (unsigned i = 0; i < b->updates->count; i++)
+        if (b->updates->updates[i].kind == CLUSTER_PERSIST)
+            b->persist = b->updates->updates[i].sequence;
+}
+
+static void bench_message(struct bench *b, unsigned node, struct cluster_message m)
+{
+    uint8_t bytes[512];
+    struct writer w = {.data = bytes, .size = sizeof bytes};
+    struct cluster_event event = {.kind = CLUSTER_MESSAGE};
+
+    m.wire = WIRE_MAX;
+    m.incarnation = node * 100;
+    message_encode(&m, &w);
+    event.message.node = node;
+    event.message.bytes = bytes;
+    event.message.size = w.used;
+    bench_step(b, event);
+}
+
+/* Who says HELLO has a journal and no state; the attempt is that of the process. */
+static void bench_hello(struct bench *b, unsigned node, uint32_t attempt)
+{
+    struct cluster_message m = {.type = MESSAGE_HELLO};
+
+    m.hello.wire_min = m.hello.wire_max = WIRE_MAX;
+    m.hello.flags = HELLO_JOURNAL;
+    m.hello.attempt = attempt;
+    m.hello.group = 6;
+    m.hello.stamp.members = 6;
+    bench_message(b, node, m);
+}
+
+static void bench_durable(struct bench *b)
+{
+    struct cluster_event event = {.kind = CLUSTER_DURABLE, .sequence = b->persist};
+
+    bench_step(b, event);
+}
+
+/* The attempt that an ADMIT of the last step was for; 0: there was none. */
+static uint32_t admitted_attempt(const struct bench *b)
+{
+    struct cluster_message m;
+
+    for (unsigned i = 0; i < b->updates->count; i++) {
+        const struct cluster_update *update = &b->updates->updates[i];
+        if (update->kind == CLUSTER_SEND &&
+            !message_decode(&m, update->send.bytes, update->send.size) && m.type == MESSAGE_ADMIT)
+            return m.admit.attempt;
+    }
+    return 0;
+}
+
+/* The model's trace: this daemon was restarted while START of node 1 was under way; node 1 hears of that
+ * afterwards, begins anew and needs an ADMIT for what it says then. */
+static void cold_start_when_the_starter_begins_anew_then_it_is_admitted_again(void **state)
+{
+    struct cluster_event quorum = {.kind = CLUSTER_QUORUM, .quorate = true};
+    struct cluster_event group = {.kind = CLUSTER_GROUP, .group = {.members = 6, .joined = 4}};
+    struct cluster_message start = {.type = MESSAGE_START, .start = {.group = 6}};
+    struct bench b = bench_new();
+
+    bench_step(&b, quorum);
+    bench_step(&b, group);
+    bench_hello(&b, 2, 1);
+    bench_hello(&b, 1, 2);
+    bench_message(&b, 1, start);
+    bench_durable(&b);
+    assert_int_equal(admitted_attempt(&b), 2);
+    bench_hello(&b, 1, 3);
+    bench_hello(&b, 1, 4);
+    bench_message(&b, 1, start);
+    bench_durable(&b);
+    assert_int_equal(admitted_attempt(&b), 4);
+    bench_free(&b);
+}
+
 /* --- random histories ------------------------------------------------------------------------ */
 
 static void random_fault(struct sim *sim)
@@ -346,6 +468,7 @@ int main(void)
         cmocka_unit_test(cold_start_when_only_the_older_copy_is_there_then_waits),
         cmocka_unit_test(cold_start_when_the_last_survivor_is_alone_then_serves),
         cmocka_unit_test(lease_when_three_votes_then_makes_the_lost_node_harmless),
+        cmocka_unit_test(cold_start_when_the_starter_begins_anew_then_it_is_admitted_again),
         cmocka_unit_test(random_histories_when_anything_fails_then_nothing_answered_is_lost),
     };
 
