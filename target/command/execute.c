@@ -225,9 +225,17 @@ static enum scsi_reason without_lease(const struct task *task, bool done)
                : REASON_NOT_READY_TRANSITION;
 }
 
+/* These say that nothing was done; ABORTED COMMAND leaves it open. */
+static bool denies_effect(enum scsi_reason reason)
+{
+    return reason == REASON_RESERVATION_CONFLICT || reason == REASON_WRITE_PROTECTED;
+}
+
 void task_complete(struct task *task, enum scsi_reason reason)
 {
     assert(reason != REASON_PENDING && task->state != TASK_DONE);
+    if (task->maybe_done && denies_effect(reason))
+        reason = REASON_ABORTED_COMMAND;
     if (task->aborted)
         reason = REASON_TASK_ABORTED;
     else if (needs_lease(task, reason) && !lane_lease_valid(task->reactor))
@@ -242,6 +250,10 @@ void task_complete_as_is(struct task *task)
     assert(task->state == TASK_RUNNING);
     if (task->aborted || !lane_lease_valid(task->reactor)) {
         task_complete(task, without_lease(task, task->status == STATUS_GOOD));
+        return;
+    }
+    if (task->maybe_done && task->status != STATUS_GOOD) {
+        task_complete(task, REASON_ABORTED_COMMAND);
         return;
     }
     finish(task);

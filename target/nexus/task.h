@@ -88,6 +88,8 @@ struct task {
     bool wants_range;           /* waits for its exclusive range: touches no medium meanwhile */
     struct exclusive *exclusive; /* its exclusive range, see lane_exclusive_begin() */
     bool bounced;               /* forwarded to a node that does not own the group (peer's answer) */
+    bool maybe_done;            /* changes the medium and was sent to an owner that was lost: it may have
+                                 * taken effect, so it must not end as if it had not */
     uint32_t forward_slot;      /* transport/peer's, while forwarded; 0 = not forwarded */
     struct timer timer;         /* hold limit */
     struct store_io io;         /* the handler's */

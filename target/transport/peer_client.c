@@ -149,8 +149,10 @@ static struct slot *slot_at(struct client *client, uint32_t index)
  * against others is open. COMPARE AND WRITE would compare with its own data. */
 static void lose_slot(struct slot *slot)
 {
-    slot->end = slot->task->cdb[0] == OP_COMPARE_AND_WRITE && slot->frame.started ? SLOT_FAILED
-                                                                                  : SLOT_RETRY;
+    struct task *task = slot->task;
+
+    slot->end = task->cdb[0] == OP_COMPARE_AND_WRITE && slot->frame.started ? SLOT_FAILED : SLOT_RETRY;
+    task->maybe_done |= slot->frame.started && task->command->flags & COMMAND_WRITES;
     slot->reason = REASON_ABORTED_COMMAND;
 }
 

@@ -174,6 +174,30 @@ static void link_when_cut_under_writes_then_they_are_sent_again(void **state)
         rig_check(nexus(0, 0), i * 16, 16 * RIG_BLOCK, 500 + i);
 }
 
+/* What may have been done must not be answered as if it had not: RESERVATION CONFLICT would say so. */
+static void write_when_sent_again_and_refused_then_it_is_left_open(void **state)
+{
+    struct shared_registrant registrant = {.nexus = nexus(0, 1)->identity, .key = 1};
+    struct shared_lu shared = {.pr_type = PR_WRITE_EXCLUSIVE,
+                               .pr_holder = 0,
+                               .registrant_count = 1,
+                               .registrants = &registrant,
+                               .epoch = 3};
+    struct shared_lu nobody = {.pr_holder = -1, .epoch = 4};
+    struct rig_io *io = rig_new(nexus(0, 0), WRITE, 0, 1, RIG_BLOCK);
+    unsigned stalls = rig_now(&relay.stalls);
+
+    relay_stall_at(TO_OWNER, PEER_COMMAND, 0);
+    rig_start(io);
+    rig_wait(&relay.stalls, stalls + 1);
+    rig_reserve(&shared);
+    relay_cut();
+    relay_go();
+    assert_int_equal(rig_codes(rig_end(io)), 0x020b0000);
+    rig_free(io);
+    rig_reserve(&nobody);
+}
+
 static void link_when_cut_under_compare_and_write_then_it_is_not_repeated(void **state)
 {
     struct rig_io *io = rig_new(nexus(0, 0), CAW, 0, 1, 2 * RIG_BLOCK);
@@ -444,6 +468,7 @@ int main(void)
         cmocka_unit_test(abort_when_the_owner_runs_it_then_ends_after_the_medium),
         cmocka_unit_test(abort_when_the_command_is_on_its_way_then_ends_with_the_link),
         cmocka_unit_test(link_when_cut_under_writes_then_they_are_sent_again),
+        cmocka_unit_test(write_when_sent_again_and_refused_then_it_is_left_open),
         cmocka_unit_test(link_when_cut_under_compare_and_write_then_it_is_not_repeated),
         cmocka_unit_test(link_when_cut_inside_a_frame_then_data_is_right_in_the_end),
         cmocka_unit_test(owner_when_it_ends_a_command_silently_then_the_sender_decides),
