@@ -90,6 +90,8 @@ enum cluster_update_kind {
     CLUSTER_PERSIST, /* make cluster_record() durable, then CLUSTER_DURABLE(sequence); a newer one
                       * covers older ones */
     CLUSTER_APPLY,   /* carry cluster_effects() out, then CLUSTER_APPLIED(ticket) */
+    CLUSTER_SETTLED, /* ticket of an earlier APPLY: every member has carried it out, so what it changed may be
+                      * told; before, another member may still tell what was before it */
     CLUSTER_ANSWER,  /* cookie, reason, field_pointer */
     CLUSTER_VIEW,    /* something in cluster_view() changed; ticket as for APPLY */
     CLUSTER_LEASE,   /* this node may answer until `lease` */

@@ -97,13 +97,22 @@ static struct cluster_pending *find_sent(struct cluster *c, uint64_t sequence)
     return NULL;
 }
 
-static void take_ack(struct cluster *c, unsigned node, uint64_t order)
+/* Counts an acknowledgement. Does anybody but the origin of the operation wait for it? */
+static bool take_ack(struct cluster *c, unsigned node, uint64_t order)
 {
+    bool tracked = false;
+
+    for (unsigned i = 0; i < c->unsettled_count; i++)
+        if (c->unsettled[i].order == order) {
+            c->unsettled[i].acks |= node_bit(node);
+            tracked = true;
+        }
     for (unsigned i = 0; i < c->pending_end; i++) {
         struct cluster_pending *p = &c->pending[i];
         if (p->state == PENDING_APPLIED && p->order == order)
             p->acks |= node_bit(node);
     }
+    return tracked;
 }
 
 static void acknowledge(struct cluster *c, struct cluster_updates *u, uint32_t origin,
@@ -111,11 +120,9 @@ static void acknowledge(struct cluster *c, struct cluster_updates *u, uint32_t o
 {
     struct cluster_message m = {.type = MESSAGE_ACK};
 
-    if (origin == c->setup.self) { /* nobody else counts it */
-        take_ack(c, origin, order);
+    /* The origin answers without hearing its own; the others may tell what changed when they have heard it. */
+    if (origin == c->setup.self && !take_ack(c, origin, order))
         return;
-    }
-
     m.ack.origin = origin;
     m.ack.order = order;
     cluster_send(c, u, &m);
@@ -134,25 +141,27 @@ static bool try_acknowledge(struct cluster *c, struct cluster_updates *u,
     return true;
 }
 
-static void take_ticket(struct cluster *c, struct cluster_updates *u, uint32_t origin)
+void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, bool persist)
 {
     const struct shared_effects *effects = &c->effects;
     struct cluster_ticket t = {.order = c->order, .origin = origin};
 
-    for (uint32_t i = 0; i < effects->count; i++)
-        if (effects->effects[i].kind == SHARED_EFFECT_PERSIST && !t.persist)
-            t.persist = cluster_persist(c);
-    if (effects->changed || effects->count)
-        update_add(u, CLUSTER_APPLY)->ticket = c->order;
-    else
-        t.done = true;
-    if (try_acknowledge(c, u, &t))
-        return;
-    if (c->ticket_count == TICKETS) {
+    if (c->ticket_count == TICKETS || c->unsettled_count == TICKETS) {
         cluster_fatal(c, u, "the effects of %u operations have not been carried out", TICKETS);
         return;
     }
-    c->tickets[c->ticket_count++] = t;
+    for (uint32_t i = 0; i < effects->count; i++)
+        if (effects->effects[i].kind == SHARED_EFFECT_PERSIST && persist && !t.persist)
+            t.persist = cluster_persist(c);
+    if (effects->changed || effects->count) {
+        update_add(u, CLUSTER_APPLY)->ticket = c->order;
+        c->unsettled[c->unsettled_count++] = (struct cluster_unsettled){
+            .order = c->order, .asked = c->now, .need = c->state->members};
+    } else {
+        t.done = true;
+    }
+    if (!try_acknowledge(c, u, &t))
+        c->tickets[c->ticket_count++] = t;
 }
 
 void commit_unheard(struct cluster *c, unsigned node, const struct cluster_message *message)
@@ -201,12 +210,12 @@ void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
         p->field_pointer = c->effects.field_pointer;
         p->need = c->state->members;
     }
-    take_ticket(c, u, node);
+    commit_carry_out(c, u, node, true);
 }
 
 void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message)
 {
-    if (c->phase != PHASE_MEMBER || message->ack.origin != c->setup.self || !is_live(c, node) ||
+    if (c->phase != PHASE_MEMBER || !is_live(c, node) ||
         c->nodes[node].incarnation != message->incarnation)
         return;
     take_ack(c, node, message->ack.order);
@@ -374,10 +383,45 @@ static void advance_pending(struct cluster *c, struct cluster_updates *u, struct
     }
 }
 
+/* The origin asks again for acknowledgements that were lost in a partition; later all do, it may be gone. */
+static void ask_for(struct cluster *c, struct cluster_updates *u, struct cluster_unsettled *s)
+{
+    struct cluster_message ask = {.type = MESSAGE_ASK};
+
+    if (c->now - s->asked < 2 * (uint64_t)ASK_NS)
+        return;
+    s->asked = c->now;
+    ask.ask.order = s->order;
+    cluster_send(c, u, &ask);
+}
+
+static void advance_unsettled(struct cluster *c, struct cluster_updates *u)
+{
+    unsigned kept = 0;
+
+    if (c->unproven)
+        return;
+    for (unsigned i = 0; i < c->unsettled_count; i++) {
+        struct cluster_unsettled *s = &c->unsettled[i];
+        if (!updates_have_room(u, MESSAGE_HEADER + 8)) {
+            u->more = true;
+        } else if (!(s->need & c->state->members & ~s->acks)) {
+            update_add(u, CLUSTER_SETTLED)->ticket = s->order;
+            continue;
+        } else {
+            ask_for(c, u, s);
+        }
+        c->unsettled[kept++] = *s;
+    }
+    c->unsettled_count = kept;
+}
+
 void commit_advance(struct cluster *c, struct cluster_updates *u)
 {
     if (c->ticket_count)
         commit_durable(c, u);
+    if (c->unsettled_count)
+        advance_unsettled(c, u);
     if (!c->pending_used)
         return;
     for (unsigned i = 0; i < c->pending_end; i++) {

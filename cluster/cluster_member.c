@@ -23,7 +23,7 @@ void member_change(struct cluster *c, struct cluster_updates *u, uint32_t member
     if (lost || !c->view_persist)
         c->view_persist = c->persist; /* a smaller view serves only when it is on disk */
     if (c->phase == PHASE_MEMBER)
-        update_add(u, CLUSTER_APPLY)->ticket = c->order;
+        commit_carry_out(c, u, c->setup.self, false);
 }
 
 static void drop(struct cluster *c, struct cluster_updates *u, uint32_t lost, bool proven,

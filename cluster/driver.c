@@ -131,6 +131,9 @@ static void carry_out(struct cluster_driver *d, const struct cluster_update *upd
         d->callbacks.apply(d->callbacks.context, update->ticket, cluster_shared(d->machine),
                            cluster_effects(d->machine));
         break;
+    case CLUSTER_SETTLED:
+        d->callbacks.settled(d->callbacks.context, update->ticket);
+        break;
     case CLUSTER_ANSWER:
         end_request(update->answer.cookie, update->answer.reason, update->answer.field_pointer);
         break;

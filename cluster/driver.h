@@ -49,6 +49,9 @@ struct cluster_callbacks {
      * valid only during the call. */
     void (*apply)(void *context, uint64_t ticket, const struct shared_state *state,
                   const struct shared_effects *effects);
+    /* Every member has carried out what was applied under `ticket`: until now another node may have answered
+     * from the state before it, so this one must not have answered from the state after it. */
+    void (*settled)(void *context, uint64_t ticket);
     /* serving, members or waiting changed. Not serving: gates must hold. Serving again, or after a join
      * with a snapshot: every lane must be made equal to `state` before anything is answered; call
      * cluster_applied(driver, ticket) when that is done (ticket 0: nothing to answer). */

@@ -70,6 +70,12 @@ struct cluster_ticket {
     uint64_t persist; /* record that must be durable before the acknowledgement; 0 = none */
 };
 
+/* Applied here, not yet known to be acknowledged by every member: what it changed must not be told yet. */
+struct cluster_unsettled {
+    uint64_t order, asked;
+    uint32_t need, acks;
+};
+
 struct cluster {
     struct cluster_setup setup;
     enum cluster_phase phase;
@@ -121,6 +127,8 @@ struct cluster {
     uint64_t arrival, sequence, commits;
     struct cluster_ticket tickets[TICKETS];
     unsigned ticket_count;
+    struct cluster_unsettled unsettled[TICKETS];
+    unsigned unsettled_count;
     uint8_t scratch[MESSAGE_MAX];
 
     /* lease */
@@ -213,6 +221,10 @@ void join_advance(struct cluster *c, struct cluster_updates *u);
 void commit_request(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event);
 void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
                const struct cluster_message *message);
+/* c->effects at the place c->order are to be carried out and acknowledged: an operation of `origin`, or a change of
+ * the members, whose acknowledgements (origin: this node) only those wait for who may tell what it changed.
+ * `persist`: not before what has to be durable is. */
+void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, bool persist);
 void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message);
 /* An operation that is newer than the version in use at its place. */
 void commit_unheard(struct cluster *c, unsigned node, const struct cluster_message *message);

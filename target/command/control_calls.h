@@ -26,6 +26,9 @@ void task_commit(struct task *task, const struct shared_op *op, const void *byte
 void task_read_state(struct task *task,
                      void (*fill)(struct task *task, const struct shared_state *state,
                                   const struct config *config));
+/* The answer of task_read_state() when the state is not that of every member yet (lane_wait_settled()): the task
+ * goes back to its checks when it may be. On its reactor; implemented by command/execute.c. */
+void task_read_again(struct task *task);
 
 /* Commits a reset: SHARED_OP_LU_RESET of tmf->lu, or SHARED_OP_TARGET_RESET. When every node has aborted
  * and drained, tmf->done() is called on the nexus's reactor: TMF_COMPLETE, or TMF_REJECTED if the cluster

@@ -106,11 +106,25 @@ static void start(struct task *task)
     run(task);
 }
 
+/* Would the answer tell what reservations or mode parameters are, now or by what the command does? What the
+ * cluster decides is answered when all members have carried it out. */
+static bool tells_state(const struct task *task, enum scsi_reason reason)
+{
+    if (!task->lu || !task->command)
+        return false;
+    if (reason == REASON_RESERVATION_CONFLICT || reason == REASON_WRITE_PROTECTED)
+        return true;
+    return reason == REASON_GOOD &&
+           (task->command->access == PR_READ || task->command->access == PR_WRITE);
+}
+
 static void proceed(struct task *task)
 {
     enum scsi_reason reason = command_check(task);
     uint32_t fetch;
 
+    if (tells_state(task, reason) && lane_wait_settled(task))
+        return;
     if (reason != REASON_GOOD) {
         task_complete(task, reason);
         return;
@@ -304,6 +318,15 @@ enum scsi_reason task_answer_later(struct task *task, uint32_t allocation,
         return reason;
     task_read_state(task, fill);
     return REASON_PENDING;
+}
+
+void task_read_again(struct task *task)
+{
+    payload_free(task->reactor->payloads, &task->data_in);
+    task->data_in_length = 0;
+    task->state = TASK_NEW;
+    if (!lane_wait_settled(task))
+        task_resume(task);
 }
 
 const uint8_t *task_parameters(const struct task *task, uint32_t *length)

@@ -192,10 +192,25 @@ static void at_reactor_read(struct post *post)
     task_complete(task, REASON_GOOD);
 }
 
+/* What would be read is not the state of every member yet. */
+static void at_reactor_again(struct post *post)
+{
+    struct reading *reading = container_of(post, struct reading, post);
+    struct task *task = reading->task;
+
+    free(reading);
+    task_read_again(task);
+}
+
 static void at_control_read(struct post *post)
 {
     struct reading *reading = container_of(post, struct reading, post);
 
+    if (reading->task->lu && atomic_load(&reading->task->lu->unsettled)) {
+        reading->post.run = at_reactor_again;
+        reactor_post(reading->task->reactor, &reading->post);
+        return;
+    }
     reading->fill(reading->task, cluster_state(commits.daemon->cluster), commits.daemon->config);
     reading->post.run = at_reactor_read;
     reactor_post(reading->task->reactor, &reading->post);

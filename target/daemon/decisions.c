@@ -11,6 +11,43 @@
 #include "target/nexus/lane_change.h"
 #include "target/transport/peer.h"
 
+/* Units whose reservations or mode parameters a decision changed, until every member has carried it out. */
+struct unsettled {
+    struct qb_list_head link;
+    uint64_t ticket;
+    unsigned lu;
+};
+
+static QB_LIST_DECLARE(unsettled);
+
+static void unsettle(uint64_t ticket, unsigned lu)
+{
+    struct unsettled *entry = calloc(1, sizeof *entry);
+
+    if (!entry)
+        abort();
+    entry->ticket = ticket;
+    entry->lu = lu;
+    qb_list_add_tail(&entry->link, &unsettled);
+    if (device_lus[lu])
+        atomic_fetch_add(&device_lus[lu]->unsettled, 1);
+}
+
+static void on_settled(void *context, uint64_t ticket)
+{
+    struct unsettled *entry, *next;
+
+    qb_list_for_each_entry_safe(entry, next, &unsettled, link)
+    {
+        if (entry->ticket != ticket)
+            continue;
+        if (device_lus[entry->lu])
+            atomic_fetch_sub(&device_lus[entry->lu]->unsettled, 1);
+        qb_list_del(&entry->link);
+        free(entry);
+    }
+}
+
 /* One ticket being carried out: lanes, and copies being outdated. */
 struct carrying {
     uint64_t ticket;
@@ -125,10 +162,12 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
         case SHARED_EFFECT_RESERVATION:
         case SHARED_EFFECT_MODE:
             for (uint32_t lu = 0; lu < state->lu_count; lu++)
-                if (effect->lu == lu || effect->lu == SHARED_NO_LU)
+                if (effect->lu == lu || effect->lu == SHARED_NO_LU) {
+                    unsettle(ticket, lu);
                     lane_change_lu(change, lu, &state->lus[lu],
                                    effect->kind == SHARED_EFFECT_RESERVATION &&
                                        must_drain(&state->lus[lu]));
+                }
             break;
         case SHARED_EFFECT_CAPACITY:
             change_capacity(state, effect->lu);
@@ -224,6 +263,7 @@ static void on_fatal(void *context, const char *why)
 
 const struct cluster_callbacks decisions_callbacks = {
     .apply = on_apply,
+    .settled = on_settled,
     .view = on_view,
     .asked = on_asked,
     .consulted = on_consulted,

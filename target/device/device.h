@@ -17,6 +17,10 @@ struct lu {
     struct config_lu config; /* its own copy */
     uint32_t block_size;
     _Atomic uint64_t blocks;           /* capacity; changes only through a cluster commit */
+    /* Decisions about its reservations or mode parameters that this node has carried out and another member
+     * may not have: while there are any, nothing that depends on them is told (lane_wait_settled()). Counted
+     * by the control thread, up before lanes are switched. */
+    _Atomic uint32_t unsettled;
     uint8_t naa[16];                   /* NAA 6h designator made from the uuid (device_identify) */
     char serial[37];                   /* unit serial number: the uuid as text */
     struct meter *meter;               /* NULL: not counted, not limited */

@@ -12,6 +12,7 @@
 enum {
     LEASE_POLL_NS = 100000000, /* nobody posts when a lease is renewed */
     READY_NS = 1000000000,     /* a planned switchover is over by then; a failover is told */
+    SETTLE_POLL_NS = 500000,   /* about half of what a decision takes; nobody posts when it is settled */
     RETRY_POLL_NS = 2000000,   /* the owner may be a moment behind us in switching its gate */
 };
 
@@ -166,6 +167,19 @@ bool lane_wait_ready(struct task *task)
         (task->held_since_ns && task->reactor->now_ns - task->held_since_ns >= READY_NS))
         return false;
     hold(task, &group->held, READY_NS);
+    return true;
+}
+
+bool lane_wait_settled(struct task *task)
+{
+    if (!atomic_load_explicit(&task->lu->unsettled, memory_order_relaxed))
+        return false;
+    if (task->nexus->forwarded) {
+        task->bounced = true;
+        task_complete(task, REASON_NOT_READY_TRANSITION);
+    } else {
+        hold(task, &task->lane->group->held, SETTLE_POLL_NS);
+    }
     return true;
 }
 

@@ -67,6 +67,10 @@ bool lane_admit(struct task *task, bool media);
 /* Should this task, which tells the access state, rather wait than say "transition"? True: it is held, and tried
  * again when the gate opens; after a second it is let through, and tells what is so. */
 bool lane_wait_ready(struct task *task);
+/* Is the answer of this task, of an LU, to wait until all members have carried out what this node has? True: it
+ * is held and tried again from its checks on, or bounced if another node forwarded it (holding it here would
+ * keep that node from draining it). Not for tasks that are admitted. */
+bool lane_wait_settled(struct task *task);
 /* A running task is over (called by task_complete): leaves its lane, wakes who waits for it. */
 void lane_leave(struct task *task);
 /* A running task goes back to being held, to be tried again from its checks on: the owner it was sent to

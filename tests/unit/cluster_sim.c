@@ -1,5 +1,7 @@
 #include "tests/unit/cluster_sim.h"
 
+#include "cluster/machine.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,6 +125,31 @@ static void answered(struct sim *sim, unsigned node, const struct cluster_update
     }
 }
 
+/* What one node may tell, every other member must have carried out. */
+static void settled(struct sim *sim, unsigned node, uint64_t ticket)
+{
+    struct cluster_view own, other;
+
+    if (!sim->node[node].unsettled--)
+        sim_fail(sim, "node%u: more is settled than was applied", node);
+    cluster_describe(sim->node[node].machine, &own);
+    for (unsigned i = 1; i <= sim->nodes; i++) {
+        const struct sim_node *n = &sim->node[i];
+        if (!n->machine || n->fatal || !(own.members & 1u << i))
+            continue;
+        cluster_describe(n->machine, &other);
+        if (!(other.members & 1u << i))
+            continue; /* a new life, not a member yet */
+        if (n->machine->order < ticket && other.epoch == own.epoch)
+            sim_fail(sim, "node%u settled %llu before node%u applied it", node,
+                     (unsigned long long)ticket, i);
+        for (unsigned k = 0; k < n->ticket_count; k++)
+            if (n->tickets[k] == ticket && other.epoch == own.epoch)
+                sim_fail(sim, "node%u settled %llu before node%u carried it out", node,
+                         (unsigned long long)ticket, i);
+    }
+}
+
 static void take(struct sim *sim, unsigned node, const struct cluster_update *update)
 {
     struct sim_node *n = &sim->node[node];
@@ -137,7 +164,11 @@ static void take(struct sim *sim, unsigned node, const struct cluster_update *up
     case CLUSTER_PERSIST:
         n->wanted = update->sequence;
         break;
+    case CLUSTER_SETTLED:
+        settled(sim, node, update->ticket);
+        break;
     case CLUSTER_APPLY:
+        n->unsettled++;
         assert(n->ticket_count < 1024);
         n->tickets[n->ticket_count] = update->ticket;
         n->ticket_due[n->ticket_count++] =
@@ -446,6 +477,7 @@ static void end_daemon(struct sim *sim, unsigned node)
     n->queue_count = n->queue_next = 0;
     n->outbox_count = n->outbox_next = 0;
     n->ticket_count = 0;
+    n->unsettled = 0;
     n->wanted = n->writing_due = 0;
     cluster_free(n->machine);
     n->machine = NULL;

@@ -43,6 +43,7 @@ struct sim_node {
     unsigned reach; /* messages of the ring's log that it has */
     uint64_t tickets[1024], ticket_due[1024];
     unsigned ticket_count;
+    unsigned unsettled; /* applied, not yet told to be so everywhere */
     uint8_t *record; /* durable */
     size_t record_size;
     uint8_t *writing;

@@ -432,6 +432,9 @@ static void history(uint64_t seed, bool trace)
         if (shared_state_digest(cluster_shared(sim->node[i].machine)) !=
             shared_state_digest(cluster_shared(sim->node[1].machine)))
             sim_fail(sim, "states differ in the end");
+    for (unsigned i = 1; i <= sim->nodes; i++)
+        if (sim->node[i].unsettled)
+            sim_fail(sim, "node%u: %u operations are not settled in the end", i, sim->node[i].unsettled);
     if (trace)
         printf("seed %llu: %u operations, %u committed, %u refused, %u cold starts, %u evictions\n",
                (unsigned long long)seed, sim->op_count, sim->committed, sim->refused,

@@ -29,7 +29,7 @@ static struct reactor reactor;
 static struct nexus nexus;
 static struct lu lu;
 static struct task task;
-static struct task *committing;
+static struct task *committing, *reading;
 static bool completed, changed, wants_data;
 static uint8_t in[8192];
 
@@ -42,7 +42,7 @@ void task_read_state(struct task *owner,
                      void (*fill)(struct task *task, const struct shared_state *state,
                                   const struct config *config))
 {
-    fail();
+    reading = owner;
 }
 
 void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
@@ -159,6 +159,10 @@ static void start(const void *cdb, unsigned length, uint32_t room, uint32_t out)
     task.cdb_length = 16;
     task.expected_in = room;
     task.expected_out = out;
+    if (nexus.forwarded) { /* as transport/peer does */
+        task.lu = &lu;
+        task.lane = &lu.lanes[0];
+    }
     task_execute(&task);
 }
 
@@ -228,6 +232,66 @@ static void commit_when_its_drain_runs_then_does_not_wait_for_itself(void **stat
     assert_int_equal(task.status, 0);
 }
 
+/* Another member may still answer from the state before: what this one tells would be seen before that. */
+static void decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it(void **state)
+{
+    struct shared_lu shared = {.pr_holder = -1, .legacy_reserved = true, .epoch = 2};
+    struct lane_change *change;
+
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    lu.unsettled = 1;
+    changed = false;
+    change = lane_change_new(on_changed, NULL);
+    lane_change_lu(change, 0, &shared, true); /* reserved by somebody else */
+    lane_change_run(change);
+    turn_until(&changed);
+    start(read_one, 10, 512, 0);
+    assert_int_equal(task.state, TASK_HELD);
+    reactor_turn(&reactor, 0);
+    assert_false(completed);
+    lu.unsettled = 0;
+    turn_until(&completed);
+    assert_int_equal(task.status, 0x18);
+
+    start("\x5e\0\0\0\0\0\0\0\x20\0", 10, 32, 0); /* PERSISTENT RESERVE IN finds it out while it reads */
+    assert_ptr_equal(reading, NULL); /* reserved by another */
+    assert_int_equal(task.status, 0x18);
+    shared.legacy_reserved = false;
+    change = lane_change_new(on_changed, NULL);
+    changed = false;
+    lane_change_lu(change, 0, &shared, true);
+    lane_change_run(change);
+    turn_until(&changed);
+    start("\x5e\0\0\0\0\0\0\0\x20\0", 10, 32, 0);
+    assert_ptr_equal(reading, &task);
+    lu.unsettled = 1;
+    reading = NULL;
+    task_read_again(&task);
+    assert_int_equal(task.state, TASK_HELD);
+    lu.unsettled = 0;
+    for (unsigned i = 0; i < 100 && !reading; i++)
+        reactor_turn(&reactor, TURN_NS / 100);
+    assert_ptr_equal(reading, &task);
+    task_complete(&task, REASON_GOOD);
+
+    lu.unsettled = 1;
+    nexus.forwarded = true; /* held, it would keep the other node from carrying the decision out */
+    start(read_one, 10, 512, 0);
+    assert_true(completed && task.bounced);
+    nexus.forwarded = false;
+    start("\x12\0\0\0\x24\0", 6, 36, 0); /* INQUIRY tells nothing of it */
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+    lu.unsettled = 0;
+    shared = (struct shared_lu){.pr_holder = -1, .epoch = 3};
+    change = lane_change_new(on_changed, NULL);
+    changed = false;
+    lane_change_lu(change, 0, &shared, true);
+    lane_change_run(change);
+    turn_until(&changed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +299,7 @@ int main(void)
         cmocka_unit_test(gate_when_it_opens_then_held_commands_run),
         cmocka_unit_test(gate_when_it_stays_shut_then_transition_is_told),
         cmocka_unit_test(commit_when_its_drain_runs_then_does_not_wait_for_itself),
+        cmocka_unit_test(decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
