@@ -98,6 +98,20 @@ static void write_when_good_after_reserve_then_caught(void **context)
     NO(RESERVATIONS, 0, 3);
 }
 
+static void reading_when_reserved_by_another_then_conflicts(void **context)
+{
+    struct history_op sense = history_op(MODEL_MODE_SENSE, 0, C, 30);
+
+    sense.op.pages = MODEL_PAGE_CACHING;
+    add(history_op(MODEL_RESERVE, 0, A, 0), 10, "GOOD");
+    add(history_op(MODEL_READ_KEYS, 0, C, 20), 25, "RESERVATION_CONFLICT");
+    add(sense, 40, "RESERVATION_CONFLICT");
+    add(history_op(MODEL_READ_KEYS, 0, A, 50), 55, "GOOD");
+    YES(RESERVATIONS, 0);
+    add(history_op(MODEL_READ_RESERVATION, 0, C, 60), 65, "GOOD");
+    NO(RESERVATIONS, 0, 4);
+}
+
 static void write_when_it_overlaps_reserve_then_both_answers_allowed(void **context)
 {
     reserved_by_a();
@@ -571,6 +585,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(plain_when_in_order_then_linearizable),
         TEST(write_when_good_after_reserve_then_caught),
+        TEST(reading_when_reserved_by_another_then_conflicts),
         TEST(write_when_it_overlaps_reserve_then_both_answers_allowed),
         TEST(preempted_write_when_read_after_the_wall_then_caught),
         TEST(preempted_write_when_before_the_wall_then_allowed),
