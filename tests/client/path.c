@@ -128,7 +128,8 @@ static void logged_in(struct iscsi_context *iscsi, int status, void *data, void 
     path->heard_at = path->nop_at = path_now();
     path->group = -1;
     path->asking = false;
-    ask(path);
+    if (!path->plain)
+        ask(path);
 }
 
 static void connected(struct iscsi_context *iscsi, int status, void *data, void *private)
@@ -147,6 +148,8 @@ static void connect_path(struct path *path)
     if (!path->iscsi)
         return;
     iscsi_set_noautoreconnect(path->iscsi, 1);
+    if (path->isid)
+        iscsi_set_isid_en(path->iscsi, path->isid, 0);
     iscsi_set_targetname(path->iscsi, path->parsed->target);
     iscsi_set_session_type(path->iscsi, ISCSI_SESSION_NORMAL);
     iscsi_set_header_digest(path->iscsi, ISCSI_HEADER_DIGEST_NONE_CRC32C);
@@ -197,7 +200,7 @@ void path_step(struct path *path)
             if (iscsi_nop_out_async(path->iscsi, pinged, NULL, 0, path))
                 path_fail(path, iscsi_get_error(path->iscsi));
         }
-        if (!path->asking && now - path->asked_at > ASK_EVERY)
+        if (!path->plain && !path->asking && now - path->asked_at > ASK_EVERY)
             ask(path);
         break;
     }
@@ -222,6 +225,6 @@ void path_service(struct path *path, int revents)
 
 void path_ask_soon(struct path *path)
 {
-    if (path->state == PATH_UP && !path->asking && !path->broken)
+    if (path->state == PATH_UP && !path->plain && !path->asking && !path->broken)
         ask(path);
 }

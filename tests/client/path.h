@@ -19,6 +19,8 @@ struct path {
     int group;              /* target port group of this port, from VPD page 83h; -1 = not known yet */
     bool optimized;         /* by the newest REPORT TARGET PORT GROUPS */
     bool asking;            /* one of the two is under way */
+    bool plain;             /* set by the caller: do not ask; only its own commands and NOPs are sent */
+    uint32_t isid;          /* set by the caller: ISID 40h, these 24 bits, 0000h; 0 = random at each login */
     bool broken;            /* to be torn down outside of libiscsi's callbacks */
     double retry_at, heard_at, asked_at, nop_at;
     unsigned failures;

@@ -37,6 +37,7 @@ static struct {
     bool round_robin, quiet, running, stop;
     struct ledger ledger;
     struct io ios[DEPTH_MAX];
+    double rate, next_at; /* commands a second, 0 = as many as the depth lets through */
     struct path *current;
     unsigned turn;
     uint64_t seed;
@@ -249,6 +250,12 @@ static void start_load(struct io *io)
 
     if (run.ledger.busy[block])
         return; /* the next turn draws again */
+    if (run.rate > 0) {
+        double now = path_now();
+        if (now < run.next_at)
+            return;
+        run.next_at = (now - run.next_at > 1 ? now : run.next_at) + 1 / run.rate;
+    }
     io->block = block;
     io->sent_at = path_now();
     if (random_number() % 4 == 0 && run.ledger.acknowledged[block]) {
@@ -528,7 +535,7 @@ static void usage(FILE *out)
 {
     fputs("usage: halun-verify [--depth N] [--blocks N] [--initiator NAME] [--round-robin] "
           "[--quiet]\n"
-          "                    [--seed N] [--luns N] iscsi://PORTAL/TARGET/LUN ...\n"
+          "                    [--seed N] [--luns N] [--rate PER_SECOND] iscsi://PORTAL/TARGET/LUN ...\n"
           "Writes numbered 4 KiB blocks through several paths and proves that none is lost.\n"
           "--luns deals the blocks to that many LUNs, from the URL's on.\n"
           "Commands on standard input: phase NAME, stats, greet (end the attention of the login), verify,\n"
@@ -547,6 +554,7 @@ int main(int argc, char **argv)
         {"quiet", no_argument, NULL, 'q'},
         {"seed", required_argument, NULL, 's'},
         {"luns", required_argument, NULL, 'l'},
+        {"rate", required_argument, NULL, 'R'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -557,7 +565,7 @@ int main(int argc, char **argv)
     run.depth = 16;
     run.luns = 1;
     run.seed = (uint64_t)getpid() * 2654435761u + (uint64_t)(path_now() * 1e6);
-    while ((option = getopt_long(argc, argv, "d:b:i:rqs:l:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "d:b:i:rqs:l:R:h", options, NULL)) != -1) {
         switch (option) {
         case 'd':
             run.depth = (unsigned)strtoul(optarg, NULL, 0);
@@ -576,6 +584,9 @@ int main(int argc, char **argv)
             break;
         case 's':
             run.seed = strtoull(optarg, NULL, 0) | 1;
+            break;
+        case 'R':
+            run.rate = strtod(optarg, NULL);
             break;
         case 'l':
             run.luns = (unsigned)strtoul(optarg, NULL, 0);
