@@ -18,6 +18,8 @@ struct cluster *cluster_new(const struct cluster_setup *setup, struct shared_sta
     if (!c)
         return NULL;
     c->setup = *setup;
+    /* A node that may have been left behind goes on only with a majority by name: two can never have one. */
+    c->setup.lease_proves &= __builtin_popcount(setup->configured) >= 3;
     if (!c->setup.wire_max)
         c->setup.wire_max = WIRE_MAX;
     c->state = state;

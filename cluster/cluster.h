@@ -17,7 +17,8 @@ struct cluster_setup {
     unsigned self;            /* this node's id */
     uint32_t configured;      /* bits: all nodes of the configuration */
     bool single;              /* single-node mode: no quorum, no lease, nobody else */
-    bool lease_proves;        /* >= 3 votes: a lost node's expired lease makes it harmless */
+    bool lease_proves;        /* >= 3 votes: a lost node's expired lease makes it harmless, if there
+                               * are >= 3 configured nodes as well */
     uint64_t lease_ns;        /* how old an answered round trip may be */
     uint64_t hold_ns;         /* a request is answered within this */
     uint64_t incarnation;     /* unlike that of any earlier process of this node; not 0 */

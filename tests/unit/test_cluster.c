@@ -219,6 +219,23 @@ static void lease_when_three_votes_then_makes_the_lost_node_harmless(void **stat
     sim_free(sim);
 }
 
+/* A third vote without a daemon cannot say what the other node did: there is no majority by name. */
+static void lease_when_two_daemons_and_a_vote_then_fencing_proves(void **state)
+{
+    struct sim *sim = sim_new(2, 11);
+
+    sim->lease_proves = true;
+    for (unsigned i = 1; i <= 2; i++)
+        sim_boot(sim, i);
+    assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+    sim_power_cut(sim, 2);
+    sim_run(sim, seconds(15)); /* the lease of node 1 is in the past as well */
+    assert_false(serves(sim, 1));
+    sim_fence(sim, 2);
+    assert_true(sim_until(sim, node1_serves, seconds(5)));
+    sim_free(sim);
+}
+
 /* --- one machine, messages by hand ------------------------------------------------------------- */
 
 struct bench {
@@ -472,6 +489,7 @@ int main(void)
         cmocka_unit_test(cold_start_when_the_last_survivor_is_alone_then_serves),
         cmocka_unit_test(lease_when_three_votes_then_makes_the_lost_node_harmless),
         cmocka_unit_test(cold_start_when_the_starter_begins_anew_then_it_is_admitted_again),
+        cmocka_unit_test(lease_when_two_daemons_and_a_vote_then_fencing_proves),
         cmocka_unit_test(random_histories_when_anything_fails_then_nothing_answered_is_lost),
     };
 
