@@ -26,6 +26,7 @@ struct resource { /* a group */
     unsigned start;    /* of its daemon */
     uint64_t deadline;
     unsigned wanted;   /* crm resource move; 0 = nobody */
+    unsigned demoted;  /* node that was demoted and may execute until the next promotion; 0 = none */
     bool initialized;  /* the operator's "group init" is done, or under way */
     struct sim_event again;
 };
@@ -262,6 +263,8 @@ static void action_over(struct resource *resource, bool good)
         nodes[resource->node].failed_until[g] = sim_now() + FAILURE_MS * (uint64_t)SIM_MS;
     else
         sim_count(resource->action == PROMOTE ? "promotions" : "demotions", 1);
+    if (good)
+        resource->demoted = resource->action == PROMOTE ? 0 : resource->node;
     resource->action = NOTHING;
     notify();
 }
@@ -286,9 +289,12 @@ static void acted(void *context, int code, const char *reply)
 
 static void act(struct resource *resource)
 {
-    char arguments[48];
+    char arguments[64];
 
-    snprintf(arguments, sizeof arguments, "{\"group\":\"g%u\"}", (unsigned)(resource - resources));
+    snprintf(arguments, sizeof arguments,
+             resource->action == PROMOTE ? "{\"group\":\"g%u\"}"
+                                         : "{\"group\":\"g%u\",\"handover\":true}",
+             (unsigned)(resource - resources));
     control_ask(&hosts[resource->node],
                 resource->action == PROMOTE ? "group.promote" : "group.demote", arguments, acted,
                 resource);
@@ -376,6 +382,8 @@ static void keep_promoted(unsigned dc, unsigned g)
         return;
     }
     owner = promoted(ring, g);
+    if (owner == resource->demoted)
+        owner = 0; /* whatever it does until the next one is promoted */
     target = best(ring, g);
     if (owner && hosts[owner].stopped_by_operator)
         return;
