@@ -155,9 +155,26 @@ static enum unit_attention login_attention(const struct search *s, unsigned lu,
     return first && first->ua != UA_POWER_ON ? UA_NEXUS_LOSS : UA_POWER_ON;
 }
 
+/* The power cuts of everything, looked for once. */
+struct cuts {
+    size_t count;
+    const struct history_op *ops[64];
+};
+
+static void find_cuts(const struct history *history, struct cuts *cuts)
+{
+    cuts->count = 0;
+    for (size_t i = 0; i < history->count; i++)
+        if (history->ops[i].op.kind == MODEL_COLD_START) {
+            if (cuts->count == sizeof cuts->ops / sizeof cuts->ops[0])
+                abort(); /* nobody cuts the power so often in one history */
+            cuts->ops[cuts->count++] = &history->ops[i];
+        }
+}
+
 /* Nothing that was under way outlives a power cut of everything; what a session lost with its
  * connection does not outlive the next login. */
-static void bound(struct search *s, struct search_item *item)
+static void bound(struct search *s, struct search_item *item, const struct cuts *cuts)
 {
     struct history_op *op = &item->op;
     uint64_t limit = s->options->unknown_ns;
@@ -170,9 +187,9 @@ static void bound(struct search *s, struct search_item *item)
         uint64_t login = login_since(s->history, s->options->of, op->call + 1);
         op->until = login < op->until ? login : op->until;
     }
-    for (size_t i = 0; i < s->history->count; i++) {
-        const struct history_op *cut = &s->history->ops[i];
-        if (cut->op.kind == MODEL_COLD_START && op->call < cut->call && op->until > cut->end)
+    for (size_t i = 0; i < cuts->count; i++) {
+        const struct history_op *cut = cuts->ops[i];
+        if (op->call < cut->call && op->until > cut->end)
             op->until = cut->end;
     }
 }
@@ -191,6 +208,7 @@ static int compare_events(const void *a, const void *b)
 void search_prepare(struct search *s, unsigned lu)
 {
     const struct history *history = s->history;
+    struct cuts cuts;
     uint64_t first_login =
         s->options->view == LINEARIZE_ATTENTIONS ? login_since(history, s->options->of, 0) : 0;
 
@@ -207,6 +225,7 @@ void search_prepare(struct search *s, unsigned lu)
             op.ua = login_attention(s, lu, &op);
         add(s, &op, i);
     }
+    find_cuts(history, &cuts);
     s->events = calloc(2 * s->count + 1, sizeof *s->events);
     if (!s->events)
         abort();
@@ -215,7 +234,7 @@ void search_prepare(struct search *s, unsigned lu)
         bool open = item->op.outcome == HISTORY_UNKNOWN;
         uint64_t end;
 
-        bound(s, item);
+        bound(s, item, &cuts);
         end = open ? item->op.until : item->op.end;
         if (end < item->op.call)
             continue;

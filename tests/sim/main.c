@@ -83,8 +83,6 @@ static int one(const struct sim_story *story, uint64_t seed)
         if (story->configure)
             story->configure(&config);
     }
-    if (options.trace)
-        setvbuf(stdout, NULL, _IOLBF, 0);
     world_set_trace(options.trace);
     good = sim_run(&config, story, &result);
     if (story)
@@ -405,6 +403,7 @@ int main(int argc, char **argv)
     uint64_t number;
     int option;
 
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was seen is there even if a node takes the process with it */
     options.first = options.last = 1;
     while ((option = getopt_long(argc, argv, "s:S:j:th", long_options, NULL)) != -1) {
         switch (option) {
