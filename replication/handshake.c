@@ -382,7 +382,8 @@ static void first_state(struct volume *v, const struct wire_state *peer)
     v->state.peer_disk = peer->disk;
     v->peer_isp = peer->user_isp || peer->aftr_isp;
     if (r->primary && peer->role == WIRE_PRIMARY) {
-        link_refuse(r, "both nodes are Primary");
+        /* Not for good: one of them is on its way out (it stops, or the cluster went on without it). */
+        link_fail(r, "both nodes are Primary");
         return;
     }
     if (volume_usable(v) && peer->disk >= DISK_INCONSISTENT) {
@@ -432,7 +433,7 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
         return 0;
     }
     if (r->primary && peer.role == WIRE_PRIMARY) {
-        link_refuse(r, "both nodes are Primary");
+        link_fail(r, "both nodes are Primary");
         return 0;
     }
     if (peer.disk == DISK_NEGOTIATING && volume_usable(v)) {

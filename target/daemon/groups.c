@@ -595,7 +595,8 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
 
 static void outdate_step(struct group *group)
 {
-    if (!group->outdate_wanted || group->outdate_busy || halund.stopping)
+    /* Asked for while stopping, too: writes that wait for it keep the group from being given up. */
+    if (!group->outdate_wanted || group->outdate_busy || !group->replica)
         return;
     group->outdate_busy = true;
     memset(&group->outdate, 0, sizeof group->outdate);
