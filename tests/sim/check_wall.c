@@ -1,6 +1,5 @@
-/* PREEMPT (AND ABORT) is a wall, and so is any other change of reservations: once it was answered
- * GOOD, no write of a nexus that conflicts now reaches the medium of any copy, however old it is.
- */
+/* PREEMPT (AND ABORT) is a wall: once it was answered GOOD, no write of a nexus that conflicts by it
+ * reaches the medium of any copy, however old it is. */
 #include <string.h>
 
 #include "target/command/pr_parameters.h"
@@ -12,12 +11,15 @@ enum { VALUES = 1 << 20 };
 /* Since when writes of this nexus must not show up; 0 = they may. */
 static uint64_t since[LIMIT_LUS][MODEL_NEXUSES];
 static uint32_t epochs[SIM_NODES + 1][LIMIT_LUS];
+/* When they changed: the last time, the time before. */
+static uint64_t changed[SIM_NODES + 1][LIMIT_LUS][2];
 static uint8_t on_medium[VALUES / 8]; /* bit by value: some disk has seen it */
 
 static void forget(void)
 {
     memset(since, 0, sizeof since);
     memset(epochs, 0, sizeof epochs);
+    memset(changed, 0, sizeof changed);
     memset(on_medium, 0, sizeof on_medium);
 }
 
@@ -34,8 +36,8 @@ static bool conflicts(const struct shared_lu *lu, unsigned client, unsigned node
                             PR_WRITE);
 }
 
-/* Operations that forbid others to write. Any other may be answered while one of these waits for its drain: what
- * the state says then is not promised yet. */
+/* Operations that forbid others to write. Any other may be answered while one of these waits for
+ * its drain: what the state says then is not promised yet. */
 static bool builds(const struct job *job)
 {
     if (job->op.op.kind == MODEL_RESERVE)
@@ -48,8 +50,13 @@ static bool builds(const struct job *job)
 void wall_answered(const struct job *job)
 {
     const struct shared_state *state = sim_shared(job->path->node);
+    const uint64_t *when = changed[job->path->node][job->lu];
 
     if (!state || !sim_serves(job->path->node))
+        return;
+    /* What is agreed now must be what this one did: a later change that is applied here already was
+     * not answered yet, and stops nobody. */
+    if (when[0] < job->op.call || when[1] >= job->op.call)
         return;
     for (unsigned c = 0; c < workload_client_count(); c++)
         for (unsigned node = 1; node <= sim_config()->nodes; node++) {
@@ -72,6 +79,8 @@ static void event(unsigned node)
         if (state->lus[lu].epoch == epochs[node][lu])
             continue;
         epochs[node][lu] = state->lus[lu].epoch;
+        changed[node][lu][1] = changed[node][lu][0];
+        changed[node][lu][0] = sim_now();
         for (unsigned c = 0; c < workload_client_count(); c++)
             for (unsigned n = 1; n <= sim_config()->nodes; n++)
                 if (since[lu][workload_nexus(c, n)] && !conflicts(&state->lus[lu], c, n))
@@ -93,11 +102,11 @@ static void look(unsigned node, unsigned lu, uint64_t value)
     /* A copy may get late what another has; nothing may come from nowhere. */
     if (known || of != lu || !since[lu][nexus])
         return;
-    sim_fail("node%u: lu%u block %u: write %llu of nexus %d reaches the medium %llu us after the "
-             "reservation that "
-             "forbids it was answered",
-             node, lu, block, (unsigned long long)value, nexus,
-             (unsigned long long)((sim_now() - since[lu][nexus]) / 1000));
+    sim_fail(
+        "node%u: lu%u block %u: write %llu of nexus %d, sent at %.6f s, reaches the medium; the "
+        "reservation that forbids it was answered at %.6f s",
+        node, lu, block, (unsigned long long)value, nexus, (double)sent / 1e9,
+        (double)since[lu][nexus] / 1e9);
 }
 
 static void medium_write(unsigned node, unsigned lu, uint64_t offset, size_t length,
