@@ -95,8 +95,9 @@ void answers_check(const struct job *job)
     case REASON_BUSY:
     case REASON_TASK_SET_FULL:
         return;
-    case REASON_ABORTED_COMMAND: /* what must not be repeated when the way to the owner broke */
-        if (job->op.op.kind != MODEL_COMPARE_AND_WRITE)
+    case REASON_ABORTED_COMMAND: /* the way to the owner broke: it may have been done, and was not repeated or is
+                                  * refused now */
+        if (job->op.op.kind != MODEL_COMPARE_AND_WRITE && job->op.op.kind != MODEL_WRITE)
             wrong(job, "an aborted command");
         return;
     case REASON_MEDIUM_READ_ERROR:
