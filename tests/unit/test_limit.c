@@ -16,6 +16,7 @@
 #include "target/command/control_calls.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
+#include "target/nexus/lane_private.h"
 #include "target/nexus/limit.h"
 #include "target/nexus/lun_map.h"
 #include "target/nexus/meter.h"
@@ -158,6 +159,7 @@ static int teardown(void **state)
     store_close(lu.store);
     free(lu.meter);
     meters_done();
+    free(lanes.groups);
     payload_pool_free(reactor.payloads);
     mailbox_done(&threads.control);
     reactor_done(&reactor);
