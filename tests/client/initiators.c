@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "target/base/bytes.h"
+#include "tests/client/commands.h"
 #include "tests/client/mix.h"
 #include "tests/client/path.h"
 #include "tests/history/history_json.h"
@@ -611,31 +611,6 @@ static bool command(char *line)
     return true;
 }
 
-static bool commands(void)
-{
-    static char buffer[4096];
-    static size_t used;
-    struct pollfd fd = {.fd = 0, .events = POLLIN};
-    char *newline;
-    ssize_t n;
-
-    if (poll(&fd, 1, 0) <= 0)
-        return true;
-    n = read(0, buffer + used, sizeof buffer - 1 - used);
-    if (n <= 0)
-        return false;
-    used += (size_t)n;
-    buffer[used] = '\0';
-    while ((newline = strchr(buffer, '\n'))) {
-        *newline = '\0';
-        if (!command(buffer))
-            return false;
-        used -= (size_t)(newline + 1 - buffer);
-        memmove(buffer, newline + 1, used + 1);
-    }
-    return true;
-}
-
 static void usage(FILE *out)
 {
     fputs("usage: halun-initiators [--initiators N] [--lus N] [--rate PER_SECOND] [--seed N]\n"
@@ -704,7 +679,7 @@ int main(int argc, char **argv)
         nexus->path.isid = i / ports + 1;
         nexus->path.plain = true;
     }
-    while (commands()) {
+    while (commands_read(command)) {
         turn(run.running ? 2 : 50);
         wrong += run.wrong != 0;
     }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/client/commands.h"
 #include "tests/client/ledger.h"
 #include "tests/client/path.h"
 
@@ -489,31 +490,6 @@ static bool command(char *line)
     return true;
 }
 
-static bool commands(void)
-{
-    static char buffer[4096];
-    static size_t used;
-    struct pollfd fd = {.fd = 0, .events = POLLIN};
-    char *end;
-    ssize_t n;
-
-    if (poll(&fd, 1, 0) <= 0)
-        return true;
-    n = read(0, buffer + used, sizeof buffer - 1 - used);
-    if (n <= 0)
-        return false;
-    used += (size_t)n;
-    buffer[used] = '\0';
-    while ((end = strchr(buffer, '\n'))) {
-        *end = '\0';
-        if (!command(buffer))
-            return false;
-        used -= (size_t)(end + 1 - buffer);
-        memmove(buffer, end + 1, used + 1);
-    }
-    return true;
-}
-
 static void progress(void)
 {
     static double last;
@@ -613,7 +589,7 @@ int main(int argc, char **argv)
     }
     run.started = run.phase_at = path_now();
     snprintf(run.phase, sizeof run.phase, "start");
-    while (commands()) {
+    while (commands_read(command)) {
         turn();
         progress();
     }
