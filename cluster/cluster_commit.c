@@ -64,16 +64,17 @@ static bool send_op(struct cluster *c, struct cluster_updates *u, struct cluster
 {
     struct writer w = {.data = c->scratch, .size = sizeof c->scratch - MESSAGE_HEADER - 16};
     struct cluster_message m = {.type = MESSAGE_OP};
+    struct shared_op op = *p->op;
 
-    shared_op_encode(p->op, &w);
-    if (w.used > w.size) { /* longer than any parameter list that the target accepts */
-        answer(c, u, p, REASON_PARAMETER_LIST_LENGTH, 0xff);
+    if (!shared_op_speak(&op, member_wire(c), c->state)) { /* some node does not know it (any more) */
+        answer(c, u, p, REASON_NOT_READY_TRANSITION, 0xff);
         set_state(c, p, PENDING_FREE);
         return true;
     }
-    m.op.wire = shared_op_wire(p->op->kind);
-    if (m.op.wire > member_wire(c)) { /* some node does not know it (any more) */
-        answer(c, u, p, REASON_NOT_READY_TRANSITION, 0xff);
+    m.op.wire = shared_op_wire(op.kind);
+    shared_op_encode(&op, &w);
+    if (w.used > w.size) { /* longer than any parameter list that the target accepts */
+        answer(c, u, p, REASON_PARAMETER_LIST_LENGTH, 0xff);
         set_state(c, p, PENDING_FREE);
         return true;
     }

@@ -11,7 +11,7 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 2, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION */
+    WIRE_MAX = 3, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES */
     MESSAGE_OPINION_TEXT = 200,
     MESSAGE_HEADER = 12,
     MESSAGE_CHUNK = 32 << 10,  /* snapshot bytes in one message */

@@ -4,7 +4,8 @@
  *   node(4); lu(4) unless the kind is about a group or a whole target; group(4); nexus;
  *   PR OUT: action(1) type(1) scope(1) flags(1) key(8) action_key(8) move_rtpi(2)
  *           length(4) TransportIDs, count(2) ports(2 each);
- *   MODE SELECT: mode(4); CAPACITY: blocks(8); GROUP_*: action(1); CONFIGURATION: digest(32)
+ *   MODE SELECT: mode(4); CAPACITY: blocks(8); GROUP_*: action(1); CONFIGURATION: digest(32);
+ *   MODE PAGES: mode(4) selected(4)
  * nexus: rtpi(2) length(2) TransportID
  * state: magic(4) version(1) zero(3) length(4: of what follows), then
  *   version(8) members(4) lu_count(4) group_count(4), the LUs, the groups; see lu_encode() and
@@ -125,6 +126,8 @@ static void op_body_write(const struct shared_op *op, struct writer *w)
         write_be64(w, op->capacity);
     if (parts & SHARED_PART_DIGEST)
         write_bytes(w, op->digest, sizeof op->digest);
+    if (parts & SHARED_PART_MODE_SELECTED)
+        mode_write(w, &op->mode_selected);
 }
 
 void shared_op_encode(const struct shared_op *op, struct writer *w)
@@ -194,6 +197,8 @@ int shared_op_decode(struct shared_op *op, struct reader *r, const struct shared
         op->capacity = read_be64(&body);
     if (parts & SHARED_PART_DIGEST)
         read_bytes(&body, op->digest, sizeof op->digest);
+    if (parts & SHARED_PART_MODE_SELECTED)
+        mode_read(&body, &op->mode_selected);
     if (body.bad || body.left || shared_op_check(state, op) != REASON_GOOD)
         return -EINVAL;
     return 0;

@@ -133,6 +133,7 @@ enum shared_op_part {
     SHARED_PART_MODE = 128,
     SHARED_PART_CAPACITY = 256,
     SHARED_PART_DIGEST = 512,
+    SHARED_PART_MODE_SELECTED = 1024,
 };
 /* 0 for an unknown kind. */
 unsigned shared_op_parts(unsigned kind);

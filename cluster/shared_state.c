@@ -84,10 +84,25 @@ static void nexus_loss(struct shared_state *state, const struct shared_op *op,
     }
 }
 
+/* The parameters of an LU after a MODE SELECT. */
+static struct shared_mode selected(const struct shared_lu *lu, const struct shared_op *op)
+{
+    struct shared_mode mode = lu->mode;
+    const uint8_t *from = (const uint8_t *)&op->mode, *which = (const uint8_t *)&op->mode_selected;
+
+    if (op->kind == SHARED_OP_MODE_SELECT)
+        return op->mode;
+    for (size_t i = 0; i < sizeof mode; i++)
+        if (which[i])
+            ((uint8_t *)&mode)[i] = from[i];
+    return mode;
+}
+
 static void mode_select(struct shared_state *state, const struct shared_op *op,
                         struct shared_effects *effects)
 {
     struct shared_lu *lu = &state->lus[op->lu];
+    struct shared_mode mode = selected(lu, op);
     bool registered, holder;
 
     if (!identity_equal(&op->nexus, &nobody)) {
@@ -98,9 +113,9 @@ static void mode_select(struct shared_state *state, const struct shared_op *op,
             return;
         }
     }
-    if (!memcmp(&lu->mode, &op->mode, sizeof lu->mode))
+    if (!memcmp(&lu->mode, &mode, sizeof mode))
         return;
-    lu->mode = op->mode;
+    lu->mode = mode;
     lu->epoch++;
     shared_effect_add(effects, SHARED_EFFECT_MODE, op->lu);
     shared_effect_ua(effects, UA_MODE_PARAMETERS_CHANGED, op->lu, &op->nexus);
@@ -152,11 +167,23 @@ static const struct {
     [SHARED_OP_OUTDATE] = {SHARED_PART_NODE | SHARED_PART_GROUP, shared_group_outdate},
     [SHARED_OP_CURRENT] = {SHARED_PART_NODE | SHARED_PART_GROUP, shared_group_current},
     [SHARED_OP_CONFIGURATION] = {SHARED_PART_NODE | SHARED_PART_DIGEST, configuration},
+    [SHARED_OP_MODE_PAGES] = {SHARED_PART_LU | SHARED_PART_NEXUS_OR_NOBODY | SHARED_PART_MODE |
+                                  SHARED_PART_MODE_SELECTED,
+                              mode_select},
 };
 
 uint8_t shared_op_wire(enum shared_op_kind kind)
 {
-    return kind >= SHARED_OP_CONFIGURATION ? 2 : 1;
+    return kind >= SHARED_OP_MODE_PAGES ? 3 : kind >= SHARED_OP_CONFIGURATION ? 2 : 1;
+}
+
+bool shared_op_speak(struct shared_op *op, uint8_t wire, const struct shared_state *state)
+{
+    if (op->kind == SHARED_OP_MODE_PAGES && wire < shared_op_wire(op->kind) && op->lu < state->lu_count) {
+        op->mode = selected(&state->lus[op->lu], op);
+        op->kind = SHARED_OP_MODE_SELECT;
+    }
+    return shared_op_wire(op->kind) <= wire;
 }
 
 unsigned shared_op_parts(unsigned kind)
@@ -172,6 +199,11 @@ static bool ports_valid(const struct shared_op *op)
         if (shared_port(op, i) <= last)
             return false;
     return true;
+}
+
+static bool mode_valid(const struct shared_mode *mode)
+{
+    return mode->d_sense <= 1 && mode->swp <= 1 && mode->wce <= 1 && mode->tas <= 1;
 }
 
 enum scsi_reason shared_op_check(const struct shared_state *state, const struct shared_op *op)
@@ -197,8 +229,9 @@ enum scsi_reason shared_op_check(const struct shared_state *state, const struct 
         (op->transport_ids_length > LIMIT_PARAMETER_LIST || !ports_valid(op) ||
          (op->transport_ids_length && !op->transport_ids)))
         return REASON_INVALID_FIELD_IN_PARAMETERS;
-    if (parts & SHARED_PART_MODE &&
-        (op->mode.d_sense > 1 || op->mode.swp > 1 || op->mode.wce > 1 || op->mode.tas > 1))
+    if (parts & SHARED_PART_MODE && !mode_valid(&op->mode))
+        return REASON_INVALID_FIELD_IN_PARAMETERS;
+    if (parts & SHARED_PART_MODE_SELECTED && !mode_valid(&op->mode_selected))
         return REASON_INVALID_FIELD_IN_PARAMETERS;
     if (parts & SHARED_PART_CAPACITY && !op->capacity)
         return REASON_INVALID_FIELD_IN_PARAMETERS;

@@ -109,7 +109,7 @@ enum shared_op_kind {
     SHARED_OP_TARGET_RESET,  /* all LUs */
     SHARED_OP_CLEAR_TASK_SET,
     SHARED_OP_NEXUS_LOSS,    /* a nexus was lost: legacy reservations fall */
-    SHARED_OP_MODE_SELECT,
+    SHARED_OP_MODE_SELECT,   /* the whole set: what a node speaks while a member does not know MODE_PAGES */
     SHARED_OP_CAPACITY,      /* resize */
     SHARED_OP_GROUP_RELEASE, /* the owner gives up: commands of the group are held everywhere */
     SHARED_OP_GROUP_ACQUIRE, /* `node` becomes owner; refused unless its data is current, nobody owns */
@@ -117,6 +117,7 @@ enum shared_op_kind {
                               * replication link is lost */
     SHARED_OP_CURRENT,       /* `node`'s copy is current again (resync finished) */
     SHARED_OP_CONFIGURATION, /* wire 2. Every node uses the configuration with this digest (hosts, LUN maps) */
+    SHARED_OP_MODE_PAGES,    /* wire 3. MODE SELECT of some pages: what others select at the same time stays */
     SHARED_OP_KIND_COUNT
 };
 
@@ -129,7 +130,7 @@ struct shared_op {
     uint32_t lu;        /* index; SHARED_NO_LU with NEXUS_LOSS means every LU */
     uint32_t group;     /* index */
     /* Who asks. All zero = nobody (an administrator): allowed with LU_RESET, TARGET_RESET,
-     * CLEAR_TASK_SET, MODE_SELECT. */
+     * CLEAR_TASK_SET, MODE_SELECT, MODE_PAGES. */
     struct nexus_identity nexus;
     /* PR OUT (SPC-4 6.16) */
     uint8_t action;     /* service action 0..7; with GROUP_*: 1 = by SET TARGET PORT GROUPS */
@@ -147,7 +148,8 @@ struct shared_op {
     const uint16_t *ports;
     uint32_t port_count;
     const uint8_t *ports_wire; /* set by shared_op_decode() instead of ports: big-endian */
-    struct shared_mode mode; /* MODE SELECT: the whole new set */
+    struct shared_mode mode; /* MODE_SELECT: the whole new set; MODE_PAGES: of it what is selected */
+    struct shared_mode mode_selected; /* MODE_PAGES: 1 = this parameter, of a page that was sent, is set */
     uint64_t capacity;
     uint8_t digest[32]; /* CONFIGURATION */
 };
@@ -229,8 +231,8 @@ void shared_state_free(struct shared_state *state);
  * - A nexus that removes its own registration by PREEMPT gets no unit attention, and PREEMPT AND ABORT
  *   does not abort its commands.
  *
- * MODE_SELECT conflicts like a write, checked again here because reservations may have changed since the
- * command was admitted. Groups: RELEASE by the owner (GOOD without effect if there is none;
+ * MODE_SELECT and MODE_PAGES conflict like a write, checked again here because reservations may have changed
+ * since the command was admitted. Groups: RELEASE by the owner (GOOD without effect if there is none;
  * INVALID_FIELD_IN_PARAMETERS if another owns). ACQUIRE: NOT_READY_TRANSITION if another owns or `node` is
  * no member, INSUFFICIENT_RESOURCES if its data is not current. OUTDATE: INVALID_FIELD_IN_PARAMETERS for
  * the owner or a node without a copy, INSUFFICIENT_RESOURCES for the last current copy; repeated: GOOD
@@ -253,6 +255,9 @@ bool shared_effect_selects(const struct shared_effects *effects, const struct sh
 void shared_op_encode(const struct shared_op *op, struct writer *w);
 /* The wire version (message.h) that brought an operation. */
 uint8_t shared_op_wire(enum shared_op_kind kind);
+/* Says the same as well as it can be said in an older wire version, as the state is now. False: it cannot be said
+ * there at all. MODE_PAGES becomes MODE_SELECT, which takes back what another node selects at the same moment. */
+bool shared_op_speak(struct shared_op *op, uint8_t wire, const struct shared_state *state);
 int shared_op_decode(struct shared_op *op, struct reader *r, const struct shared_state *state);
 
 /* The whole state as bytes (snapshot for a joiner, journal). Decoding checks everything against the

@@ -47,7 +47,7 @@ enum scsi_reason spc_mode_sense(struct task *task)
 enum scsi_reason spc_mode_select(struct task *task)
 {
     struct shared_op op = {
-        .kind = SHARED_OP_MODE_SELECT,
+        .kind = SHARED_OP_MODE_PAGES,
         .node = task->nexus->tpgt,
         .lu = task->lu->index,
         .group = task->lu->group_index,
@@ -67,7 +67,7 @@ enum scsi_reason spc_mode_select(struct task *task)
     if (!(task->cdb[1] & MODE_PF) && length) /* vendor-specific parameters */
         return field_in_cdb(task, 1, 4);
     reason = pages_select(data, length, task->cdb[0] != OPCODE_MODE_SELECT_6, &medium, &op.mode,
-                          &field, &bit);
+                          &op.mode_selected, &field, &bit);
     if (reason == REASON_INVALID_FIELD_IN_PARAMETERS)
         return field_in_parameters(task, field, bit);
     if (reason != REASON_GOOD)

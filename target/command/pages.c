@@ -180,7 +180,8 @@ static enum scsi_reason select_descriptor(struct selection *s, uint32_t size, bo
     return REASON_GOOD;
 }
 
-static enum scsi_reason select_page(struct selection *s, struct shared_mode *mode)
+static enum scsi_reason select_page(struct selection *s, struct shared_mode *mode,
+                                    struct shared_mode *selected)
 {
     const uint8_t *p = s->data + s->at;
     uint8_t current[PAGE_MAX], changeable[PAGE_MAX];
@@ -209,9 +210,11 @@ static enum scsi_reason select_page(struct selection *s, struct shared_mode *mod
             return wrong(s, s->at + i, 31 - __builtin_clz(stray));
     }
     for (unsigned i = 0; i < PARAMETERS; i++) {
-        if (parameters[i].code == row->code)
+        if (parameters[i].code == row->code) {
             ((uint8_t *)mode)[parameters[i].offset] =
                 !!(p[parameters[i].byte] & parameters[i].mask);
+            ((uint8_t *)selected)[parameters[i].offset] = 1;
+        }
     }
     s->at += row->length;
     return REASON_GOOD;
@@ -219,16 +222,18 @@ static enum scsi_reason select_page(struct selection *s, struct shared_mode *mod
 
 enum scsi_reason pages_select(const uint8_t *data, uint32_t length, bool ten,
                               const struct pages_medium *medium, struct shared_mode *mode,
-                              uint16_t *field, int *bit)
+                              struct shared_mode *selected, uint16_t *field, int *bit)
 {
     struct selection s = {data, length, ten ? 8 : 4, field, bit};
-    struct shared_mode chosen = *mode;
+    struct shared_mode chosen = *mode, which = {0};
     enum scsi_reason reason;
     uint32_t descriptor;
     bool longlba;
 
-    if (!length)
+    if (!length) {
+        *selected = which;
         return REASON_GOOD;
+    }
     if (length < s.at)
         return REASON_PARAMETER_LIST_LENGTH;
     if (data[ten ? 2 : 1]) /* medium type */
@@ -239,8 +244,10 @@ enum scsi_reason pages_select(const uint8_t *data, uint32_t length, bool ten,
         return REASON_PARAMETER_LIST_LENGTH;
     reason = select_descriptor(&s, descriptor, longlba, medium);
     while (reason == REASON_GOOD && s.at < length)
-        reason = select_page(&s, &chosen);
-    if (reason == REASON_GOOD)
+        reason = select_page(&s, &chosen, &which);
+    if (reason == REASON_GOOD) {
         *mode = chosen;
+        *selected = which;
+    }
     return reason;
 }

@@ -30,11 +30,11 @@ bool pages_sense(struct writer *w, bool ten, bool descriptor, bool llba, uint8_t
                  uint8_t subpage, enum page_control control, const struct shared_mode *mode,
                  const struct pages_medium *medium);
 
-/* Reads the parameter list of MODE SELECT(6) or (10). On GOOD `mode` has the new parameters;
- * otherwise it is untouched, and with INVALID_FIELD_IN_PARAMETERS *field and *bit (-1: whole byte)
+/* Reads the parameter list of MODE SELECT(6) or (10). On GOOD `mode` has the new parameters, and in
+ * `selected` those are 1 that belong to a page of the list; otherwise both are untouched, and with INVALID_FIELD_IN_PARAMETERS *field and *bit (-1: whole byte)
  * point at what is wrong. */
 enum scsi_reason pages_select(const uint8_t *data, uint32_t length, bool ten,
                               const struct pages_medium *medium, struct shared_mode *mode,
-                              uint16_t *field, int *bit);
+                              struct shared_mode *selected, uint16_t *field, int *bit);
 
 #endif

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct pages_medium medium = {.blocks = 1000, .block_size = 512};
-    struct shared_mode mode, before;
+    struct shared_mode mode, before, selected = {0};
     uint16_t field = 0xffff;
     uint32_t length;
     int bit = 99;
@@ -26,8 +26,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 .tas = data[0] >> 4 & 1};
     before = mode;
     length = (uint32_t)size - 1;
-    switch (pages_select(data + 1, length, data[0] & 1, &medium, &mode, &field, &bit)) {
+    switch (pages_select(data + 1, length, data[0] & 1, &medium, &mode, &selected, &field,
+                         &bit)) {
     case REASON_GOOD:
+        for (unsigned i = 0; i < sizeof mode; i++) /* nothing else is touched */
+            assert(((uint8_t *)&selected)[i] == 1 ||
+                   ((uint8_t *)&mode)[i] == ((uint8_t *)&before)[i]);
         assert(mode.d_sense <= 1 && mode.swp <= 1 && mode.wce <= 1 && mode.tas <= 1);
         break;
     case REASON_INVALID_FIELD_IN_PARAMETERS:

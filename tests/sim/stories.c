@@ -175,6 +175,27 @@ static void do_reset(struct step *step)
     job_send_tmf(&step->job, TMF_LOGICAL_UNIT_RESET, 0, MODEL_LU_RESET);
 }
 
+/* caching|control */
+static void do_mode_sense(struct step *step)
+{
+    workload_mode_sense(&step->job, !strcmp(step->words[2], "control"));
+}
+
+/* caching|control [PARAMETER...]: those named are on. The page must have been read before. */
+static void do_mode_select(struct step *step)
+{
+    struct shared_mode mode = {0};
+
+    for (unsigned i = 3; i < step->count; i++) {
+        mode.wce |= !strcmp(step->words[i], "wce");
+        mode.d_sense |= !strcmp(step->words[i], "d_sense");
+        mode.swp |= !strcmp(step->words[i], "swp");
+        mode.tas |= !strcmp(step->words[i], "tas");
+    }
+    if (!workload_mode_select(&step->job, !strcmp(step->words[2], "control"), &mode))
+        fail(step, "the page has not been read");
+}
+
 static const struct {
     const char *name;
     void (*run)(struct step *step);
@@ -188,6 +209,8 @@ static const struct {
     {"legacy_reserve", do_plain, 0},
     {"legacy_release", do_plain, 0},
     {"lu_reset", do_reset, 0},
+    {"mode_sense", do_mode_sense, 1},
+    {"mode_select", do_mode_select, 1},
     {"register", do_pr_out, 2},
     {"register_and_ignore", do_pr_out, 2},
     {"reserve", do_pr_out, 3},

@@ -85,6 +85,9 @@ uint64_t workload_lba(uint32_t block);
 /* May something have aborted a command that was sent then? */
 bool workload_aborts(unsigned lu, uint64_t sent);
 /* Some path of the client that is up: most often the one to the group's owner. NULL: none. */
+/* MODE SENSE of the control or the caching page; MODE SELECT of it, which has been read before (else false). */
+void workload_mode_sense(struct job *job, bool control);
+bool workload_mode_select(struct job *job, bool control, const struct shared_mode *mode);
 struct path *workload_path(struct client *client, unsigned lu);
 /* Sends job->command (cdb, data set) on job->path; job->op says what it is. The rest is done by
  * itself. */

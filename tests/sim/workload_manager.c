@@ -44,14 +44,13 @@ static void sensed(struct job *job)
         job->op.read_mode = (struct shared_mode){.wce = !!(page[2] & WCE)};
 }
 
-static bool begin_sense(struct job *job, unsigned control)
+void workload_mode_sense(struct job *job, bool control)
 {
     uint8_t cdb[6] = {MODE_SENSE_6, DBD, control ? CONTROL : CACHING, 0, ROOM, 0};
 
     job->op.op.pages = control ? MODEL_PAGE_CONTROL : MODEL_PAGE_CACHING;
     job->answered = sensed;
     job_send(job, MODEL_MODE_SENSE, cdb, 6, 0, ROOM);
-    return true;
 }
 
 static void put_bit(uint8_t *byte, uint8_t bit, bool on)
@@ -59,29 +58,40 @@ static void put_bit(uint8_t *byte, uint8_t bit, bool on)
     *byte = (uint8_t)((*byte & ~bit) | (on ? bit : 0));
 }
 
-static bool begin_select(struct job *job, unsigned control)
+bool workload_mode_select(struct job *job, bool control, const struct shared_mode *mode)
 {
     uint8_t length = pages[job->lu][control].length, *page = job->out + HEADER;
     uint8_t cdb[6] = {MODE_SELECT_6, PF, 0, 0, (uint8_t)(HEADER + length), 0};
-    struct shared_mode *mode = &job->op.op.mode;
 
     if (!length)
-        return begin_sense(job, control);
+        return false;
     memset(job->out, 0, HEADER);
     memcpy(page, pages[job->lu][control].bytes, length);
     job->op.op.pages = control ? MODEL_PAGE_CONTROL : MODEL_PAGE_CACHING;
     if (control) {
-        *mode = (struct shared_mode){
-            .d_sense = sim_chance(300), .swp = sim_chance(150), .tas = sim_chance(800)};
+        job->op.op.mode = (struct shared_mode){.d_sense = mode->d_sense, .swp = mode->swp, .tas = mode->tas};
         put_bit(&page[2], D_SENSE, mode->d_sense);
         put_bit(&page[4], SWP, mode->swp);
         put_bit(&page[5], TAS, mode->tas);
     } else {
-        mode->wce = sim_chance(700);
+        job->op.op.mode = (struct shared_mode){.wce = mode->wce};
         put_bit(&page[2], WCE, mode->wce);
     }
     job_send(job, MODEL_MODE_SELECT, cdb, 6, HEADER + length, 0);
     return true;
+}
+
+static void begin_select(struct job *job, bool control)
+{
+    struct shared_mode mode = {0};
+
+    if (control)
+        mode = (struct shared_mode){
+            .d_sense = sim_chance(300), .swp = sim_chance(150), .tas = sim_chance(800)};
+    else
+        mode.wce = sim_chance(700);
+    if (!workload_mode_select(job, control, &mode))
+        workload_mode_sense(job, control);
 }
 
 static bool begin_abort(struct job *job, unsigned what)
@@ -117,10 +127,13 @@ static bool begin(struct job *job)
         job_send(job, MODEL_COMMAND, test_unit_ready, 6, 0, 0);
         return true;
     }
-    if (what < 62)
-        return begin_sense(job, what & 1);
-    if (what < 74)
-        return begin_select(job, what & 1);
+    if (what < 74) {
+        if (what < 62)
+            workload_mode_sense(job, what & 1);
+        else
+            begin_select(job, what & 1);
+        return true;
+    }
     if (what < 90)
         return begin_abort(job, what);
     if (what < 95)

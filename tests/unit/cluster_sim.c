@@ -821,7 +821,7 @@ void sim_submit(struct sim *sim, unsigned node)
     step(sim, node, &event);
 }
 
-void sim_group_op(struct sim *sim, unsigned node, enum shared_op_kind kind)
+void sim_request(struct sim *sim, unsigned node, const struct shared_op *wanted)
 {
     struct cluster_event event = {.kind = CLUSTER_REQUEST};
     struct sim_op *op;
@@ -832,12 +832,17 @@ void sim_group_op(struct sim *sim, unsigned node, enum shared_op_kind kind)
     op->node = node;
     op->asked = sim->now;
     op->lost_ok = true;
-    op->op.kind = kind;
-    op->op.node = node;
-    op->op.lu = SHARED_NO_LU;
+    op->op = *wanted;
     event.request.op = &op->op;
     event.request.cookie = op;
     step(sim, node, &event);
+}
+
+void sim_group_op(struct sim *sim, unsigned node, enum shared_op_kind kind)
+{
+    struct shared_op op = {.kind = kind, .node = node, .lu = SHARED_NO_LU};
+
+    sim_request(sim, node, &op);
 }
 
 void sim_ask_handover(struct sim *sim, unsigned node)

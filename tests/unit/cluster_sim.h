@@ -106,6 +106,8 @@ void sim_heal(struct sim *sim);
 void sim_ask_handover(struct sim *sim, unsigned node); /* of the group */
 /* Asks all members, of whom `refuses` (0: nobody) says no. */
 void sim_consult(struct sim *sim, unsigned node, unsigned refuses);
+/* Any operation of `node`; what it points to must stay. One whose process ends needs no answer. */
+void sim_request(struct sim *sim, unsigned node, const struct shared_op *op);
 /* An operation without an LU; about the group, about `node`. */
 void sim_group_op(struct sim *sim, unsigned node, enum shared_op_kind kind);
 void sim_submit(struct sim *sim, unsigned node);   /* a registration with a key of its own */

@@ -73,8 +73,8 @@ static void handover_when_all_know_it_then_the_owner_is_asked(void **state)
 {
     struct sim *sim = started(2, 1, 0, 0);
 
-    assert_int_equal(wire(sim, 1), 2);
-    assert_int_equal(wire(sim, 2), 2);
+    assert_int_equal(wire(sim, 1), WIRE_MAX);
+    assert_int_equal(wire(sim, 2), WIRE_MAX);
     sim_ask_handover(sim, 2); /* nobody owns it */
     owned_by(sim, 1);
     sim_ask_handover(sim, 1); /* of itself */
@@ -136,7 +136,7 @@ static void upgrade_when_node_after_node_then_served_all_the_time(void **state)
     }
     assert_int_equal(sim->node[1].asked, 0); /* not while one of them did not know it */
     for (unsigned node = 1; node <= 3; node++)
-        assert_int_equal(wire(sim, node), 2);
+        assert_int_equal(wire(sim, node), WIRE_MAX);
     owned_by(sim, 1);
     sim_ask_handover(sim, 2);
     sim_run(sim, seconds(1));
@@ -160,6 +160,8 @@ static void upgrade_when_one_comes_back_old_then_all_speak_old(void **state)
     restart(sim, 2, 2);
     assert_int_equal(wire(sim, 1), 2);
     commits(sim, 2);
+    restart(sim, 2, 0);
+    assert_int_equal(wire(sim, 1), WIRE_MAX);
     sim_free(sim);
 }
 
@@ -231,22 +233,77 @@ static void version_when_none_is_common_then_not_admitted(void **state)
     sim_free(sim);
 }
 
+/* MODE SELECT of the page of one parameter, SWP or WCE. */
+static void select_parameter(struct sim *sim, unsigned node, bool swp, bool on)
+{
+    struct shared_op op = {.kind = SHARED_OP_MODE_PAGES, .node = node};
+
+    op.mode = (struct shared_mode){.swp = on, .wce = on};
+    op.mode_selected = (struct shared_mode){.swp = swp, .wce = !swp};
+    sim_request(sim, node, &op);
+}
+
+static bool two_answered(struct sim *sim)
+{
+    return last_answered(sim) && sim->ops[sim->op_count - 2].answered;
+}
+
+static void has_mode(struct sim *sim, bool swp, bool wce)
+{
+    for (unsigned node = 1; node <= sim->nodes; node++) {
+        struct shared_mode mode = cluster_shared(sim->node[node].machine)->lus[0].mode;
+        assert_int_equal(mode.swp, swp);
+        assert_int_equal(mode.wce, wce);
+    }
+}
+
+static void mode_select_when_two_nodes_at_once_then_none_is_lost(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim *sim = started(3, seed, 0, 0);
+
+        select_parameter(sim, 1, true, true);
+        select_parameter(sim, 2, false, true);
+        assert_true(sim_until(sim, two_answered, seconds(5)));
+        sim_run(sim, seconds(1));
+        has_mode(sim, true, true);
+        sim_free(sim);
+    }
+}
+
+static void mode_select_when_a_member_knows_whole_sets_only_then_said_so(void **state)
+{
+    struct sim *sim = started(3, 8, 0, 2);
+
+    assert_int_equal(wire(sim, 1), 2);
+    for (unsigned on = 2; on-- > 0;) {
+        select_parameter(sim, 1, true, on);
+        assert_true(sim_until(sim, last_answered, seconds(5)));
+        select_parameter(sim, 2, false, true);
+        assert_true(sim_until(sim, last_answered, seconds(5)));
+        assert_int_equal(sim->ops[sim->op_count - 1].reason, REASON_GOOD);
+        sim_run(sim, seconds(1));
+        has_mode(sim, on, true);
+    }
+    sim_free(sim);
+}
+
 /* Nodes come and go with any version while handovers are asked for and things are committed: nobody ever meets a
  * message that it does not know (the simulation fails then), and all agree on the version in the end. */
 static void mixture(uint64_t seed)
 {
-    struct sim *sim = started(3, seed, (uint8_t)(1 + seed % 2), (uint8_t)(1 + seed / 2 % 2));
-    unsigned newest = 2;
+    struct sim *sim = started(3, seed, (uint8_t)(1 + seed % WIRE_MAX), (uint8_t)(1 + seed / WIRE_MAX % WIRE_MAX));
+    unsigned newest = WIRE_MAX;
 
     for (unsigned i = 0; i < 60; i++) {
         unsigned node = 1 + sim_random(sim, 3);
-        switch (sim_random(sim, 7)) {
+        switch (sim_random(sim, 8)) {
         case 0:
             sim_kill(sim, node);
             break;
         case 1:
             if (!sim->node[node].running)
-                sim->node[node].wire_max = (uint8_t)(1 + sim_random(sim, 2));
+                sim->node[node].wire_max = (uint8_t)(1 + sim_random(sim, WIRE_MAX));
             sim_boot(sim, node);
             break;
         case 2:
@@ -258,6 +315,9 @@ static void mixture(uint64_t seed)
             sim_submit(sim, node);
             break;
         case 4:
+            select_parameter(sim, node, sim_random(sim, 2), sim_random(sim, 2));
+            break;
+        case 5:
             sim_consult(sim, node, sim_random(sim, 4));
             break;
         default:
@@ -273,8 +333,8 @@ static void mixture(uint64_t seed)
     if (!sim_all_serve(sim))
         sim_fail(sim, "not all nodes serve in the end");
     for (unsigned i = 1; i <= 3; i++)
-        if (sim->node[i].wire_max == 1)
-            newest = 1;
+        if (sim->node[i].wire_max && sim->node[i].wire_max < newest)
+            newest = sim->node[i].wire_max;
     for (unsigned i = 1; i <= 3; i++)
         if (wire(sim, i) != newest)
             sim_fail(sim, "node%u speaks version %u instead of %u", i, wire(sim, i), newest);
@@ -302,6 +362,8 @@ int main(void)
         cmocka_unit_test(consultation_when_all_know_it_then_everybody_says_what_it_thinks),
         cmocka_unit_test(operation_when_a_member_does_not_know_it_then_refused_at_once),
         cmocka_unit_test(version_when_none_is_common_then_not_admitted),
+        cmocka_unit_test(mode_select_when_two_nodes_at_once_then_none_is_lost),
+        cmocka_unit_test(mode_select_when_a_member_knows_whole_sets_only_then_said_so),
         cmocka_unit_test(mixture_when_nodes_come_and_go_then_nobody_meets_what_it_does_not_know),
     };
 

@@ -77,7 +77,7 @@ static void bits_when_selected_then_only_changeable_ones_are_taken(void **state)
 
         sense(changeable, sizeof changeable, false, codes[i], 0, PAGES_CHANGEABLE, &zero);
         for (unsigned bit = 16; bit < length * 8; bit++) {
-            struct shared_mode mode = zero;
+            struct shared_mode mode = zero, selected;
             uint16_t field = 0;
             int where = 0;
             bool may = changeable[12 + bit / 8] & 1 << bit % 8;
@@ -87,7 +87,7 @@ static void bits_when_selected_then_only_changeable_ones_are_taken(void **state)
             memcpy(list + 4, current + 12, length);
             list[4 + bit / 8] ^= (uint8_t)(1 << bit % 8);
             reason =
-                pages_select(list, (uint32_t)length + 4, false, &medium, &mode, &field, &where);
+                pages_select(list, (uint32_t)length + 4, false, &medium, &mode, &selected, &field, &where);
             assert_int_equal(reason, may ? REASON_GOOD : REASON_INVALID_FIELD_IN_PARAMETERS);
             if (may) {
                 uint8_t after[255];
@@ -108,7 +108,7 @@ static void bits_when_selected_then_only_changeable_ones_are_taken(void **state)
 static void pages_when_several_are_selected_then_all_or_none(void **state)
 {
     uint8_t data[255], list[64] = {0};
-    struct shared_mode mode = {0}, zero = {0};
+    struct shared_mode mode = {0}, zero = {0}, selected;
     uint32_t length = 4;
     uint16_t field;
     int bit;
@@ -121,13 +121,16 @@ static void pages_when_several_are_selected_then_all_or_none(void **state)
     memcpy(list + length, data + 12, 12);
     list[length + 2] |= 0x04; /* D_SENSE */
     length += 12;
-    assert_int_equal(pages_select(list, length, false, &medium, &mode, &field, &bit), REASON_GOOD);
+    assert_int_equal(pages_select(list, length, false, &medium, &mode, &selected, &field, &bit), REASON_GOOD);
     assert_true(mode.wce && mode.d_sense && !mode.swp && !mode.tas);
+    assert_true(selected.wce && selected.d_sense && selected.swp && selected.tas);
     mode = zero;
     for (uint32_t cut = 1; cut < length; cut++) {
-        enum scsi_reason reason = pages_select(list, cut, false, &medium, &mode, &field, &bit);
+        enum scsi_reason reason = pages_select(list, cut, false, &medium, &mode, &selected, &field, &bit);
         if (cut == 4 || cut == 24) { /* whole pages only */
             assert_int_equal(reason, REASON_GOOD);
+            assert_int_equal(selected.wce, cut == 24); /* what is of a page that was sent, alone */
+            assert_true(!selected.d_sense && !selected.swp && !selected.tas);
             mode = zero;
         } else {
             assert_int_equal(reason, REASON_PARAMETER_LIST_LENGTH);
@@ -135,7 +138,7 @@ static void pages_when_several_are_selected_then_all_or_none(void **state)
         }
     }
     list[24 + 1]++; /* another page length */
-    assert_int_equal(pages_select(list, length, false, &medium, &mode, &field, &bit),
+    assert_int_equal(pages_select(list, length, false, &medium, &mode, &selected, &field, &bit),
                      REASON_INVALID_FIELD_IN_PARAMETERS);
     assert_int_equal(field, 25);
     assert_memory_equal(&mode, &zero, sizeof mode);
@@ -144,31 +147,31 @@ static void pages_when_several_are_selected_then_all_or_none(void **state)
 static void descriptor_when_it_would_change_the_medium_then_refused(void **state)
 {
     uint8_t list[32] = {0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 2, 0};
-    struct shared_mode mode = {0};
+    struct shared_mode mode = {0}, selected;
     uint16_t field;
     int bit;
 
-    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &field, &bit), REASON_GOOD);
+    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &selected, &field, &bit), REASON_GOOD);
     put_be32(list + 4, 0xffffffff);
-    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &field, &bit), REASON_GOOD);
+    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &selected, &field, &bit), REASON_GOOD);
     put_be32(list + 4, 77);
-    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &field, &bit),
+    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &selected, &field, &bit),
                      REASON_INVALID_FIELD_IN_PARAMETERS);
     put_be32(list + 4, 0);
     list[10] = 16; /* 4096 bytes */
-    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &field, &bit),
+    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &selected, &field, &bit),
                      REASON_INVALID_FIELD_IN_PARAMETERS);
     assert_int_equal(field, 9);
     list[3] = 7;
-    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &field, &bit),
+    assert_int_equal(pages_select(list, 12, false, &medium, &mode, &selected, &field, &bit),
                      REASON_PARAMETER_LIST_LENGTH);
     memset(list, 0, sizeof list);
     list[4] = 1;
     list[7] = 16;
     put_be32(list + 20, 512);
-    assert_int_equal(pages_select(list, 24, true, &medium, &mode, &field, &bit), REASON_GOOD);
+    assert_int_equal(pages_select(list, 24, true, &medium, &mode, &selected, &field, &bit), REASON_GOOD);
     list[7] = 40;
-    assert_int_equal(pages_select(list, 24, true, &medium, &mode, &field, &bit),
+    assert_int_equal(pages_select(list, 24, true, &medium, &mode, &selected, &field, &bit),
                      REASON_PARAMETER_LIST_LENGTH);
 }
 

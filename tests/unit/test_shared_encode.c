@@ -267,6 +267,7 @@ static void op_when_every_kind_then_round_trip(void **context)
                                .ports = ports,
                                .port_count = 3,
                                .mode = {1, 1, 0, 1},
+                               .mode_selected = {0, 1, 1, 0},
                                .capacity = 1ull << 50};
         struct shared_op decoded;
         struct writer first = {bytes, 4096, 0}, second = {bytes + 4096, 4096, 0};

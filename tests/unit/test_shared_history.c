@@ -138,14 +138,16 @@ static void random_other(struct shared_state *a, struct shared_state *b, struct 
     static const enum shared_op_kind kinds[] = {
         SHARED_OP_TARGET_RESET,  SHARED_OP_CLEAR_TASK_SET, SHARED_OP_NEXUS_LOSS,
         SHARED_OP_MODE_SELECT,   SHARED_OP_CAPACITY,       SHARED_OP_GROUP_RELEASE,
-        SHARED_OP_GROUP_ACQUIRE, SHARED_OP_OUTDATE,        SHARED_OP_CURRENT};
-    struct shared_op op = {.kind = kinds[dice(9)], .node = 1 + dice(NODES), .lu = dice(LUS)};
+        SHARED_OP_GROUP_ACQUIRE, SHARED_OP_OUTDATE,        SHARED_OP_CURRENT,
+        SHARED_OP_MODE_PAGES};
+    struct shared_op op = {.kind = kinds[dice(10)], .node = 1 + dice(NODES), .lu = dice(LUS)};
     int nexus = (int)dice(PR_NEXUSES);
 
     model_nexus(nexus, &op.nexus);
     op.group = dice(GROUPS);
     op.action = op.kind == SHARED_OP_OUTDATE && !dice(3);
     op.mode = (struct shared_mode){(uint8_t)dice(2), (uint8_t)dice(2), (uint8_t)dice(2), 0};
+    op.mode_selected = (struct shared_mode){(uint8_t)dice(2), (uint8_t)dice(2), (uint8_t)dice(2), 0};
     op.capacity = 1 + dice(3);
     if (op.kind == SHARED_OP_NEXUS_LOSS) {
         op.node = 1; /* where the model's nexuses are */

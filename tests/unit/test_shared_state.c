@@ -199,6 +199,45 @@ static void mode_select_when_changed_then_others_told(void **context)
     assert_int_equal(apply(state, op), REASON_INVALID_FIELD_IN_PARAMETERS);
 }
 
+static void mode_select_when_two_select_other_pages_then_both_hold(void **context)
+{
+    struct shared_state *state = *context;
+    struct shared_op caching = op_of(SHARED_OP_MODE_PAGES, 0, 0);
+    struct shared_op control = op_of(SHARED_OP_MODE_PAGES, 0, 1);
+
+    state->lus[0].mode = (struct shared_mode){.wce = 1};
+    caching.mode_selected.wce = 1; /* WCE off, by one who saw SWP off */
+    control.mode.swp = 1;          /* SWP on, by one who saw WCE on */
+    control.mode.wce = 1;
+    control.mode_selected = (struct shared_mode){.d_sense = 1, .swp = 1, .tas = 1};
+    assert_int_equal(apply(state, caching), REASON_GOOD);
+    assert_int_equal(apply(state, control), REASON_GOOD);
+    effect_is(1, SHARED_EFFECT_UA, 0, SHARED_ALL_BUT, UA_MODE_PARAMETERS_CHANGED);
+    assert_int_equal(state->lus[0].mode.swp, 1);
+    assert_int_equal(state->lus[0].mode.wce, 0);
+    apply(state, caching);
+    assert_false(effects.changed);
+    caching.mode_selected.tas = 2;
+    assert_int_equal(apply(state, caching), REASON_INVALID_FIELD_IN_PARAMETERS);
+}
+
+static void mode_select_when_said_in_an_older_version_then_the_whole_set(void **context)
+{
+    struct shared_state *state = *context;
+    struct shared_op op = op_of(SHARED_OP_MODE_PAGES, 0, 0), other = op_of(SHARED_OP_CONFIGURATION, 0, 0);
+
+    state->lus[0].mode = (struct shared_mode){.wce = 1, .tas = 1};
+    op.mode.swp = 1;
+    op.mode_selected.swp = 1;
+    assert_true(shared_op_speak(&op, 3, state));
+    assert_int_equal(op.kind, SHARED_OP_MODE_PAGES);
+    assert_true(shared_op_speak(&op, 2, state));
+    assert_int_equal(op.kind, SHARED_OP_MODE_SELECT);
+    assert_true(op.mode.swp && op.mode.wce && op.mode.tas && !op.mode.d_sense);
+    assert_true(shared_op_speak(&other, 2, state));
+    assert_false(shared_op_speak(&other, 1, state));
+}
+
 static void mode_select_when_reserved_by_other_then_conflict(void **context)
 {
     struct shared_state *state = *context;
@@ -346,6 +385,8 @@ int main(void)
         CASE(nexus_loss_when_holder_then_released_everywhere),
         CASE(members_when_node_lost_then_its_legacy_reservations_fall),
         CASE(mode_select_when_changed_then_others_told),
+        CASE(mode_select_when_two_select_other_pages_then_both_hold),
+        CASE(mode_select_when_said_in_an_older_version_then_the_whole_set),
         CASE(mode_select_when_reserved_by_other_then_conflict),
         CASE(capacity_when_changed_then_all_told_and_durable),
         CASE(apply_when_malformed_then_refused_unchanged),

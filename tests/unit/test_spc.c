@@ -228,7 +228,9 @@ static void mode_select_when_changed_then_committed_and_others_told(void **state
 
     assert_good(rig_run(0, 0, cdb, 6, 0, d_sense_on, 16));
     assert_int_equal(rig->commits, 1);
-    assert_int_equal(rig->op.kind, SHARED_OP_MODE_SELECT);
+    assert_int_equal(rig->op.kind, SHARED_OP_MODE_PAGES);
+    assert_int_equal(rig->op.mode_selected.d_sense, 1);
+    assert_int_equal(rig->op.mode_selected.wce, 0); /* of a page that was not sent */
     assert_int_equal(rig->nexuses[0].lus[0].unit_attentions, 0);
     assert_sense(rig_run(1, 0, "\0\0\0\0\0\0", 6, 0, NULL, 0), 6, 0x2a, 0x01);
     assert_int_equal(rig->nexuses[1].lus[0].unit_attentions, 0);
