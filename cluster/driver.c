@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,9 +49,7 @@ struct cluster_driver {
     struct fencing *fencing;
     uint64_t asked;
     unsigned asked_node;
-    qb_loop_timer_handle tick;
-    bool ticking;
-    uint64_t tick_ms;
+    int tick; /* timerfd, or -1 */
     _Atomic uint64_t lease;
 };
 
@@ -359,15 +358,39 @@ static void ask_fencer(struct cluster_driver *d, bool now_wanted)
     }
 }
 
-static void on_tick(void *data)
+static void tick(struct cluster_driver *d)
 {
-    struct cluster_driver *d = data;
     struct cluster_event event = {.kind = CLUSTER_TICK};
 
-    d->ticking = qb_loop_timer_add(d->loop, QB_LOOP_HIGH, d->tick_ms * QB_TIME_NS_IN_MSEC, d,
-                                   on_tick, &d->tick) == 0;
     feed(d, &event);
     ask_fencer(d, false);
+}
+
+static int32_t on_tick(int32_t fd, int32_t events, void *data)
+{
+    uint64_t ticks; /* late ones count as one: the machine looks at the clock */
+
+    if (read(fd, &ticks, sizeof ticks) == (ssize_t)sizeof ticks)
+        tick(data);
+    return 0;
+}
+
+/* Not a timer of the loop: libqb rounds the time to its next timer down to whole milliseconds and polls through the
+ * rest, which would be 1 % of a core of a daemon that has nothing to do. */
+static int start_ticks(struct cluster_driver *d)
+{
+    uint64_t ms = d->config->lease_ms / 24;
+    struct itimerspec every;
+
+    if (ms < TICK_MIN_MS)
+        ms = TICK_MIN_MS;
+    if (ms > TICK_MAX_MS)
+        ms = TICK_MAX_MS;
+    every.it_interval = every.it_value = (struct timespec){.tv_nsec = (long)(ms * 1000000u)};
+    d->tick = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (d->tick < 0 || timerfd_settime(d->tick, 0, &every, NULL))
+        return -errno;
+    return qb_loop_poll_add(d->loop, QB_LOOP_HIGH, d->tick, POLLIN, d, on_tick);
 }
 
 /* --- start and stop -------------------------------------------------------------------------- */
@@ -479,6 +502,7 @@ int cluster_start(struct cluster_driver **result, qb_loop_t *loop, const struct 
     d->config = config;
     d->callbacks = *callbacks;
     d->self = config->nodes[config->self].id;
+    d->tick = -1;
     qb_list_init(&d->later);
     qb_list_init(&d->incoming);
     qb_list_init(&d->requests);
@@ -501,17 +525,14 @@ int cluster_start(struct cluster_driver **result, qb_loop_t *loop, const struct 
     if (!error && qb_loop_poll_add(loop, QB_LOOP_HIGH, journal_fd(d->journal), POLLIN, d,
                                    on_written) < 0)
         error = -EIO;
+    if (!error && (error = start_ticks(d)))
+        snprintf(why, 256, "no timer for the cluster's clock: %s", strerror(-error));
     if (error) {
         cluster_stop(d);
         return error;
     }
     *result = d;
-    d->tick_ms = config->lease_ms / 24;
-    if (d->tick_ms < TICK_MIN_MS)
-        d->tick_ms = TICK_MIN_MS;
-    if (d->tick_ms > TICK_MAX_MS)
-        d->tick_ms = TICK_MAX_MS;
-    on_tick(d);
+    tick(d);
     if (!config->corosync)
         join_alone(d);
     return 0;
@@ -523,8 +544,10 @@ void cluster_stop(struct cluster_driver *d)
         return;
     d->dead = true;
     atomic_store_explicit(&d->lease, 0, memory_order_release);
-    if (d->ticking)
-        qb_loop_timer_del(d->loop, d->tick);
+    if (d->tick >= 0) {
+        qb_loop_poll_del(d->loop, d->tick);
+        close(d->tick);
+    }
     refuse_all(d, &d->requests);
     refuse_all(d, &d->incoming);
     fencing_free(d->fencing);

@@ -407,6 +407,7 @@ ssize_t __wrap_read(int fd, void *to, size_t n)
         return fail(EBADF);
     switch (vfd->kind) {
     case FD_EVENT:
+    case FD_TIMER:
         if (!vfd->count)
             return fail(EAGAIN);
         memcpy(to, &vfd->count, sizeof vfd->count);

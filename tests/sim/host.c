@@ -208,6 +208,7 @@ void hosts_forget(void)
 {
     for (unsigned i = 1; i <= SIM_NODES; i++) {
         rings_forget(&hosts[i]);
+        timers_forget(&hosts[i]);
         corosync_forget(&hosts[i]);
         hosts[i].powered = hosts[i].running = false;
     }
@@ -362,6 +363,7 @@ bool fd_readable(const struct vfd *fd)
 {
     switch (fd->kind) {
     case FD_EVENT:
+    case FD_TIMER:
         return fd->count;
     case FD_PIPE:
         return fencer_readable(fd->object);
@@ -407,6 +409,9 @@ int fd_close(struct host *host, int number)
         break;
     case FD_SOCKET:
         socket_close(old.object);
+        break;
+    case FD_TIMER:
+        timer_close(old.object);
         break;
     case FD_PIPE:
         fencer_close(old.object);

@@ -71,12 +71,12 @@ void threads_owed(struct host *host);
 
 /* ---- host.c: machines and processes ---- */
 
-enum fd_kind { FD_FREE, FD_FILE, FD_FOLDER, FD_EVENT, FD_SOCKET, FD_PIPE, FD_CPG, FD_QUORUM, FD_CONTROL };
+enum fd_kind { FD_FREE, FD_FILE, FD_FOLDER, FD_EVENT, FD_TIMER, FD_SOCKET, FD_PIPE, FD_CPG, FD_QUORUM, FD_CONTROL };
 
 struct vfd {
     enum fd_kind kind;
     void *object;
-    uint64_t count;          /* FD_EVENT */
+    uint64_t count;          /* FD_EVENT; FD_TIMER: expirations not read yet */
     bool locks;              /* FD_FILE: holds the file's lock */
     struct ring_op *waiter;  /* FD_EVENT: a read in the ring */
 };
@@ -150,6 +150,13 @@ void file_unlock(struct vfile *file);
 /* Latencies of the host's disk, from the seed. */
 uint64_t file_latency(struct vfile *file, bool sync);
 int file_error(struct vfile *file, bool write);
+
+/* ---- timer.c: timers that are descriptors ---- */
+
+struct vtimer;
+void timer_close(struct vtimer *timer);
+/* All timers of a process are gone. */
+void timers_forget(const struct host *host);
 
 /* ---- socket.c: TCP between hosts ---- */
 
