@@ -622,20 +622,20 @@ static bool connect_again(struct resource *r, struct admin *a)
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
-    [ADMIN_PROMOTE] = promote,
-    [ADMIN_DEMOTE] = demote,
-    [ADMIN_NEW_CURRENT] = new_current,
-    [ADMIN_PEER_OUTDATED] = peer_outdated,
-    [ADMIN_SELF_OUTDATED] = self_outdated,
-    [ADMIN_OUTDATE] = outdate,
-    [ADMIN_CLOSE] = close_down,
-    [ADMIN_DISCONNECT] = disconnect,
-    [ADMIN_CONNECT] = connect_again,
-    [ADMIN_PAUSE] = admin_pause,
-    [ADMIN_VERIFY] = admin_verify,
-    [ADMIN_INVALIDATE] = admin_invalidate,
-    [ADMIN_INVALIDATE_PEER] = admin_invalidate_peer,
-    [ADMIN_NEW_GENERATION] = admin_new_generation,
+    [ORDER_PROMOTE] = promote,
+    [ORDER_DEMOTE] = demote,
+    [ORDER_NEW_CURRENT] = new_current,
+    [ORDER_PEER_OUTDATED] = peer_outdated,
+    [ORDER_SELF_OUTDATED] = self_outdated,
+    [ORDER_OUTDATE] = outdate,
+    [ORDER_CLOSE] = close_down,
+    [ORDER_DISCONNECT] = disconnect,
+    [ORDER_CONNECT] = connect_again,
+    [ORDER_PAUSE] = admin_pause,
+    [ORDER_VERIFY] = admin_verify,
+    [ORDER_INVALIDATE] = admin_invalidate,
+    [ORDER_INVALIDATE_PEER] = admin_invalidate_peer,
+    [ORDER_NEW_GENERATION] = admin_new_generation,
 };
 
 static void refuse_rest(struct resource *r)

@@ -1,8 +1,9 @@
-# The running half: the built-in engine of replica.h over the pure half in halun_drbd.
+# The running half: the contract of replica.h, and the built-in engine over the pure half in halun_drbd.
 halun_library(halun_replication
   SOURCES
     admin.c
     admin_copy.c
+    builtin.c
     connector.c
     digest.c
     engine.c

@@ -1,144 +1,34 @@
-/* The interface of replica.h: the control thread's side. */
+/* The contract of replica.h: what is common to the engines. The rest is a row of engines[]. */
 #include "replication/replica.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "replication/resource.h"
-#include "target/base/container.h"
+#include "replication/replica_engine.h"
 
-static void resource_free(struct resource *r)
+static const struct replica_engine *const engines[] = {
+    [REPLICATION_BUILTIN] = &replica_builtin,
+};
+
+static const struct replica_engine *engine_of(enum config_replication replication)
 {
-    for (unsigned i = 0; i < r->volume_count; i++)
-        if (r->volumes[i])
-            free(r->volumes[i]->resync.packet);
-    free(r->public.volumes);
-    free(r->sync_memory);
-    digest_free(r->digest);
-    mirror_free(r);
-    write_path_free(r);
-    link_free(r);
-    for (unsigned i = 0; i < r->volume_count; i++)
-        volume_free(r->volumes[i]);
-    payload_pool_free(r->pool);
-    pthread_mutex_destroy(&r->public.lock);
-    free(r);
+    return replication < sizeof engines / sizeof *engines ? engines[replication] : NULL;
 }
 
-static int open_volumes(struct resource *r, char *why)
+bool replica_hands_over(enum config_replication replication)
 {
-    const struct config *config = r->public.options.config;
+    const struct replica_engine *engine = engine_of(replication);
 
-    for (unsigned i = 0; i < config->lu_count; i++) {
-        const struct config_lu *lu = &config->lus[i];
-        int rc;
-
-        if (lu->group_index != r->public.options.group_index)
-            continue;
-        if (r->volume_count == RESOURCE_VOLUMES) {
-            snprintf(why, 256, "group \"%s\": expected at most %d logical units", r->group->name,
-                     RESOURCE_VOLUMES);
-            return -E2BIG;
-        }
-        if (lu->store != STORE_KIND_FILE) {
-            snprintf(why, 256, "LU \"%s\": only files and block devices can be replicated",
-                     lu->name);
-            return -EINVAL;
-        }
-        rc = volume_open(r, lu, &r->volumes[r->volume_count], why);
-        if (rc)
-            return rc;
-        r->volume_count++;
-    }
-    if (!r->volume_count) {
-        snprintf(why, 256, "group \"%s\" has no logical unit", r->group->name);
-        return -EINVAL;
-    }
-    return 0;
-}
-
-static int find_peer(struct resource *r, char *why)
-{
-    const struct config *config = r->public.options.config;
-    unsigned self = config->nodes[config->self].id;
-    const struct config_group *group = r->group;
-
-    if (group->drbd_peer.length && group->node_count == 1 && group->nodes[0] == self) {
-        r->peer_node = REPLICA_PEER_OUTSIDE;
-        return 0;
-    }
-    if (group->node_count != 2 || (group->nodes[0] != self && group->nodes[1] != self)) {
-        snprintf(why, 256, "group \"%s\": expected two nodes, this one among them", group->name);
-        return -EINVAL;
-    }
-    r->peer_node = group->nodes[group->nodes[0] == self];
-    return 0;
-}
-
-static void start(struct post *post)
-{
-    resource_start(container_of(post, struct resource, start_post));
+    return !engine || engine->hands_over;
 }
 
 int replica_open(const struct replica_options *options, struct replica **replica, char *why)
 {
-    struct resource *r = calloc(1, sizeof *r);
-    int rc;
-
-    if (!r) {
-        snprintf(why, 256, "out of memory");
-        return -ENOMEM;
-    }
-    pthread_mutex_init(&r->public.lock, NULL);
-    r->public.options = *options;
-    r->public.control = options->control;
-    r->home = options->home;
-    r->group = options->group;
-    qb_list_init(&r->admins);
-    rc = link_init(r);
-    if (!rc)
-        rc = find_peer(r, why);
-    if (!rc)
-        rc = open_volumes(r, why);
-    if (!rc) {
-        r->pool = payload_pool_new(RESOURCE_POOL);
-        r->digest = digest_new();
-        r->public.volumes = calloc(r->volume_count, sizeof *r->public.volumes);
-        rc = r->pool && r->digest && r->public.volumes ? 0 : -ENOMEM;
-    }
-    if (!rc)
-        rc = write_path_init(r);
-    if (!rc)
-        rc = mirror_init(r);
-    if (!rc)
-        rc = resync_init(r);
-    if (rc == -ENOMEM)
-        snprintf(why, 256, "out of memory");
-    if (!rc)
-        rc = connector_listen(r, why);
-    if (rc) {
-        resource_free(r);
-        return rc;
-    }
-    r->public.status = (struct replica_status){
-        .disk = r->volumes[0]->state.disk,
-        .peer_disk = r->volumes[0]->state.peer_disk,
-        .connection = CONN_UNCONNECTED,
-    };
-    *replica = &r->public;
-    r->start_post.run = start;
-    reactor_post(r->home, &r->start_post);
-    return 0;
+    return engine_of(options->group->replication)->open(options, replica, why);
 }
 
 struct store *replica_store(struct replica *replica, unsigned volume)
 {
-    struct volume *v = resource_volume(resource_of(replica), volume);
-
-    return v ? &v->store : NULL;
+    return replica->engine->store(replica, volume);
 }
 
 void replica_get_status(const struct replica *replica, struct replica_status *status)
@@ -166,112 +56,87 @@ unsigned replica_get_volumes(const struct replica *replica, struct replica_volum
 
 /* --- orders --- */
 
-static void order(struct replica *replica, enum admin_kind kind, bool flag,
-                  void (*done)(void *context, int error, const char *why), void *context)
+static void order(struct replica *replica, enum replica_order kind, bool flag, replica_done *done,
+                  void *context)
 {
-    struct admin *a = calloc(1, sizeof *a);
-
-    if (!a) {
-        if (done)
-            done(context, -ENOMEM, "out of memory");
-        return;
-    }
-    a->resource = resource_of(replica);
-    a->kind = kind;
-    a->flag = flag;
-    a->done = done;
-    a->context = context;
-    a->post.run = admin_arrive;
-    reactor_post(a->resource->home, &a->post);
-}
-
-void admin_answer(struct post *post)
-{
-    struct admin *a = container_of(post, struct admin, post);
-
-    /* All the replica's posts to this thread came before this one. */
-    if (a->kind == ADMIN_CLOSE)
-        resource_free(a->resource);
-    if (a->done)
-        a->done(a->context, a->error, a->why);
-    free(a);
+    replica->engine->order(replica, kind, flag, done, context);
 }
 
 void replica_promote(struct replica *replica, bool force,
                      void (*done)(void *context, int error, const char *why), void *context)
 {
-    order(replica, ADMIN_PROMOTE, force, done, context);
+    order(replica, ORDER_PROMOTE, force, done, context);
 }
 
 void replica_demote(struct replica *replica,
                     void (*done)(void *context, int error, const char *why), void *context)
 {
-    order(replica, ADMIN_DEMOTE, false, done, context);
+    order(replica, ORDER_DEMOTE, false, done, context);
 }
 
 void replica_new_current(struct replica *replica,
                          void (*done)(void *context, int error, const char *why), void *context)
 {
-    order(replica, ADMIN_NEW_CURRENT, false, done, context);
+    order(replica, ORDER_NEW_CURRENT, false, done, context);
 }
 
 void replica_peer_outdated(struct replica *replica, bool agreed)
 {
-    order(replica, ADMIN_PEER_OUTDATED, agreed, NULL, NULL);
+    order(replica, ORDER_PEER_OUTDATED, agreed, NULL, NULL);
 }
 
 void replica_self_outdated(struct replica *replica, bool agreed)
 {
-    order(replica, ADMIN_SELF_OUTDATED, agreed, NULL, NULL);
+    order(replica, ORDER_SELF_OUTDATED, agreed, NULL, NULL);
 }
 
 void replica_outdate(struct replica *replica,
                      void (*done)(void *context, int error, const char *why), void *context)
 {
-    order(replica, ADMIN_OUTDATE, false, done, context);
+    order(replica, ORDER_OUTDATE, false, done, context);
 }
 
 void replica_disconnect(struct replica *replica)
 {
-    order(replica, ADMIN_DISCONNECT, false, NULL, NULL);
+    order(replica, ORDER_DISCONNECT, false, NULL, NULL);
 }
 
 void replica_connect(struct replica *replica, bool discard_my_data)
 {
-    order(replica, ADMIN_CONNECT, discard_my_data, NULL, NULL);
+    order(replica, ORDER_CONNECT, discard_my_data, NULL, NULL);
 }
 
 void replica_verify(struct replica *replica,
                     void (*done)(void *context, int error, const char *why), void *context)
 {
-    order(replica, ADMIN_VERIFY, false, done, context);
+    order(replica, ORDER_VERIFY, false, done, context);
 }
 
 void replica_invalidate(struct replica *replica,
                         void (*done)(void *context, int error, const char *why), void *context)
 {
-    order(replica, ADMIN_INVALIDATE, false, done, context);
+    order(replica, ORDER_INVALIDATE, false, done, context);
 }
 
 void replica_invalidate_peer(struct replica *replica,
                              void (*done)(void *context, int error, const char *why), void *context)
 {
-    order(replica, ADMIN_INVALIDATE_PEER, false, done, context);
+    order(replica, ORDER_INVALIDATE_PEER, false, done, context);
 }
 
 void replica_new_generation(struct replica *replica,
                             void (*done)(void *context, int error, const char *why), void *context)
 {
-    order(replica, ADMIN_NEW_GENERATION, false, done, context);
+    order(replica, ORDER_NEW_GENERATION, false, done, context);
 }
 
 void replica_pause(struct replica *replica, bool pause)
 {
-    order(replica, ADMIN_PAUSE, pause, NULL, NULL);
+    order(replica, ORDER_PAUSE, pause, NULL, NULL);
 }
 
 void replica_close(struct replica *replica, void (*done)(void *context, int error, const char *why),
                    void *context)
 {
-    order(replica, ADMIN_CLOSE, false, done, context);
+    order(replica, ORDER_CLOSE, false, done, context);
 }

@@ -79,6 +79,8 @@ struct replica_options {
     const struct replica_callbacks *callbacks;
 };
 int replica_open(const struct replica_options *options, struct replica **replica, char *why);
+/* May an owner that Pacemaker has demoted execute until its successor asks for the group? Also without replication. */
+bool replica_hands_over(enum config_replication replication);
 /* The store of volume `volume` (what an LU stands on): size is the exported size without metadata. Owned
  * by the replica. */
 struct store *replica_store(struct replica *replica, unsigned volume);

@@ -23,7 +23,7 @@
 #include "replication/metadata.h"
 #include "replication/pace.h"
 #include "replication/range_lock.h"
-#include "replication/replica.h"
+#include "replication/replica_engine.h"
 #include "replication/write_gate.h"
 #include "target/base/limits.h"
 #include "target/base/payload.h"
@@ -274,27 +274,11 @@ struct volume {
 
 /* --- administration (admin.c) --- */
 
-enum admin_kind {
-    ADMIN_PROMOTE,
-    ADMIN_DEMOTE,
-    ADMIN_NEW_CURRENT,
-    ADMIN_PEER_OUTDATED,
-    ADMIN_SELF_OUTDATED,
-    ADMIN_OUTDATE,
-    ADMIN_CLOSE,
-    ADMIN_DISCONNECT,
-    ADMIN_CONNECT,
-    ADMIN_PAUSE,
-    ADMIN_VERIFY,
-    ADMIN_INVALIDATE,
-    ADMIN_INVALIDATE_PEER,
-    ADMIN_NEW_GENERATION,
-};
 struct admin {
     struct post post;
     struct qb_list_head link;
     struct resource *resource;
-    enum admin_kind kind;
+    enum replica_order kind;
     bool flag; /* force; agreed; discard my data */
     unsigned phase;
     unsigned waiting;                /* metadata writes */
@@ -308,15 +292,6 @@ struct admin {
 };
 
 /* --- the resource --- */
-
-struct replica {
-    struct replica_options options;
-    struct mailbox *control;
-    pthread_mutex_t lock;
-    struct replica_status status; /* under lock, as are these */
-    struct replica_volume_status *volumes;
-    unsigned volume_count;
-};
 
 struct resource {
     struct replica public;
