@@ -81,7 +81,7 @@ extern const struct cluster_callbacks decisions_callbacks;
 /* This node is the confirmed owner of a group: its gate opens. */
 void decisions_open(struct group *group);
 
-/* groups.c */
+/* groups.c, group_start.c, group_copies.c */
 extern const struct replica_callbacks groups_replica_callbacks;
 void groups_init(struct daemon *daemon);
 /* Something that a group may wait for has changed. */

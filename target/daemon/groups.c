@@ -1,4 +1,5 @@
-/* Groups on this node: the steps of promotion, demotion and first start, and what replicas ask for.
+/* Groups on this node: the steps of promotion and demotion, whatever the engine below. First starts are in
+ * group_start.c, what replicas ask for in group_copies.c.
  *
  *   promote: wait until the cluster serves and nobody owns -> replica Primary -> commit GROUP_ACQUIRE -> open
  *   demote:  commit GROUP_RELEASE (held and drained on every node) -> replica Secondary
@@ -13,28 +14,14 @@
 #include <string.h>
 
 #include "target/base/container.h"
-#include "target/daemon/daemon.h"
-#include "target/daemon/replica_control.h"
+#include "target/daemon/group.h"
 
 enum {
-    RETRY_MS = 200,
     YIELD_MS = 10000, /* for Pacemaker's way from demote to promote; then the group is released */
     ASK_MS = 500,     /* a message may get lost with its sender */
 };
 
 static const uint64_t WISH_NS = 60000000000u;
-
-static void group_step(struct group *group);
-
-static const struct config_group *config_of(const struct group *group)
-{
-    return &halund.config->groups[group->index];
-}
-
-static const struct shared_group *shared_of(const struct group *group)
-{
-    return &cluster_state(halund.cluster)->groups[group->index];
-}
 
 static const char *node_name(unsigned id)
 {
@@ -63,11 +50,11 @@ static void retry(void *data)
 static void step_later(struct group *group)
 {
     if (!group->retry)
-        qb_loop_timer_add(halund.loop, QB_LOOP_MED, RETRY_MS * 1000000ull, group, retry,
+        qb_loop_timer_add(halund.loop, QB_LOOP_MED, GROUP_RETRY_MS * 1000000ull, group, retry,
                           &group->retry);
 }
 
-static void finish(struct group *group, int error, const char *why)
+void group_finish(struct group *group, int error, const char *why)
 {
     group_done *done = group->done;
     void *context = group->done_context;
@@ -83,7 +70,7 @@ static void finish(struct group *group, int error, const char *why)
 }
 
 /* Tried again, unless it was wished and the time for it is over. */
-static bool expired(struct group *group, const char *waits_for)
+bool group_expired(struct group *group, const char *waits_for)
 {
     char why[256];
 
@@ -96,21 +83,11 @@ static bool expired(struct group *group, const char *waits_for)
         return false;
     }
     snprintf(why, sizeof why, "gave up waiting for: %s", waits_for);
-    finish(group, -ETIMEDOUT, why);
+    group_finish(group, -ETIMEDOUT, why);
     return true;
 }
 
 /* ---- facts ---- */
-
-static unsigned other_node(const struct group *group)
-{
-    const struct config_group *config = config_of(group);
-
-    for (unsigned i = 0; i < config->node_count; i++)
-        if (config->nodes[i] != halund.self)
-            return config->nodes[i];
-    return 0;
-}
 
 static struct group_facts facts_of(const struct group *group)
 {
@@ -121,10 +98,8 @@ static struct group_facts facts_of(const struct group *group)
         .asked = group->asked,
         .late = group->yielding && monotonic_ns() >= group->yield_ns,
         .serving = halund.view.serving,
-        /* Where something else below the group has a role, it has to be given up in Pacemaker's order. */
         .handover = halund.view.wire >= 2 && !config_of(group)->drbd_peer.length &&
-                    (config_of(group)->replication == REPLICATION_NONE ||
-                     config_of(group)->replication == REPLICATION_BUILTIN),
+                    replica_hands_over(config_of(group)->replication),
         .self = halund.self,
         .owner = shared->owner,
         .current = shared->current,
@@ -179,9 +154,9 @@ static void acquired(struct cluster_request *request, enum scsi_reason reason, u
         group->promoted_ns = monotonic_ns();
         group_step(group);
     } else if (reason == REASON_INSUFFICIENT_RESOURCES) {
-        finish(group, -ENODATA, "this node's copy is not current");
+        group_finish(group, -ENODATA, "this node's copy is not current");
     } else {
-        expired(group, "the cluster to agree that this node is the owner");
+        group_expired(group, "the cluster to agree that this node is the owner");
     }
 }
 
@@ -191,11 +166,11 @@ static void promoted(void *context, int error, const char *why)
 
     group->busy = false;
     if (error == -EAGAIN) { /* the peer was asked, or is just being lost */
-        expired(group, why);
+        group_expired(group, why);
         return;
     }
     if (error) {
-        finish(group, error, why);
+        group_finish(group, error, why);
         return;
     }
     group->primary = true;
@@ -249,7 +224,7 @@ static void wait_for(struct group *group, enum group_obstacle obstacle)
                  node_name(other_node(group)));
         break;
     }
-    expired(group, waits);
+    group_expired(group, waits);
 }
 
 void group_wished(struct group *group)
@@ -271,11 +246,11 @@ static void demoted(void *context, int error, const char *why)
 
     group->busy = false;
     if (error && group->wish == GROUP_REST) {
-        expired(group, why);
+        group_expired(group, why);
         return;
     }
     if (error) {
-        finish(group, error, why);
+        group_finish(group, error, why);
         return;
     }
     group->primary = false;
@@ -290,7 +265,7 @@ static void released(struct cluster_request *request, enum scsi_reason reason, u
     if (reason == REASON_GOOD)
         group_step(group);
     else
-        expired(group, "the cluster to agree that this node gives the group up");
+        group_expired(group, "the cluster to agree that this node gives the group up");
 }
 
 void group_asked(struct group *group, unsigned node)
@@ -312,7 +287,7 @@ static void reached(struct group *group)
     if (group->wish == GROUP_REST)
         group->waits[0] = '\0';
     else
-        finish(group, 0, "");
+        group_finish(group, 0, "");
 }
 
 static void make_move(struct group *group, const struct group_plan *plan)
@@ -325,7 +300,7 @@ static void make_move(struct group *group, const struct group_plan *plan)
         reached(group);
         break;
     case GROUP_REFUSE:
-        finish(group, -ENODATA,
+        group_finish(group, -ENODATA,
                "no copy is current yet: run \"halunctl group init\" once on the node with the data");
         break;
     case GROUP_ASK:
@@ -349,109 +324,7 @@ static void make_move(struct group *group, const struct group_plan *plan)
     }
 }
 
-/* ---- first start ---- */
-
-static void made_current(struct cluster_request *request, enum scsi_reason reason, uint8_t field);
-
-static void commit_current(struct group *group, unsigned node, unsigned slot)
-{
-    struct cluster_request *request = &group->current[slot];
-
-    if (request->answer)
-        return; /* on its way */
-    memset(request, 0, sizeof *request);
-    request->op.kind = SHARED_OP_CURRENT;
-    request->op.node = node;
-    request->op.group = group->index;
-    request->op.lu = SHARED_NO_LU;
-    request->answer = made_current;
-    cluster_submit(halund.cluster, request);
-}
-
-static void made_current(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
-{
-    struct group *group = &halund.groups[request->op.group];
-    unsigned node = request->op.node;
-
-    request->answer = NULL;
-    if (reason != REASON_GOOD && !halund.stopping) {
-        /* A copy that is equal must not stay unknown as such: ask again. */
-        qb_log(LOG_WARNING, "group %s: node %u could not be recorded as current yet",
-               config_of(group)->name, node);
-        commit_current(group, node, (unsigned)(request - group->current));
-        return;
-    }
-    qb_log(LOG_NOTICE, "group %s: the copy of node %u is current", config_of(group)->name, node);
-    group_step(group);
-}
-
-static void initialized_both(void *context, int error, const char *why)
-{
-    struct group *group = context;
-
-    group->busy = false;
-    if (error) {
-        finish(group, error, why);
-        return;
-    }
-    group->primary = false;
-    commit_current(group, halund.self, 0);
-    if (other_node(group))
-        commit_current(group, other_node(group), 1);
-}
-
-static void initialized_alone(void *context, int error, const char *why)
-{
-    struct group *group = context;
-
-    if (error) {
-        group->busy = false;
-        finish(group, error, why);
-        return;
-    }
-    /* UpToDate now; nobody owns the group yet. Its peer is resynced when it connects. */
-    replica_demote(group->replica, initialized_both, group);
-}
-
-static void step_init(struct group *group)
-{
-    const struct shared_group *shared = shared_of(group);
-
-    if (!halund.view.serving) {
-        expired(group, "the cluster to serve");
-    } else if (shared->current) {
-        bool both = !group->skip_sync || !other_node(group) ||
-                    (shared->current & 1u << other_node(group));
-        if ((shared->current & 1u << halund.self) && both)
-            finish(group, 0, "");
-        else if (group->current[0].answer || group->current[1].answer)
-            return; /* made_current() goes on */
-        else
-            finish(group, -EEXIST, "the group is in use already");
-    } else if (!group->replica) {
-        commit_current(group, halund.self, 0);
-    } else if (group->skip_sync) {
-        struct replica_status status;
-        replica_get_status(group->replica, &status);
-        if (status.connection < CONN_CONNECTED) {
-            expired(group, "the replication link to the peer");
-            return;
-        }
-        group->busy = true;
-        replica_new_current(group->replica, initialized_both, group);
-    } else {
-        struct replica_status status;
-        replica_get_status(group->replica, &status);
-        if (status.disk == DISK_OUTDATED && !group->force) {
-            finish(group, -EPERM, "this node's copy is outdated; --force makes it the good one");
-            return;
-        }
-        group->busy = true;
-        replica_promote(group->replica, true, initialized_alone, group);
-    }
-}
-
-static void group_step(struct group *group)
+void group_step(struct group *group)
 {
     struct group_facts facts;
     struct group_plan plan;
@@ -459,7 +332,7 @@ static void group_step(struct group *group)
     if (group->busy)
         return;
     if (group->wish == GROUP_INITIALIZING) {
-        step_init(group);
+        group_start_step(group);
         return;
     }
     if (group->wish == GROUP_REST && !group->yielding)
@@ -471,7 +344,7 @@ static void group_step(struct group *group)
     make_move(group, &plan);
 }
 
-static void begin(struct group *group, enum group_wish wish, unsigned timeout_ms, group_done *done,
+void group_begin(struct group *group, enum group_wish wish, unsigned timeout_ms, group_done *done,
                   void *context)
 {
     if (group->wish != GROUP_REST) {
@@ -493,7 +366,7 @@ void group_promote(struct group *group, unsigned timeout_ms, group_done *done, v
         group->promote_ns = monotonic_ns();
     if (!halund.view.serving) /* Pacemaker does not promote before it has fenced */
         cluster_look(halund.cluster);
-    begin(group, GROUP_PROMOTING, timeout_ms, done, context);
+    group_begin(group, GROUP_PROMOTING, timeout_ms, done, context);
 }
 
 void group_demote(struct group *group, bool yield, unsigned timeout_ms, group_done *done, void *context)
@@ -502,7 +375,7 @@ void group_demote(struct group *group, bool yield, unsigned timeout_ms, group_do
 
     if (!yield || group->wish != GROUP_REST || group->busy ||
         !group_may_yield(&facts, halund.view.members)) {
-        begin(group, GROUP_DEMOTING, timeout_ms, done, context);
+        group_begin(group, GROUP_DEMOTING, timeout_ms, done, context);
         return;
     }
     if (!group->yielding) {
@@ -516,175 +389,11 @@ void group_demote(struct group *group, bool yield, unsigned timeout_ms, group_do
     done(context, 0, "");
 }
 
-void group_init(struct group *group, bool skip_sync, bool force, unsigned timeout_ms, group_done *done,
-                void *context)
-{
-    group->skip_sync = skip_sync;
-    group->force = force;
-    begin(group, GROUP_INITIALIZING, timeout_ms, done, context);
-}
-
-/* ---- what the replica asks for ---- */
-
-static void outdate_step(struct group *group);
-
-/* A peer outside the cluster cannot be outdated by agreement. By configuration it need not be (as DRBD's
- * fencing dont-care), else an operator has to say that its copy is not used. */
-static void outside_lost(struct group *group)
-{
-    if (config_of(group)->peer_lost == CONFIG_LOST_GO_ON) {
-        qb_log(LOG_WARNING, "group %s: %s is lost, going on alone", config_of(group)->name,
-               config_of(group)->drbd_peer.text);
-        replica_peer_outdated(group->replica, true);
-        return;
-    }
-    qb_log(LOG_WARNING, "group %s: %s is lost: writes wait for it, or for \"halunctl group alone %s\"",
-           config_of(group)->name, config_of(group)->drbd_peer.text, config_of(group)->name);
-    group->alone_awaited = true;
-}
-
-int group_alone(struct group *group, char why[256])
-{
-    if (!config_of(group)->drbd_peer.length) {
-        snprintf(why, 256, "the copies of this group are outdated by the cluster itself");
-        return -EPERM;
-    }
-    if (!group->alone_awaited) {
-        snprintf(why, 256, "no write waits for %s", config_of(group)->drbd_peer.text);
-        return -EAGAIN;
-    }
-    qb_log(LOG_WARNING, "group %s: the operator says that the copy of %s is not used",
-           config_of(group)->name, config_of(group)->drbd_peer.text);
-    group->alone_awaited = false;
-    replica_peer_outdated(group->replica, true);
-    return 0;
-}
-
-static void outdate_retry(void *data)
-{
-    struct group *group = data;
-
-    group->outdate_busy = false;
-    outdate_step(group);
-}
-
-static void outdated(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
-{
-    struct group *group = container_of(request, struct group, outdate);
-
-    if (reason == REASON_GOOD) {
-        unsigned node = group->outdate.op.node;
-
-        group->outdate_busy = false;
-        qb_log(LOG_NOTICE, "group %s: agreed that the copy of node %u is outdated",
-               config_of(group)->name, node);
-        if (node == group->outdate_node)
-            group->outdate_wanted = false;
-        else /* the other one was wanted meanwhile */
-            outdate_step(group);
-        if (!group->replica)
-            return; /* units are being closed: the answer came behind them */
-        if (node == halund.self)
-            replica_self_outdated(group->replica, true);
-        else
-            replica_peer_outdated(group->replica, true);
-        return;
-    }
-    qb_loop_timer_add(halund.loop, QB_LOOP_MED, RETRY_MS * 1000000ull, group, outdate_retry, NULL);
-}
-
-static void outdate_step(struct group *group)
-{
-    /* Asked for while stopping, too: writes that wait for it keep the group from being given up. */
-    if (!group->outdate_wanted || group->outdate_busy || !group->replica)
-        return;
-    group->outdate_busy = true;
-    memset(&group->outdate, 0, sizeof group->outdate);
-    group->outdate.op.kind = SHARED_OP_OUTDATE;
-    group->outdate.op.node = group->outdate_node;
-    group->outdate.op.group = group->index;
-    group->outdate.op.lu = SHARED_NO_LU;
-    group->outdate.op.action = group->outdate_node == halund.self;
-    group->outdate.answer = outdated;
-    cluster_submit(halund.cluster, &group->outdate);
-}
-
-static struct group *group_of(struct replica *replica)
-{
-    for (unsigned i = 0; i < LIMIT_GROUPS; i++)
-        if (halund.groups[i].replica == replica)
-            return &halund.groups[i];
-    return NULL;
-}
-
-static void on_outdate_peer(void *context, struct replica *replica, unsigned peer_node)
-{
-    struct group *group = group_of(replica);
-
-    if (!group)
-        return;
-    if (peer_node == REPLICA_PEER_OUTSIDE) {
-        outside_lost(group);
-        return;
-    }
-    qb_log(LOG_WARNING, "group %s: the copy of node %u gets no writes any more, asking to outdate it",
-           config_of(group)->name, peer_node);
-    group->outdate_node = peer_node;
-    group->outdate_wanted = true;
-    outdate_step(group);
-}
-
-static void on_outdate_self(void *context, struct replica *replica)
-{
-    struct group *group = group_of(replica);
-
-    if (!group)
-        return;
-    qb_log(LOG_WARNING, "group %s: the disk of this node failed, asking to outdate its copy",
-           config_of(group)->name);
-    if (config_of(group)->drbd_peer.length) {
-        replica_self_outdated(group->replica, true); /* no node of the cluster has another to prefer */
-        return;
-    }
-    group->outdate_node = halund.self;
-    group->outdate_wanted = true;
-    outdate_step(group);
-}
-
-static void on_current(void *context, struct replica *replica, unsigned node)
-{
-    struct group *group = group_of(replica);
-
-    if (!group)
-        return;
-    group->outdate_wanted = group->alone_awaited = false;
-    if (node == REPLICA_PEER_OUTSIDE)
-        node = halund.self; /* as good as the other: may be promoted */
-    if (!(shared_of(group)->current & 1u << node))
-        commit_current(group, node, node == halund.self ? 0 : 1);
-}
-
-static void on_changed(void *context, struct replica *replica)
-{
-    struct group *group = group_of(replica);
-
-    replica_events_changed();
-    if (group)
-        group_step(group);
-}
-
-const struct replica_callbacks groups_replica_callbacks = {
-    .outdate_peer = on_outdate_peer,
-    .outdate_self = on_outdate_self,
-    .current = on_current,
-    .changed = on_changed,
-};
-
 void groups_changed(void)
 {
     for (unsigned i = 0; i < halund.config->group_count; i++) {
         group_step(&halund.groups[i]);
-        outdate_step(&halund.groups[i]);
+        group_outdate_step(&halund.groups[i]);
     }
 }
 

@@ -1,0 +1,50 @@
+/* What the files about groups share: groups.c (promotion, demotion), group_start.c (first starts), group_copies.c
+ * (what replicas ask for). Control thread. */
+#ifndef HALUN_DAEMON_GROUP_H
+#define HALUN_DAEMON_GROUP_H
+
+#include "cluster/shared_state.h"
+#include "target/daemon/daemon.h"
+
+enum { GROUP_RETRY_MS = 200 };
+
+static inline const struct config_group *config_of(const struct group *group)
+{
+    return &halund.config->groups[group->index];
+}
+
+static inline const struct shared_group *shared_of(const struct group *group)
+{
+    return &cluster_state(halund.cluster)->groups[group->index];
+}
+
+/* The other node that holds a copy; 0: there is none in the cluster. */
+static inline unsigned other_node(const struct group *group)
+{
+    const struct config_group *config = config_of(group);
+
+    for (unsigned i = 0; i < config->node_count; i++)
+        if (config->nodes[i] != halund.self)
+            return config->nodes[i];
+    return 0;
+}
+
+/* groups.c. Takes the next step of what is wished, if anything; for whoever changed a fact. */
+void group_step(struct group *group);
+/* Begins what is wished; refused (through `done`) while something else is. */
+void group_begin(struct group *group, enum group_wish wish, unsigned timeout_ms, group_done *done,
+                 void *context);
+/* The wish is over, with an error or without. */
+void group_finish(struct group *group, int error, const char *why);
+/* Waits for something; steps again when it may be so. True: it was wished, and the time for it is over. */
+bool group_expired(struct group *group, const char *waits_for);
+
+/* group_start.c: the next step of a first start. */
+void group_start_step(struct group *group);
+
+/* group_copies.c. Has it agreed that a node's copy is current; asks until it is. `slot` 0 this node, 1 the other. */
+void group_commit_current(struct group *group, unsigned node, unsigned slot);
+/* Has it agreed that a copy is outdated, if somebody wants that. */
+void group_outdate_step(struct group *group);
+
+#endif

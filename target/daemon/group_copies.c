@@ -1,0 +1,202 @@
+/* The copies of groups: which are current is agreed by the cluster. What replicas ask for and report, and the
+ * answers to them; the same for every engine. */
+#include <errno.h>
+#include <qb/qblog.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "target/base/container.h"
+#include "target/daemon/group.h"
+#include "target/daemon/replica_control.h"
+
+/* ---- a copy is current again ---- */
+
+static void made_current(struct cluster_request *request, enum scsi_reason reason, uint8_t field);
+
+void group_commit_current(struct group *group, unsigned node, unsigned slot)
+{
+    struct cluster_request *request = &group->current[slot];
+
+    if (request->answer)
+        return; /* on its way */
+    memset(request, 0, sizeof *request);
+    request->op.kind = SHARED_OP_CURRENT;
+    request->op.node = node;
+    request->op.group = group->index;
+    request->op.lu = SHARED_NO_LU;
+    request->answer = made_current;
+    cluster_submit(halund.cluster, request);
+}
+
+static void made_current(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
+{
+    struct group *group = &halund.groups[request->op.group];
+    unsigned node = request->op.node;
+
+    request->answer = NULL;
+    if (reason != REASON_GOOD && !halund.stopping) {
+        /* A copy that is equal must not stay unknown as such: ask again. */
+        qb_log(LOG_WARNING, "group %s: node %u could not be recorded as current yet",
+               config_of(group)->name, node);
+        group_commit_current(group, node, (unsigned)(request - group->current));
+        return;
+    }
+    qb_log(LOG_NOTICE, "group %s: the copy of node %u is current", config_of(group)->name, node);
+    group_step(group);
+}
+
+/* ---- a copy gets no writes any more ---- */
+
+/* A peer outside the cluster cannot be outdated by agreement. By configuration it need not be (as DRBD's
+ * fencing dont-care), else an operator has to say that its copy is not used. */
+static void outside_lost(struct group *group)
+{
+    if (config_of(group)->peer_lost == CONFIG_LOST_GO_ON) {
+        qb_log(LOG_WARNING, "group %s: %s is lost, going on alone", config_of(group)->name,
+               config_of(group)->drbd_peer.text);
+        replica_peer_outdated(group->replica, true);
+        return;
+    }
+    qb_log(LOG_WARNING, "group %s: %s is lost: writes wait for it, or for \"halunctl group alone %s\"",
+           config_of(group)->name, config_of(group)->drbd_peer.text, config_of(group)->name);
+    group->alone_awaited = true;
+}
+
+int group_alone(struct group *group, char why[256])
+{
+    if (!config_of(group)->drbd_peer.length) {
+        snprintf(why, 256, "the copies of this group are outdated by the cluster itself");
+        return -EPERM;
+    }
+    if (!group->alone_awaited) {
+        snprintf(why, 256, "no write waits for %s", config_of(group)->drbd_peer.text);
+        return -EAGAIN;
+    }
+    qb_log(LOG_WARNING, "group %s: the operator says that the copy of %s is not used",
+           config_of(group)->name, config_of(group)->drbd_peer.text);
+    group->alone_awaited = false;
+    replica_peer_outdated(group->replica, true);
+    return 0;
+}
+
+static void outdate_retry(void *data)
+{
+    struct group *group = data;
+
+    group->outdate_busy = false;
+    group_outdate_step(group);
+}
+
+static void outdated(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
+{
+    struct group *group = container_of(request, struct group, outdate);
+
+    if (reason == REASON_GOOD) {
+        unsigned node = group->outdate.op.node;
+
+        group->outdate_busy = false;
+        qb_log(LOG_NOTICE, "group %s: agreed that the copy of node %u is outdated",
+               config_of(group)->name, node);
+        if (node == group->outdate_node)
+            group->outdate_wanted = false;
+        else /* the other one was wanted meanwhile */
+            group_outdate_step(group);
+        if (!group->replica)
+            return; /* units are being closed: the answer came behind them */
+        if (node == halund.self)
+            replica_self_outdated(group->replica, true);
+        else
+            replica_peer_outdated(group->replica, true);
+        return;
+    }
+    qb_loop_timer_add(halund.loop, QB_LOOP_MED, GROUP_RETRY_MS * 1000000ull, group, outdate_retry, NULL);
+}
+
+void group_outdate_step(struct group *group)
+{
+    /* Asked for while stopping, too: writes that wait for it keep the group from being given up. */
+    if (!group->outdate_wanted || group->outdate_busy || !group->replica)
+        return;
+    group->outdate_busy = true;
+    memset(&group->outdate, 0, sizeof group->outdate);
+    group->outdate.op.kind = SHARED_OP_OUTDATE;
+    group->outdate.op.node = group->outdate_node;
+    group->outdate.op.group = group->index;
+    group->outdate.op.lu = SHARED_NO_LU;
+    group->outdate.op.action = group->outdate_node == halund.self;
+    group->outdate.answer = outdated;
+    cluster_submit(halund.cluster, &group->outdate);
+}
+
+/* ---- what replicas say ---- */
+
+static struct group *group_of(struct replica *replica)
+{
+    for (unsigned i = 0; i < LIMIT_GROUPS; i++)
+        if (halund.groups[i].replica == replica)
+            return &halund.groups[i];
+    return NULL;
+}
+
+static void on_outdate_peer(void *context, struct replica *replica, unsigned peer_node)
+{
+    struct group *group = group_of(replica);
+
+    if (!group)
+        return;
+    if (peer_node == REPLICA_PEER_OUTSIDE) {
+        outside_lost(group);
+        return;
+    }
+    qb_log(LOG_WARNING, "group %s: the copy of node %u gets no writes any more, asking to outdate it",
+           config_of(group)->name, peer_node);
+    group->outdate_node = peer_node;
+    group->outdate_wanted = true;
+    group_outdate_step(group);
+}
+
+static void on_outdate_self(void *context, struct replica *replica)
+{
+    struct group *group = group_of(replica);
+
+    if (!group)
+        return;
+    qb_log(LOG_WARNING, "group %s: the disk of this node failed, asking to outdate its copy",
+           config_of(group)->name);
+    if (config_of(group)->drbd_peer.length) {
+        replica_self_outdated(group->replica, true); /* no node of the cluster has another to prefer */
+        return;
+    }
+    group->outdate_node = halund.self;
+    group->outdate_wanted = true;
+    group_outdate_step(group);
+}
+
+static void on_current(void *context, struct replica *replica, unsigned node)
+{
+    struct group *group = group_of(replica);
+
+    if (!group)
+        return;
+    group->outdate_wanted = group->alone_awaited = false;
+    if (node == REPLICA_PEER_OUTSIDE)
+        node = halund.self; /* as good as the other: may be promoted */
+    if (!(shared_of(group)->current & 1u << node))
+        group_commit_current(group, node, node == halund.self ? 0 : 1);
+}
+
+static void on_changed(void *context, struct replica *replica)
+{
+    struct group *group = group_of(replica);
+
+    replica_events_changed();
+    if (group)
+        group_step(group);
+}
+
+const struct replica_callbacks groups_replica_callbacks = {
+    .outdate_peer = on_outdate_peer,
+    .outdate_self = on_outdate_self,
+    .current = on_current,
+    .changed = on_changed,
+};
