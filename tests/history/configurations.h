@@ -28,19 +28,20 @@ static inline void bit_set(struct bits *b, int n, bool on)
 
 /* The state, and which of the open operations have taken effect already. */
 struct configuration {
-    struct model model;
-    uint64_t value;   /* LINEARIZE_BLOCK: what the block holds */
-    ua_set pending;   /* LINEARIZE_ATTENTIONS */
-    struct bits done; /* answered later, ordered already */
-    struct bits used; /* of unknown outcome: took effect */
-    int trail;        /* the newest step of the order that led here, -1 = none; not compared */
+    uint64_t value;     /* LINEARIZE_BLOCK: what the block holds */
+    ua_set pending;     /* LINEARIZE_ATTENTIONS */
+    struct bits done;   /* answered later, ordered already */
+    struct bits used;   /* of unknown outcome: took effect */
+    int trail;          /* the newest step of the order that led here, -1 = none; not compared */
+    struct model model; /* at the end: sets keep the keys of nexuses that exist only */
 };
 
+/* Zero = empty. */
 struct configurations {
-    struct configuration *all;
     size_t count;
     /* private */
-    size_t room, *buckets, bucket_count;
+    char *all;
+    size_t stride, room, *buckets, bucket_count;
 };
 
 /* Is the unit in the same state? */
@@ -49,7 +50,6 @@ bool configuration_same_state(const struct configuration *a, const struct config
  * whatever this one can); replaces one that used more. Returns whether something was added. Aborts
  * when memory is short. */
 bool configurations_add(struct configurations *set, const struct configuration *c);
-void configurations_clear(struct configurations *set);
 void configurations_free(struct configurations *set);
 
 #endif

@@ -6,17 +6,9 @@
 
 #include "tests/history/search.h"
 
-enum { CONFIGURATIONS = 100000, NO_SLOT = -1 };
+enum { EXPLORED = 1000000, NO_SLOT = -1 };
 
-static void *grow(void *old, size_t *room, size_t size)
-{
-    *room = *room ? 2 * *room : 64;
-    old = realloc(old, *room * size);
-    if (!old)
-        abort();
-    return old;
-}
-
+/* A state in which the target has not been ordered yet. */
 struct node {
     struct configuration c;
     struct configuration parent; /* before `last` */
@@ -24,10 +16,49 @@ struct node {
     bool marked;                 /* something was ordered here that changes nothing */
 };
 
-struct stack {
+struct queue {
     struct node *nodes;
-    size_t count, room;
+    size_t first, count, room;
 };
+
+/* The search stands before one answer (or a last chance to have an effect). Levels follow each
+ * other in time; each tries ways to pass it, and asks the next one whether the rest can be
+ * explained. */
+struct level {
+    size_t event; /* the one that settles an item; event_count = the end */
+    struct configurations
+        seen;                /* all states that were ever tried here: none of them led to the end */
+    struct queue now, later; /* to be tried: with as many unknown outcomes used, with one more */
+    struct configuration entries[SEARCH_SHOWN];
+    size_t entry_count; /* states in which this level was reached */
+};
+
+static void *grow(void *old, size_t *room, size_t size)
+{
+    *room = *room ? 2 * *room : 2;
+    old = realloc(old, *room * size);
+    if (!old)
+        abort();
+    return old;
+}
+
+static struct node *append(struct queue *queue)
+{
+    if (queue->count == queue->room)
+        queue->nodes = grow(queue->nodes, &queue->room, sizeof *queue->nodes);
+    return &queue->nodes[queue->count++];
+}
+
+/* Slots of `bits` in turn, from `slot` on: the next one, or LINEARIZE_PENDING. */
+static int next_open(const struct search *s, const struct bits *done, int slot)
+{
+    for (; slot < LINEARIZE_PENDING; slot = (slot | 63) + 1) {
+        uint64_t left = (s->taken.word[slot / 64] & ~done->word[slot / 64]) >> slot % 64;
+        if (left)
+            return slot + __builtin_ctzll(left);
+    }
+    return LINEARIZE_PENDING;
+}
 
 /* Orders all open operations that can change nothing, where this state answers as it was answered:
  * it is never worse to do so now than later. */
@@ -35,14 +66,9 @@ static bool mark(const struct search *s, struct configuration *c)
 {
     bool any = false;
 
-    for (int slot = 0; slot < LINEARIZE_PENDING; slot++) {
-        struct configuration after;
-
-        if (!bit_get(&s->taken, slot) || bit_get(&c->done, slot) ||
-            search_changes(s, s->open[slot], c))
-            continue;
-        after = *c;
-        if (search_apply(s, s->open[slot], &after)) {
+    for (int slot = next_open(s, &c->done, 0); slot < LINEARIZE_PENDING;
+         slot = next_open(s, &c->done, slot + 1)) {
+        if (!search_changes(s, s->open[slot], c) && search_same(s, s->open[slot], c)) {
             bit_set(&c->done, slot, true);
             any = true;
         }
@@ -63,107 +89,137 @@ static int add_step(struct search *s, size_t item, int before)
 static bool commutes(const struct search *s, const struct node *node,
                      const struct configuration *end)
 {
-    struct configuration c = node->parent;
+    struct configuration c;
 
     if (node->last == SIZE_MAX || node->marked)
         return false;
+    c = node->parent;
     return search_apply(s, s->target, &c) && search_apply(s, node->last, &c) &&
            configuration_same_state(&c, end);
 }
 
-static void emit(struct search *s, const struct configuration *c)
+/* Has it not been tried here yet? */
+static bool is_new(struct search *s, struct level *level, const struct configuration *c)
 {
-    struct configuration out = *c;
-    int slot = s->items[s->target].slot;
-
-    bit_set(&out.done, slot, false);
-    bit_set(&out.used, slot, false);
-    configurations_add(&s->next, &out);
-    if (s->next.count > s->configurations_max)
+    if (!configurations_add(&level->seen, c))
+        return false;
+    if (++s->verdict->explored > s->explored_max)
         s->overflow = true;
+    return true;
 }
 
-static void push(struct search *s, struct stack *stack, const struct node *node)
+/* The target has read a smaller PRgeneration, and that only grows between losses of power: what
+ * would be tried from here on cannot lead to it. */
+static bool too_late(const struct search *s, const struct configuration *c)
 {
-    if (!configurations_add(&s->seen, &node->c))
-        return;
-    s->verdict->explored++;
-    if (s->seen.count > s->configurations_max) {
-        s->overflow = true;
-        return;
-    }
-    if (stack->count == stack->room)
-        stack->nodes = grow(stack->nodes, &stack->room, sizeof *stack->nodes);
-    stack->nodes[stack->count++] = *node;
+    const struct history_op *op = &s->items[s->target].op;
+
+    return !s->cold_starts && op->outcome == HISTORY_ANSWERED && op->reason == REASON_GOOD &&
+           op->op.kind >= MODEL_READ_KEYS && op->op.kind <= MODEL_READ_FULL_STATUS &&
+           c->model.generation > op->generation;
 }
 
 /* Tries one open operation before the target. */
-static void expand_by(struct search *s, struct stack *stack, const struct node *node, int slot)
+static void expand_by(struct search *s, struct level *level, const struct node *node, int slot)
 {
     size_t item = s->open[slot];
-    struct node child = {.c = node->c, .parent = node->c, .last = item};
+    bool unknown = search_unknown(s, item);
+    struct configuration c = node->c;
+    struct node *child;
 
-    if (bit_get(&node->c.done, slot) || bit_get(&node->c.used, slot) ||
-        !search_changes(s, item, &node->c) || !search_apply(s, item, &child.c))
+    if ((unknown && bit_get(&node->c.used, slot)) || !search_changes(s, item, &node->c) ||
+        !search_apply(s, item, &c) || (unknown && configuration_same_state(&node->c, &c)))
         return;
-    if (search_unknown(s, item)) {
-        if (configuration_same_state(&node->c, &child.c))
-            return;
-        bit_set(&child.c.used, slot, true);
-    } else {
-        bit_set(&child.c.done, slot, true);
-    }
-    child.c.trail = add_step(s, item, node->c.trail);
-    push(s, stack, &child);
+    bit_set(unknown ? &c.used : &c.done, slot, true);
+    if (too_late(s, &c) || !is_new(s, level, &c))
+        return;
+    c.trail = add_step(s, item, node->c.trail);
+    child = append(unknown ? &level->later : &level->now);
+    child->c = c;
+    child->parent = node->c;
+    child->last = item;
 }
 
-/* All states in which the target has been ordered, from the node on. */
-static void expand(struct search *s, struct stack *stack, struct node node)
+/* The target is in order: with its slot free, this is a state for the next level. */
+static void pass(const struct search *s, struct configuration *out)
+{
+    int slot = s->items[s->target].slot;
+
+    bit_set(&out->done, slot, false);
+    bit_set(&out->used, slot, false);
+}
+
+/* One state more is tried: true when the target is ordered in it, which gives *out. */
+static bool expand(struct search *s, struct level *level, struct node *node,
+                   struct configuration *out)
 {
     int target_slot = s->items[s->target].slot;
-    struct configuration after;
+    bool passed = false;
 
-    node.marked = mark(s, &node.c);
-    if (bit_get(&node.c.done, target_slot)) {
-        emit(s, &node.c);
-        return;
+    node->marked = mark(s, &node->c);
+    *out = node->c;
+    if (bit_get(&node->c.done, target_slot))
+        return true;
+    if (search_changes(s, s->target, &node->c) && search_apply(s, s->target, out) &&
+        !commutes(s, node, out)) {
+        out->trail = add_step(s, s->target, node->c.trail);
+        passed = true;
     }
-    after = node.c;
-    if (search_changes(s, s->target, &node.c) && search_apply(s, s->target, &after) &&
-        !commutes(s, &node, &after)) {
-        after.trail = add_step(s, s->target, node.c.trail);
-        emit(s, &after);
-    }
-    for (int slot = 0; slot < LINEARIZE_PENDING; slot++)
-        if (bit_get(&s->taken, slot) && slot != target_slot)
-            expand_by(s, stack, &node, slot);
+    for (int slot = next_open(s, &node->c.done, 0); slot < LINEARIZE_PENDING;
+         slot = next_open(s, &node->c.done, slot + 1))
+        if (slot != target_slot)
+            expand_by(s, level, node, slot);
+    return passed;
 }
 
-/* The answer of an operation has come, or its last chance to have an effect. */
-static void settle(struct search *s, size_t item)
+/* The next way to pass this level, those that use few unknown outcomes first. False: no more. */
+static bool next_way(struct search *s, struct level *level, struct configuration *out)
 {
-    struct stack stack = {0};
-    int slot = s->items[item].slot;
+    while (!s->overflow) {
+        struct node node;
 
-    s->target = item;
-    configurations_clear(&s->next);
-    configurations_clear(&s->seen);
-    for (size_t i = 0; i < s->now.count && !s->overflow; i++) {
-        const struct configuration *c = &s->now.all[i];
-        struct node node = {.c = *c, .last = SIZE_MAX};
-
-        if (search_unknown(s, item))
-            emit(s, c); /* it took effect before, or never */
-        if (bit_get(search_unknown(s, item) ? &c->used : &c->done, slot)) {
-            emit(s, c);
-            continue;
+        if (level->now.first == level->now.count) {
+            struct queue swap = level->now;
+            swap.first = swap.count = 0;
+            level->now = level->later;
+            level->later = swap;
+            if (!level->now.count)
+                return false;
         }
-        push(s, &stack, &node);
-        while (stack.count && !s->overflow)
-            expand(s, &stack, stack.nodes[--stack.count]);
+        node = level->now.nodes[level->now.first++]; /* a copy: the queue grows */
+        if (expand(s, level, &node, out)) {
+            pass(s, out);
+            return true;
+        }
     }
-    free(stack.nodes);
+    return false;
 }
+
+/* The level is reached in this state. `out`: a way to pass it at once, if true. */
+static bool enter(struct search *s, struct level *level, const struct configuration *c,
+                  struct configuration *out)
+{
+    int slot = s->items[s->target].slot;
+    bool unknown = search_unknown(s, s->target), settled;
+
+    level->now.first = level->now.count = level->later.count = 0;
+    *out = *c;
+    if (!is_new(s, level, c))
+        return false;
+    if (level->entry_count < SEARCH_SHOWN)
+        level->entries[level->entry_count] = *c;
+    level->entry_count++;
+    settled = bit_get(unknown ? &c->used : &c->done, slot);
+    if (!settled) {
+        struct node *node = append(&level->now);
+        node->c = *c;
+        node->last = SIZE_MAX;
+    }
+    pass(s, out);
+    return settled || unknown; /* of unknown outcome: it took effect before, or never */
+}
+
+/* ---- levels ---- */
 
 static int free_slot(const struct search *s)
 {
@@ -173,43 +229,115 @@ static int free_slot(const struct search *s)
     return NO_SLOT;
 }
 
-static bool begin(struct search *s, size_t item)
+/* Opens what begins before the level's answer; its first event is behind the one before. */
+static bool open_calls(struct search *s, struct level *level)
 {
-    int slot = free_slot(s);
+    for (; level->event < s->event_count && s->events[level->event].what == SEARCH_CALL;
+         level->event++) {
+        size_t item = s->events[level->event].item;
+        int slot = free_slot(s);
 
-    if (slot == NO_SLOT) {
-        search_undecided(s, "too many operations are open at a time (bound the unknown ones)");
-        return false;
+        if (slot == NO_SLOT) {
+            search_undecided(s, "too many operations are open at a time (bound the unknown ones)");
+            return false;
+        }
+        s->items[item].slot = slot;
+        s->open[slot] = item;
+        bit_set(&s->taken, slot, true);
     }
-    s->items[item].slot = slot;
-    s->open[slot] = item;
-    bit_set(&s->taken, slot, true);
     return true;
 }
 
-/* Returns false when the search is over. */
-static bool walk(struct search *s, const struct search_event *event)
+/* Takes back what open_calls() did for the level behind this one; slots stay as they were given. */
+static void close_calls(struct search *s, const struct level *level, const struct level *next)
 {
-    struct configurations swap;
+    int slot = s->items[s->events[level->event].item].slot;
 
-    if (event->what == SEARCH_CALL)
-        return begin(s, event->item);
-    settle(s, event->item);
+    for (size_t e = level->event + 1; e < next->event; e++)
+        bit_set(&s->taken, s->items[s->events[e].item].slot, false);
+    bit_set(&s->taken, slot, true);
+    s->open[slot] = s->events[level->event].item;
+}
+
+struct levels {
+    struct level *all;
+    size_t count, room;
+};
+
+/* The level behind `at`: as it was left, or a new one. NULL: cannot be. */
+static struct level *level_behind(struct search *s, struct levels *levels, size_t at)
+{
+    const struct level *before = at == SIZE_MAX ? NULL : &levels->all[at];
+    struct level level = {.event = before ? before->event + 1 : 0};
+
+    if (before)
+        bit_set(&s->taken, s->items[s->events[before->event].item].slot, false);
+    if (!open_calls(s, &level))
+        return NULL;
+    if (at + 1 == levels->count) {
+        if (levels->count == levels->room)
+            levels->all = grow(levels->all, &levels->room, sizeof *levels->all);
+        levels->all[levels->count++] = level;
+    }
+    return &levels->all[at + 1];
+}
+
+static void stand_at(struct search *s, const struct level *level)
+{
+    s->target = s->events[level->event].item;
+}
+
+/* Depth first: which of the ways to pass an answer is right shows at the answers behind it. */
+static void walk(struct search *s, struct levels *levels, const struct configuration *first)
+{
+    struct configuration c = *first;
+    struct level *level = level_behind(s, levels, SIZE_MAX);
+    size_t at = 0;
+    bool passed;
+
+    if (!level || level->event == s->event_count)
+        return;
+    stand_at(s, level);
+    passed = enter(s, level, first, &c);
+    for (;;) {
+        level = &levels->all[at];
+        if (!passed && !next_way(s, level, &c)) {
+            if (s->overflow || !at)
+                break;
+            at--;
+            close_calls(s, &levels->all[at], level);
+            stand_at(s, &levels->all[at]);
+            continue;
+        }
+        level = level_behind(s, levels, at);
+        if (!level || level->event == s->event_count)
+            return;
+        at++;
+        stand_at(s, level);
+        passed = enter(s, level, &c, &c);
+    }
     if (s->overflow) {
         search_undecided(s, "too many states are possible");
-        return false;
+        return;
     }
-    if (!s->next.count) {
-        search_explain(s, event->item);
-        return false;
+    while (at + 1 < levels->count) { /* the answer that nothing passed is the last level's */
+        level_behind(s, levels, at++);
+        stand_at(s, &levels->all[at]);
     }
-    bit_set(&s->taken, s->items[event->item].slot, false);
-    swap = s->now;
-    s->now = s->next;
-    s->next = swap;
-    if (s->now.count > s->verdict->configurations_most)
-        s->verdict->configurations_most = s->now.count;
-    return true;
+    search_explain(s, levels->all[at].entries, levels->all[at].entry_count);
+}
+
+static void levels_free(struct search *s, struct levels *levels)
+{
+    for (size_t i = 0; i < levels->count; i++) {
+        struct level *level = &levels->all[i];
+        if (level->entry_count > s->verdict->configurations_most)
+            s->verdict->configurations_most = level->entry_count;
+        configurations_free(&level->seen);
+        free(level->now.nodes);
+        free(level->later.nodes);
+    }
+    free(levels->all);
 }
 
 void linearize(const struct history *history, unsigned lu, const struct linearize_options *options,
@@ -217,22 +345,18 @@ void linearize(const struct history *history, unsigned lu, const struct lineariz
 {
     struct search s = {.history = history, .options = options, .verdict = verdict};
     struct configuration first = {.trail = -1};
+    struct levels levels = {0};
 
     memset(verdict, 0, sizeof *verdict);
-    s.configurations_max =
-        options->configurations_max ? options->configurations_max : CONFIGURATIONS;
+    s.explored_max = options->explored_max ? options->explored_max : EXPLORED;
     search_prepare(&s, lu);
     verdict->operations = s.count;
     model_init(&first.model, history->initiators, history->ports);
-    configurations_add(&s.now, &first);
-    for (size_t at = 0; at < s.event_count && walk(&s, &s.events[at]); at++)
-        ;
+    walk(&s, &levels, &first);
+    levels_free(&s, &levels);
     free(s.items);
     free(s.events);
     free(s.steps);
-    configurations_free(&s.now);
-    configurations_free(&s.next);
-    configurations_free(&s.seen);
 }
 
 /* ---- all views ---- */

@@ -1,10 +1,11 @@
 /* Is a history linearizable? Is there an order of its operations, each at one instant between its
  * call and its answer, in which the sequential model answers what was answered? Just-in-time search
- * after Wing & Gong and Lowe
- * ("Testing for linearizability", 2017): events are walked in order of time with the set of all
- * model states that are possible; an operation is ordered when its answer comes, not earlier.
- * Operations that change nothing are ordered greedily, two orders that end in the same state count
- * once, and what has an unknown outcome takes effect only where that explains an answer. */
+ * after Wing & Gong and Lowe ("Testing for linearizability", 2017): events are walked in order of
+ * time, and an operation is ordered when its answer comes, not earlier. Where there are several
+ * ways to do so they are tried depth first, those with few unknown outcomes first: what has an
+ * unknown outcome takes effect only where that explains an answer. What was tried is remembered: a
+ * state from which the rest cannot be explained is met once, and so is one that used more of the
+ * unknown outcomes. Operations that change nothing are ordered greedily. */
 #ifndef HALUN_TESTS_LINEARIZE_H
 #define HALUN_TESTS_LINEARIZE_H
 
@@ -36,7 +37,7 @@ struct linearize_options {
     unsigned of; /* the block; the nexus */
     uint64_t
         unknown_ns; /* an unknown outcome has no effect later than this after its call; 0: ever */
-    unsigned configurations_max; /* give up beyond; 0: a default */
+    size_t explored_max; /* states; give up beyond; 0: a default */
 };
 
 enum linearize_answer { LINEARIZE_YES, LINEARIZE_NO, LINEARIZE_UNDECIDED };

@@ -5,6 +5,8 @@
 
 #include "tests/history/configurations.h"
 
+enum { SEARCH_SHOWN = 3 };
+
 struct search_item {
     struct history_op op; /* as it counts in this view */
     size_t origin;        /* its number in the history */
@@ -29,14 +31,14 @@ struct search {
     const struct history *history;
     const struct linearize_options *options;
     struct linearize_verdict *verdict;
-    size_t configurations_max;
+    size_t explored_max;
+    bool cold_starts; /* the history has some */
     struct search_item *items;
     size_t count, room;
     struct search_event *events; /* in order of time */
     size_t event_count;
     size_t open[LINEARIZE_PENDING]; /* item by slot */
     struct bits taken;              /* slots in use */
-    struct configurations now, next, seen;
     struct search_step *steps;
     size_t step_count, step_room;
     size_t target; /* the item whose answer has come */
@@ -50,6 +52,8 @@ void search_prepare(struct search *search, unsigned lu);
 /* Does the model answer what was answered? `c` becomes the state afterwards. An unknown outcome
  * matches when it takes effect. */
 bool search_apply(const struct search *search, size_t item, struct configuration *c);
+/* The same for an item that changes nothing. */
+bool search_same(const struct search *search, size_t item, const struct configuration *c);
 /* Can this item change this state or a later one, answered as it was? */
 bool search_changes(const struct search *search, size_t item, const struct configuration *c);
 static inline bool search_unknown(const struct search *search, size_t item)
@@ -57,9 +61,9 @@ static inline bool search_unknown(const struct search *search, size_t item)
     return search->items[item].op.outcome == HISTORY_UNKNOWN;
 }
 
-/* search_words.c: says in the verdict why this answer has no explanation / why it could not be
- * found out. */
-void search_explain(struct search *search, size_t failed);
+/* search_words.c: says in the verdict why the target's answer has no explanation in any of `count`
+ * states, of which the first SEARCH_SHOWN are there / why it could not be found out. */
+void search_explain(struct search *search, const struct configuration *states, size_t count);
 void search_undecided(struct search *search, const char *why);
 
 #endif

@@ -152,6 +152,13 @@ bool search_apply(const struct search *s, size_t item, struct configuration *c)
     return read_matches(&c->model, op);
 }
 
+bool search_same(const struct search *s, size_t item, const struct configuration *c)
+{
+    struct configuration after = *c;
+
+    return search_apply(s, item, &after);
+}
+
 bool search_changes(const struct search *s, size_t item, const struct configuration *c)
 {
     const struct history_op *op = &s->items[item].op;

@@ -226,6 +226,7 @@ void search_prepare(struct search *s, unsigned lu)
         add(s, &op, i);
     }
     find_cuts(history, &cuts);
+    s->cold_starts = cuts.count;
     s->events = calloc(2 * s->count + 1, sizeof *s->events);
     if (!s->events)
         abort();

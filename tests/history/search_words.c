@@ -5,8 +5,6 @@
 
 #include "tests/history/search.h"
 
-enum { SHOWN = 3 };
-
 static void say(struct search *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(struct search *s, const char *format, ...)
@@ -75,14 +73,16 @@ static void say_expected(struct search *s, const struct configuration *c, size_t
     say(s, ": %s\n", history_reason_name(result.reason));
 }
 
-void search_explain(struct search *s, size_t failed)
+void search_explain(struct search *s, const struct configuration *states, size_t count)
 {
+    size_t failed = s->target;
+
     s->verdict->answer = LINEARIZE_NO;
     s->verdict->failed = s->items[failed].origin;
     say(s, "not linearizable: no order explains this answer:\n");
     say_op(s, "  ", failed);
-    for (size_t i = 0; i < s->now.count && i < SHOWN; i++) {
-        const struct configuration *c = &s->now.all[i];
+    for (size_t i = 0; i < count && i < SEARCH_SHOWN; i++) {
+        const struct configuration *c = &states[i];
 
         say(s, i ? "or, when it was " : "expected, when the unit was ");
         say_state(s, c);
@@ -90,8 +90,8 @@ void search_explain(struct search *s, size_t failed)
         if (c->trail >= 0)
             say_op(s, "  the newest change before was: ", s->steps[c->trail].item);
     }
-    if (s->now.count > SHOWN)
-        say(s, "(%zu more possible states)\n", s->now.count - SHOWN);
+    if (count > SEARCH_SHOWN)
+        say(s, "(%zu more possible states)\n", count - SEARCH_SHOWN);
     for (int slot = 0; slot < LINEARIZE_PENDING; slot++)
         if (bit_get(&s->taken, slot) && s->open[slot] != failed)
             say_op(s, "open at the same time: ", s->open[slot]);

@@ -314,6 +314,30 @@ static void pending_when_too_many_then_undecided(void **context)
     assert_int_equal(answer(LINEARIZE_RESERVATIONS, 0, 0), LINEARIZE_UNDECIDED);
 }
 
+/* Each of them may have come first, last or never: more states than can be looked at, but few
+ * orders are needed. */
+static void unknowns_when_many_then_decided(void **context)
+{
+    enum { UNKNOWN = 40 };
+    struct history_op keys = history_op(MODEL_READ_KEYS, 0, B, 100);
+
+    for (uint64_t i = 0; i < UNKNOWN; i++)
+        add(pr_out((int)(i % INITIATORS), 6, 0, 1 + i, i), 0, NULL);
+    keys.generation = 2;
+    keys.registration_count = 2;
+    keys.registrations = calloc(2, sizeof *keys.registrations);
+    keys.registrations[0] = (struct history_registration){.nexus = MODEL_NOBODY, .key = 17};
+    keys.registrations[1] = (struct history_registration){.nexus = MODEL_NOBODY, .key = 24};
+    add(keys, 110, "GOOD"); /* keys 17 and 24 are of B and C, nobody needs the other 38 */
+    YES(RESERVATIONS, 0);
+    keys.call = 120;
+    keys.registrations = calloc(2, sizeof *keys.registrations);
+    keys.registrations[0] = (struct history_registration){.nexus = MODEL_NOBODY, .key = 17};
+    keys.registrations[1] = (struct history_registration){.nexus = MODEL_NOBODY, .key = 27};
+    add(keys, 130, "GOOD"); /* another key of C, but no change since */
+    NO(RESERVATIONS, 0, UNKNOWN + 1);
+}
+
 /* ---- unit attentions ---- */
 
 static void command(int nexus, uint64_t call, uint64_t end, enum unit_attention ua)
@@ -601,6 +625,7 @@ int main(void)
         TEST(mode_when_update_lost_then_caught),
         TEST(attention_when_reported_then_no_effect),
         TEST(pending_when_too_many_then_undecided),
+        TEST(unknowns_when_many_then_decided),
         TEST(preempted_when_told_once_then_linearizable),
         TEST(preempted_when_told_early_then_after_its_call),
         TEST(preempted_when_not_told_then_caught),
