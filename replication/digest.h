@@ -1,5 +1,6 @@
 /* Digests of blocks for checksum resync and online verify, by the names that DRBD's csums-alg and
- * verify-alg have. Which of them is an option's value (config/options.def). */
+ * verify-alg have, which are those of Linux's crypto API. Which of them is an option's value
+ * (config/options.def). */
 #ifndef HALUN_REPLICATION_DIGEST_H
 #define HALUN_REPLICATION_DIGEST_H
 

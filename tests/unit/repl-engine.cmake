@@ -1,3 +1,4 @@
+halun_test(test_digest LINK halun_replication)
 halun_test(test_epoch LINK halun_replication)
 halun_test(test_pace LINK halun_replication)
 halun_test(test_write_gate LINK halun_replication)
