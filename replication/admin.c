@@ -172,6 +172,7 @@ static void promote_at_once(struct resource *r, struct admin *a)
 {
     r->primary = r->serving = true;
     for (unsigned i = 0; i < r->volume_count; i++) {
+        r->volumes[i]->promoted_alone = false;
         role_mark_set(r->volumes[i]);
         volume_changed(r->volumes[i], true);
     }
@@ -192,6 +193,7 @@ static void promote_write(struct resource *r, struct admin *a)
         }
         v->state.disk = DISK_UP_TO_DATE;
         generation_set_role(&v->sb.generations, true);
+        v->promoted_alone = !conn_established(v->state.conn);
         volume_changed(v, false);
     }
     if (forced && link_alive(&r->link))
@@ -381,7 +383,8 @@ static bool peer_outdated(struct resource *r, struct admin *a)
 
         if (!may_go_alone(v))
             continue;
-        generation_new(&v->sb.generations, resource_random(), true);
+        if (generation_new(&v->sb.generations, resource_random(), true) && v->promoted_alone)
+            v->sb.generations.bitmap &= ~UINT64_C(1); /* by this the younger Primary is told */
         if (!conn_established(v->state.conn))
             v->state.peer_disk = DISK_OUTDATED;
         volume_changed(v, false);

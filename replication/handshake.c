@@ -391,6 +391,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
     } else {
         v->state.conn = CONN_CONNECTED;
         volume_peer_back(v, peer->disk);
+    v->promoted_alone = false;
         volume_changed(v, true);
     }
     for (unsigned i = 0; i < r->volume_count; i++)

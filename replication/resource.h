@@ -249,6 +249,7 @@ struct volume {
     bool bumping, alone_durable; /* the new generation is on disk: may go on without the peer */
     bool unstable;
     bool new_current; /* waits for the peer to adopt the new generation */
+    bool promoted_alone; /* became Primary without the peer: not who was Primary before a split brain */
     uint32_t sequence;
     uint64_t transition_ns; /* when the state was entered that must not last */
 

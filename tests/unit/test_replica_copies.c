@@ -1,8 +1,10 @@
 /* Copies that are given up: by order, by a split-brain policy; and generations begun by order. Not
  * covered here: split brain without a policy (test_replica), what the cluster agrees to before. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "replica_pair.h"
 
@@ -135,6 +137,36 @@ static void split(struct rig *rig, bool primary)
     replica_connect(rig->n[1].replica, false);
 }
 
+static struct superblock superblock_of(struct rig *rig, unsigned i)
+{
+    struct metadata_layout layout = pair_layout(rig, i, 0);
+    uint8_t block[MD_BLOCK];
+    char path[200], why[MD_WHY];
+    struct superblock sb;
+    int fd;
+
+    rig_path(path, rig->directory, i, 0);
+    fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, block, sizeof block, (off_t)layout.superblock), sizeof block);
+    assert_int_equal(superblock_decode(&sb, block, why), 0);
+    close(fd);
+    return sb;
+}
+
+/* discard-younger-primary and -older-primary go by that bit. */
+static void generation_when_promoted_alone_then_its_base_says_that_it_was_secondary(void **state)
+{
+    struct rig *rig = *state;
+
+    split(rig, true);
+    for (unsigned i = 0; i < 2; i++)
+        WAIT(connection(i, CONN_STANDALONE));
+    assert_int_equal(superblock_of(rig, 0).generations.bitmap & 1, 1);
+    assert_int_equal(superblock_of(rig, 1).generations.bitmap & 1, 0);
+    assert_true(generation_equal(superblock_of(rig, 0).generations.bitmap,
+                                 superblock_of(rig, 1).generations.bitmap));
+}
+
 static void least_changes(struct config_group *group)
 {
     group->after_sb_0pri = 4;
@@ -206,3 +238,4 @@ int main(void)
     };
     return cmocka_run_group_tests_name("replica_copies", tests, NULL, NULL);
 }
+        PAIR_CASE(generation_when_promoted_alone_then_its_base_says_that_it_was_secondary),
