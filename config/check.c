@@ -145,6 +145,10 @@ static int check_builtin(const struct parser *parser, unsigned index)
         if (!node_of(config, group->nodes[i])->replication_address[0])
             return parse_complain(parser, place, "nodes", node_of(config, group->nodes[i])->name,
                                   "expected a node with replication_address");
+    if (wanted == 2 && group->after_sb_0pri >= CONFIG_DISCARD_LOCAL)
+        return parse_complain(parser, place, "after_sb_0pri",
+                              parse_value(parse_section(parser, place), "after_sb_0pri", 0),
+                              "expected only with drbd_peer: here it is the same on both nodes");
     snprintf(value, sizeof value, "%u", group->port);
     for (unsigned i = 0; i < index; i++)
         if (config->groups[i].replication == REPLICATION_BUILTIN &&

@@ -37,6 +37,8 @@ struct config_node {
 enum config_replication { REPLICATION_NONE, REPLICATION_BUILTIN };
 
 /* What becomes of writes when a peer outside the cluster is lost. */
+/* The first word of after_sb_0pri that means something else on the other node. */
+enum { CONFIG_DISCARD_LOCAL = 5 };
 enum config_peer_lost { CONFIG_LOST_WAIT, CONFIG_LOST_GO_ON };
 
 struct config_group {
@@ -53,7 +55,7 @@ struct config_group {
     unsigned resync_rate;   /* KiB/s while c_plan_ahead is 0; 0 = no limit */
     unsigned c_plan_ahead, c_delay_target; /* tenths of a second */
     unsigned c_fill_target;                /* sectors; 0 = by c_delay_target */
-    unsigned after_sb_0pri, after_sb_1pri; /* places of the option's words */
+    unsigned after_sb_0pri, after_sb_1pri, after_sb_2pri; /* places of the option's words */
     bool always_asbp;
     unsigned csums_alg, verify_alg;        /* 0 none, as digest_name() (replication/digest.h) */
     unsigned rs_discard_granularity;       /* bytes, 0 = no thin resync */

@@ -86,7 +86,7 @@ void send_sizes(struct volume *v)
     send_data(r, v->number, P_SIZES, body, packet_sizes_encode(&p, qlim, body));
 }
 
-/* The options' words, as the wire numbers them. Two Primaries never meet: always "disconnect". */
+/* The options' words, as the wire numbers them. */
 static enum after_split_brain after_0(const struct resource *r)
 {
     return (enum after_split_brain)r->group->after_sb_0pri;
@@ -95,12 +95,22 @@ static enum after_split_brain after_0(const struct resource *r)
 static enum after_split_brain after_1(const struct resource *r)
 {
     static const enum after_split_brain words[] = {
-        AFTER_SB_DISCONNECT,
-        AFTER_SB_CONSENSUS,
-        AFTER_SB_DISCARD_SECONDARY,
+        AFTER_SB_DISCONNECT,    AFTER_SB_CONSENSUS, AFTER_SB_DISCARD_SECONDARY,
+        AFTER_SB_CALL_PRI_LOST, AFTER_SB_VIOLENTLY,
     };
 
     return words[r->group->after_sb_1pri];
+}
+
+static enum after_split_brain after_2(const struct resource *r)
+{
+    static const enum after_split_brain words[] = {
+        AFTER_SB_DISCONNECT,
+        AFTER_SB_CALL_PRI_LOST,
+        AFTER_SB_VIOLENTLY,
+    };
+
+    return words[r->group->after_sb_2pri];
 }
 
 static void send_protocol(struct resource *r)
@@ -109,6 +119,7 @@ static void send_protocol(struct resource *r)
         .protocol = PROTOCOL_C,
         .after_sb_0p = after_0(r),
         .after_sb_1p = after_1(r),
+        .after_sb_2p = after_2(r),
         .flags = r->discard_my_data ? PROTOCOL_DISCARD_MY_DATA : 0,
     };
     uint8_t body[BODY];
@@ -259,8 +270,8 @@ int handshake_protocol(struct resource *r, const uint8_t *body, size_t length)
         link_refuse(r, "after-sb-0pri: the peer's is another");
     else if (!generation_policy_matches(after_1(r), p.after_sb_1p))
         link_refuse(r, "after-sb-1pri: the peer's is another");
-    else if (!generation_policy_matches(AFTER_SB_DISCONNECT, p.after_sb_2p))
-        link_refuse(r, "after-sb-2pri: the peer's is another than \"disconnect\"");
+    else if (!generation_policy_matches(after_2(r), p.after_sb_2p))
+        link_refuse(r, "after-sb-2pri: the peer's is another");
     return 0;
 }
 
@@ -331,7 +342,8 @@ static struct generation_side side_of_peer(const struct volume *v, const struct 
     };
 }
 
-static void compare(struct volume *v, const struct wire_state *peer)
+static void decide(const struct volume *v, const struct generation_side *other,
+                   struct generation_verdict *verdict)
 {
     struct resource *r = v->resource;
     struct generation_side self = {
@@ -342,23 +354,44 @@ static void compare(struct volume *v, const struct wire_state *peer)
         .crashed_primary = v->sb.flags & MD_CRASHED_PRIMARY,
         .discard_my_data = r->discard_my_data,
     };
-    struct generation_side other = side_of_peer(v, peer);
     struct generation_rules rules = {
         .resolve_conflicts = r->resolve_conflicts,
         .feature_wsame = r->features & FEATURE_WSAME,
         .always_asbp = r->group->always_asbp,
         .after_0 = after_0(r),
         .after_1 = after_1(r),
+        .after_2 = after_2(r),
     };
+
+    generation_decide(&self, other, &rules, verdict);
+    qb_log(LOG_INFO, "group \"%s\" volume %u: rule %u: %s%s", r->group->name, v->number,
+           verdict->rule, verdict->why, verdict->full ? ", all blocks" : "");
+}
+
+/* This Primary's changes are given up by policy: first it is no Primary any more, then it connects again. */
+static void lost_by_policy(struct volume *v)
+{
+    link_refuse(v->resource, "volume %u: split brain: this Primary has lost by after-sb policy",
+                v->number);
+    resource_tell_lost(v->resource);
+}
+
+static void compare(struct volume *v, const struct wire_state *peer)
+{
+    struct resource *r = v->resource;
+    struct generation_side other = side_of_peer(v, peer);
     struct generation_verdict verdict;
 
-    generation_decide(&self, &other, &rules, &verdict);
-    qb_log(LOG_INFO, "group \"%s\" volume %u: rule %u: %s%s", r->group->name, v->number,
-           verdict.rule, verdict.why, verdict.full ? ", all blocks" : "");
+    decide(v, &other, &verdict);
+    if (verdict.pri_lost_after_sb) {
+        lost_by_policy(v);
+        return;
+    }
     if (verdict.action == GENERATION_REFUSE || verdict.action == GENERATION_DRY_RUN) {
         link_refuse(r, "volume %u: %s", v->number, verdict.why);
         return;
     }
+    v->promoted_alone = false;
     generation_repair(&verdict, &v->sb.generations, &other.generations);
     v->peer_uuids.current = other.generations.current;
     v->peer_uuids.bitmap = other.generations.bitmap;
@@ -374,6 +407,25 @@ static void compare(struct volume *v, const struct wire_state *peer)
         resync_as_target(v);
 }
 
+/* Nodes of the cluster are never both Primary for long: one of them is on its way out (it stops, or the cluster went on
+ * without it). With a peer outside, the policies tell which one gives way; this node, or it comes back when it has. */
+static void two_primaries(struct volume *v, const struct wire_state *peer)
+{
+    struct resource *r = v->resource;
+    struct generation_side other = side_of_peer(v, peer);
+    struct generation_verdict verdict;
+
+    if (r->peer_node == REPLICA_PEER_OUTSIDE && after_2(r) != AFTER_SB_DISCONNECT &&
+        volume_usable(v) && peer->disk >= DISK_INCONSISTENT) {
+        decide(v, &other, &verdict);
+        if (verdict.pri_lost_after_sb) {
+            lost_by_policy(v);
+            return;
+        }
+    }
+    link_fail(r, "both nodes are Primary");
+}
+
 static void first_state(struct volume *v, const struct wire_state *peer)
 {
     struct resource *r = v->resource;
@@ -382,8 +434,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
     v->state.peer_disk = peer->disk;
     v->peer_isp = peer->user_isp || peer->aftr_isp;
     if (r->primary && peer->role == WIRE_PRIMARY) {
-        /* Not for good: one of them is on its way out (it stops, or the cluster went on without it). */
-        link_fail(r, "both nodes are Primary");
+        two_primaries(v, peer);
         return;
     }
     if (volume_usable(v) && peer->disk >= DISK_INCONSISTENT) {
@@ -391,7 +442,6 @@ static void first_state(struct volume *v, const struct wire_state *peer)
     } else {
         v->state.conn = CONN_CONNECTED;
         volume_peer_back(v, peer->disk);
-    v->promoted_alone = false;
         volume_changed(v, true);
     }
     for (unsigned i = 0; i < r->volume_count; i++)

@@ -64,6 +64,9 @@ struct replica_callbacks {
     void (*current)(void *context, struct replica *replica, unsigned node);
     /* Anything in replica_status that an operator would see changed. */
     void (*changed)(void *context, struct replica *replica);
+    /* Split brain, and the policies (call-pri-lost-after-sb) give up the changes of this node, which is Primary: it has to
+     * become Secondary, then replica_connect() makes it the target. Until then the link stays down. */
+    void (*primary_lost)(void *context, struct replica *replica);
 };
 
 /* Attaches: opens the backing stores of the group's LUs on this node (metadata internal, created and

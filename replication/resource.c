@@ -80,6 +80,16 @@ static void run_current(struct post *post)
         callbacks->current(callbacks->context, &r->public, r->peer_node);
 }
 
+static void run_lost(struct post *post)
+{
+    struct resource *r = container_of(post, struct resource, lost_post);
+    const struct replica_callbacks *callbacks = r->public.options.callbacks;
+
+    atomic_store(&r->lost_posted, false);
+    if (callbacks->primary_lost)
+        callbacks->primary_lost(callbacks->context, &r->public);
+}
+
 static void tell(struct resource *r, struct post *post, _Atomic bool *posted,
                  void (*run)(struct post *))
 {
@@ -87,6 +97,11 @@ static void tell(struct resource *r, struct post *post, _Atomic bool *posted,
         return;
     post->run = run;
     mailbox_post(r->public.control, post);
+}
+
+void resource_tell_lost(struct resource *r)
+{
+    tell(r, &r->lost_post, &r->lost_posted, run_lost);
 }
 
 void resource_tell_current(struct resource *r)

@@ -376,8 +376,8 @@ struct resource {
     bool publish;
     char why[128];
 
-    struct post start_post, changed_post, outdate_post, self_post, current_post;
-    _Atomic bool changed_posted, outdate_posted, self_posted, current_posted;
+    struct post start_post, changed_post, outdate_post, self_post, current_post, lost_post;
+    _Atomic bool changed_posted, outdate_posted, self_posted, current_posted, lost_posted;
 };
 
 static inline struct resource *resource_of(struct replica *replica)
@@ -397,6 +397,7 @@ struct volume *resource_volume(struct resource *r, unsigned number);
 void resource_ask_outdate(struct resource *r);
 void resource_ask_self_outdate(struct resource *r);
 void resource_tell_current(struct resource *r);
+void resource_tell_lost(struct resource *r);
 /* The peer gets no writes of this volume, and it is not about to. */
 bool volume_without_peer(const struct volume *v);
 void resource_start(struct resource *r);

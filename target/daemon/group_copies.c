@@ -9,6 +9,8 @@
 #include "target/daemon/group.h"
 #include "target/daemon/replica_control.h"
 
+enum { LOST_MS = 60000 }; /* to give a group up whose split brain is settled by that */
+
 /* ---- a copy is current again ---- */
 
 static void made_current(struct cluster_request *request, enum scsi_reason reason, uint8_t field);
@@ -185,6 +187,30 @@ static void on_current(void *context, struct replica *replica, unsigned node)
         group_commit_current(group, node, node == halund.self ? 0 : 1);
 }
 
+static void lost_demoted(void *context, int error, const char *why)
+{
+    struct group *group = context;
+
+    if (error)
+        qb_log(LOG_ERR, "group %s: its split brain waits for an operator, who demotes it and then runs \"halunctl "
+                        "replica connect\"",
+               config_of(group)->name);
+    else if (group->replica)
+        replica_connect(group->replica, false);
+}
+
+/* What DRBD's handler pri-lost-after-sb is for. Pacemaker promotes where the score is higher then. */
+static void on_primary_lost(void *context, struct replica *replica)
+{
+    struct group *group = group_of(replica);
+
+    if (!group)
+        return;
+    qb_log(LOG_ERR, "group %s: split brain: by policy this node's changes are given up, so it gives the group up",
+           config_of(group)->name);
+    group_demote(group, false, LOST_MS, lost_demoted, group);
+}
+
 static void on_changed(void *context, struct replica *replica)
 {
     struct group *group = group_of(replica);
@@ -199,4 +225,5 @@ const struct replica_callbacks groups_replica_callbacks = {
     .outdate_self = on_outdate_self,
     .current = on_current,
     .changed = on_changed,
+    .primary_lost = on_primary_lost,
 };

@@ -79,6 +79,11 @@ static void changed(void *context, struct replica *replica)
     ((struct rig_node *)context)->changed++;
 }
 
+static void lost(void *context, struct replica *replica)
+{
+    ((struct rig_node *)context)->lost++;
+}
+
 static void *run(void *context)
 {
     reactor_run(context);
@@ -152,7 +157,7 @@ int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
 
     memset(node, 0, sizeof *node);
     configure(node, index, o);
-    node->callbacks = (struct replica_callbacks){node, ask, ask_self, current, changed};
+    node->callbacks = (struct replica_callbacks){node, ask, ask_self, current, changed, lost};
     options.home = &node->reactor;
     options.control = &node->control;
     options.callbacks = &node->callbacks;

@@ -36,7 +36,7 @@ struct rig_node {
     struct replica *replica;
     struct replica_callbacks callbacks;
 
-    unsigned asked, asked_self, told_current, changed; /* calls of the callbacks */
+    unsigned asked, asked_self, told_current, changed, lost; /* calls of the callbacks */
     void (*on_outdate)(struct rig_node *node);
     void (*on_outdate_self)(struct rig_node *node);
     void (*on_current)(struct rig_node *node);

@@ -47,24 +47,30 @@ static void outside(struct config_group *group)
     group->node_count = 1;
 }
 
-static int setup(void **state)
+static void listen_there(struct peer *p)
 {
-    struct peer *p = calloc(1, sizeof *p);
     struct sockaddr_in address = {
         .sin_family = AF_INET,
         .sin_addr.s_addr = htonl(0x7f000003),
+        .sin_port = htons(peer_port),
     };
     int on = 1;
+
+    p->listener = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(p->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    assert_int_equal(bind(p->listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(p->listener, 4), 0);
+}
+
+static int setup(void **state)
+{
+    struct peer *p = calloc(1, sizeof *p);
 
     p->data = p->meta = -1;
     strcpy(p->directory, "/tmp/test_drbd_peer.XXXXXX");
     assert_non_null(mkdtemp(p->directory));
-    p->listener = socket(AF_INET, SOCK_STREAM, 0);
     peer_port = rig_port();
-    address.sin_port = htons(peer_port);
-    setsockopt(p->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    assert_int_equal(bind(p->listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(p->listener, 4), 0);
+    listen_there(p);
     p->options = (struct rig_options){
         .directory = p->directory,
         .port = rig_port(),
@@ -170,11 +176,19 @@ static void say_uuids(struct peer *p, uint64_t current, uint64_t bitmap)
     say(p->data, HEADER_100, P_UUIDS, body, packet_uuids_encode(&uuids, body));
 }
 
-/* Everything up to the first states, as a new copy. */
-static void shake_hands(struct peer *p, bool two_primaries)
+static const struct packet_protocol protocol_c = {.protocol = PROTOCOL_C};
+static const struct wire_state new_copy = {
+    .role = WIRE_SECONDARY,
+    .conn = CONN_WF_CONNECTION,
+    .disk = DISK_INCONSISTENT,
+    .pdsk = DISK_UNKNOWN,
+};
+
+/* Everything up to the first states. */
+static void shake_hands(struct peer *p, const struct packet_protocol *protocol, uint64_t current,
+                        uint64_t bitmap, const struct wire_state *first)
 {
     struct packet_features features = {.protocol_min = 86, .protocol_max = 101, .features = 0xf};
-    struct packet_protocol protocol = {.protocol = PROTOCOL_C, .two_primaries = two_primaries};
     struct packet_sync_param sync = {.rate = 250, .c_fill_target = 100, .c_max_rate = 102400};
     struct packet_sizes sizes = {
         .device_size = SIZE / MD_SECTOR,
@@ -185,23 +199,17 @@ static void shake_hands(struct peer *p, bool two_primaries)
         .io_min = 512,
         .discard_enabled = 1,
     };
-    struct wire_state first = {
-        .role = WIRE_SECONDARY,
-        .conn = CONN_WF_CONNECTION,
-        .disk = DISK_INCONSISTENT,
-        .pdsk = DISK_UNKNOWN,
-    };
     uint8_t body[BODY];
 
     p->data = socket_of(p, P_INITIAL_DATA);
     p->meta = socket_of(p, P_INITIAL_META);
     say(p->data, HEADER_80, P_CONNECTION_FEATURES, body, packet_features_encode(&features, body));
     receive(p->data, HEADER_80, P_CONNECTION_FEATURES, body);
-    say(p->data, HEADER_100, P_PROTOCOL, body, packet_protocol_encode(&protocol, body));
+    say(p->data, HEADER_100, P_PROTOCOL, body, packet_protocol_encode(protocol, body));
     say(p->data, HEADER_100, P_SYNC_PARAM89, body, packet_sync_param_encode(&sync, body));
     say(p->data, HEADER_100, P_SIZES, body, packet_sizes_encode(&sizes, true, body));
-    say_uuids(p, GENERATION_JUST_CREATED, 0);
-    say_state(p, &first);
+    say_uuids(p, current, bitmap);
+    say_state(p, first);
     receive(p->data, HEADER_100, P_PROTOCOL, body);
     assert_int_equal(packet_sync_param_decode(
                          body, receive(p->data, HEADER_100, P_SYNC_PARAM89, body), &p->sync),
@@ -209,6 +217,11 @@ static void shake_hands(struct peer *p, bool two_primaries)
     receive(p->data, HEADER_100, P_SIZES, body);
     receive(p->data, HEADER_100, P_UUIDS, body);
     receive(p->data, HEADER_100, P_STATE, body);
+}
+
+static void connect_new(struct peer *p)
+{
+    shake_hands(p, &protocol_c, GENERATION_JUST_CREATED, 0, &new_copy);
 }
 
 static struct wire_state next_state(struct peer *p)
@@ -235,7 +248,7 @@ static void peer_when_forced_while_connected_then_compared_again(void **state)
     struct packet_uuids uuids;
     uint8_t body[BODY];
 
-    shake_hands(p, false);
+    connect_new(p);
     assert_int_equal(next_state(p).conn, CONN_CONNECTED);
     say_state(p, &connected);
     /* drbdadm primary --force */
@@ -254,7 +267,7 @@ static void parameters_when_no_rate_is_configured_then_none_that_stops_the_peer(
 {
     struct peer *p = *state;
 
-    shake_hands(p, false);
+    connect_new(p);
     assert_true(p->sync.rate > 0);
 }
 
@@ -263,12 +276,62 @@ static void connection_when_refused_then_open_until_the_peer_has_read_why(void *
 {
     struct peer *p = *state;
     uint8_t byte;
+    struct packet_protocol two = protocol_c;
 
-    shake_hands(p, true);
+    two.two_primaries = 1;
+    shake_hands(p, &two, GENERATION_JUST_CREATED, 0, &new_copy);
     assert_false(readable(p->meta, 300));
     shutdown(p->data, SHUT_WR);
     assert_true(readable(p->meta, WAIT_MS));
     assert_int_equal(read(p->meta, &byte, 1), 0);
+}
+
+static void this_node_loses(struct config_group *group)
+{
+    outside(group);
+    group->after_sb_0pri = CONFIG_DISCARD_LOCAL;
+    group->after_sb_2pri = 1; /* call-pri-lost-after-sb */
+}
+
+static void order(struct peer *p)
+{
+    for (unsigned i = 0; !p->node.answered && i < 1000; i++)
+        rig_turn(&p->node, 1, 10);
+    assert_true(p->node.answered);
+}
+
+/* Both went on alone, and both are Primary: the policies of both configurations say that this node gives way. */
+static void two_primaries_when_this_one_loses_by_policy_then_it_is_told(void **state)
+{
+    struct peer *p = *state;
+    struct packet_protocol protocol = {
+        .protocol = PROTOCOL_C,
+        .after_sb_0p = AFTER_SB_DISCARD_REMOTE,
+        .after_sb_2p = AFTER_SB_CALL_PRI_LOST,
+    };
+    struct wire_state alone = {
+        .role = WIRE_PRIMARY,
+        .conn = CONN_WF_CONNECTION,
+        .disk = DISK_UP_TO_DATE,
+        .pdsk = DISK_UNKNOWN,
+    };
+
+    rig_close(&p->node);
+    close(p->listener); /* nobody is there when it is promoted */
+    p->options.tune = this_node_loses;
+    assert_int_equal(rig_open(&p->node, 0, &p->options), 0);
+    p->node.answered = false;
+    replica_promote(p->node.replica, true, rig_answer, &p->node);
+    order(p);
+    assert_int_equal(p->node.error, 0);
+    listen_there(p);
+    shake_hands(p, &protocol, 0x4b5bc46a1cbfe8cb, GENERATION_JUST_CREATED, &alone);
+    for (unsigned i = 0; rig_status(&p->node).connection != CONN_STANDALONE && i < 1000; i++)
+        rig_turn(&p->node, 1, 10);
+    assert_non_null(strstr(rig_status(&p->node).why, "has lost by after-sb policy"));
+    for (unsigned i = 0; !p->node.lost && i < 1000; i++)
+        rig_turn(&p->node, 1, 10);
+    assert_int_equal(p->node.lost, 1);
 }
 
 int main(void)
@@ -280,6 +343,8 @@ int main(void)
             parameters_when_no_rate_is_configured_then_none_that_stops_the_peer, setup, teardown),
         cmocka_unit_test_setup_teardown(
             connection_when_refused_then_open_until_the_peer_has_read_why, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            two_primaries_when_this_one_loses_by_policy_then_it_is_told, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,6 +229,156 @@ static void decide_split_brain_under_all_policies_is_mirrored(void **state)
     }
 }
 
+/* The policies as drbd.conf(5) of 8.4 describes them, one row each. Side a was Primary before the split (bit 0 of the
+ * base) and wrote more; its result is given, b's mirrors it. */
+enum { SB = GENERATION_SPLIT_BRAIN };
+static const struct {
+    enum after_split_brain policy;
+    uint64_t changes_a, changes_b;
+    int sync; /* of a; what nobody solves is SB */
+} rows_0[] = {
+    {AFTER_SB_DISCONNECT, 9, 5, SB},
+    {AFTER_SB_DISCARD_YOUNGER_PRIMARY, 9, 5, 1},
+    {AFTER_SB_DISCARD_OLDER_PRIMARY, 9, 5, -1},
+    {AFTER_SB_DISCARD_ZERO_CHANGES, 9, 5, SB},
+    {AFTER_SB_DISCARD_ZERO_CHANGES, 9, 0, 1},
+    {AFTER_SB_DISCARD_ZERO_CHANGES, 0, 5, -1},
+    {AFTER_SB_DISCARD_LEAST_CHANGES, 9, 5, 1},
+    {AFTER_SB_DISCARD_LEAST_CHANGES, 5, 9, -1},
+    {AFTER_SB_DISCARD_LOCAL, 9, 5, -1},
+    {AFTER_SB_DISCARD_REMOTE, 9, 5, 1},
+};
+enum { ROWS_0 = sizeof rows_0 / sizeof *rows_0 };
+
+/* What the other side's configuration has to say. */
+static enum after_split_brain seen_from_b(enum after_split_brain policy)
+{
+    return policy == AFTER_SB_DISCARD_LOCAL    ? AFTER_SB_DISCARD_REMOTE
+           : policy == AFTER_SB_DISCARD_REMOTE ? AFTER_SB_DISCARD_LOCAL
+                                               : policy;
+}
+
+static void sides_of_row(unsigned row, struct generation_side *a, struct generation_side *b)
+{
+    *a = (struct generation_side){
+        .generations = G(200, 51, 0, 0),
+        .disk = DISK_UP_TO_DATE,
+        .dirty_bits = rows_0[row].changes_a,
+    };
+    *b = (struct generation_side){
+        .generations = G(100, 50, 0, 0),
+        .disk = DISK_UP_TO_DATE,
+        .dirty_bits = rows_0[row].changes_b,
+    };
+}
+
+static void decide_after_sb_0pri_each_policy_gives_its_row(void **state)
+{
+    for (unsigned i = 0; i < ROWS_0; i++) {
+        struct generation_rules rules = plain;
+        struct generation_side a, b;
+
+        sides_of_row(i, &a, &b);
+        rules.after_0 = rows_0[i].policy;
+        assert_int_equal(decide(&a, &b, rules, true).sync, rows_0[i].sync);
+        assert_int_equal(decide(&a, &b, rules, false).sync, rows_0[i].sync);
+        rules.after_0 = seen_from_b(rows_0[i].policy);
+        assert_int_equal(decide(&b, &a, rules, false).sync, rows_0[i].sync == SB ? SB : -rows_0[i].sync);
+    }
+}
+
+/* Nobody changed anything, or both the same: who accepted the meta socket gives way. */
+static void decide_after_sb_0pri_tie_is_broken_by_the_flag(void **state)
+{
+    static const enum after_split_brain policies[] = {
+        AFTER_SB_DISCARD_YOUNGER_PRIMARY, AFTER_SB_DISCARD_OLDER_PRIMARY, AFTER_SB_DISCARD_ZERO_CHANGES,
+        AFTER_SB_DISCARD_LEAST_CHANGES,
+    };
+
+    for (unsigned i = 0; i < 4; i++) {
+        struct generation_side a = {.generations = G(200, 50, 0, 0), .disk = DISK_UP_TO_DATE};
+        struct generation_side b = {.generations = G(100, 50, 0, 0), .disk = DISK_UP_TO_DATE};
+        struct generation_rules rules = plain;
+
+        rules.after_0 = policies[i];
+        assert_int_equal(decide(&a, &b, rules, true).sync, -1);
+        assert_int_equal(decide(&b, &a, rules, false).sync, 1);
+    }
+}
+
+/* One Primary, and what after-sb-0pri alone would say: `result` is of the Primary. */
+static const struct {
+    enum after_split_brain policy;
+    int without, result;
+    bool goes, refuses; /* the Primary: has to give way first; refuses to be the target */
+} rows_1[] = {
+    {AFTER_SB_DISCONNECT, 1, SB, false, true},        {AFTER_SB_DISCONNECT, -1, SB, false, true},
+    {AFTER_SB_CONSENSUS, 1, 1, false, false},         {AFTER_SB_CONSENSUS, -1, SB, false, true},
+    {AFTER_SB_CONSENSUS, SB, SB, false, true},        {AFTER_SB_DISCARD_SECONDARY, 1, 1, false, false},
+    {AFTER_SB_DISCARD_SECONDARY, -1, 1, false, false}, {AFTER_SB_DISCARD_SECONDARY, SB, 1, false, false},
+    {AFTER_SB_CALL_PRI_LOST, 1, 1, false, false},     {AFTER_SB_CALL_PRI_LOST, -1, -1, true, false},
+    {AFTER_SB_CALL_PRI_LOST, SB, SB, false, true},    {AFTER_SB_VIOLENTLY, 1, 1, false, false},
+    {AFTER_SB_VIOLENTLY, -1, -1, false, true},        {AFTER_SB_VIOLENTLY, SB, SB, false, true},
+};
+
+static enum after_split_brain that_gives(int result)
+{
+    return result == 1    ? AFTER_SB_DISCARD_REMOTE
+           : result == -1 ? AFTER_SB_DISCARD_LOCAL
+                          : AFTER_SB_DISCONNECT;
+}
+
+static void decide_after_sb_1pri_each_policy_gives_its_row(void **state)
+{
+    for (unsigned i = 0; i < sizeof rows_1 / sizeof *rows_1; i++) {
+        struct generation_rules rules = plain;
+        struct generation_side a, b;
+        struct generation_verdict v;
+
+        sides_of_row(0, &a, &b);
+        a.primary = true;
+        rules.after_1 = rows_1[i].policy;
+        rules.after_0 = that_gives(rows_1[i].without);
+        v = decide(&a, &b, rules, true);
+        assert_int_equal(v.sync, rows_1[i].result);
+        assert_int_equal(v.pri_lost_after_sb, rows_1[i].goes);
+        assert_int_equal(v.action == GENERATION_REFUSE, rows_1[i].refuses);
+        rules.after_0 = seen_from_b(rules.after_0);
+        v = decide(&b, &a, rules, false);
+        assert_int_equal(v.sync, rows_1[i].result == SB ? SB : -rows_1[i].result);
+        assert_false(v.pri_lost_after_sb);
+    }
+}
+
+static void decide_after_sb_2pri_only_two_policies_settle_it(void **state)
+{
+    for (unsigned policy = AFTER_SB_DISCONNECT; policy <= AFTER_SB_VIOLENTLY; policy++) {
+        bool settles = policy == AFTER_SB_CALL_PRI_LOST || policy == AFTER_SB_VIOLENTLY;
+
+        for (int result = -1; result <= 1; result += 2) {
+            struct generation_rules rules = plain;
+            struct generation_side a, b;
+            struct generation_verdict v;
+
+            sides_of_row(0, &a, &b);
+            a.primary = b.primary = true;
+            rules.after_2 = policy;
+            rules.after_0 = that_gives(result);
+            v = decide(&a, &b, rules, true);
+            assert_int_equal(v.sync, settles ? result : SB);
+            assert_int_equal(v.pri_lost_after_sb, policy == AFTER_SB_CALL_PRI_LOST && result == -1);
+        }
+    }
+}
+
+/* The values that both ends send have to be the same, but for local and remote. */
+static void policies_when_compared_then_local_and_remote_are_mirrored(void **state)
+{
+    for (unsigned mine = AFTER_SB_DISCONNECT; mine <= AFTER_SB_VIOLENTLY; mine++)
+        for (unsigned theirs = AFTER_SB_DISCONNECT; theirs <= AFTER_SB_VIOLENTLY + 1; theirs++)
+            assert_int_equal(generation_policy_matches(mine, theirs), seen_from_b(mine) == theirs);
+}
+
 /* Any pair of small histories, even such as cannot happen: no crash, and with one side's history
  * part of the other's the results mirror. */
 static void compare_all_small_sets_where_at_most_one_knows_the_other_is_mirrored(void **state)
@@ -847,6 +997,11 @@ int main(void)
         cmocka_unit_test(decide_as_primary_that_should_be_target_follows_rr_conflict),
         cmocka_unit_test(decide_split_brain_with_one_discarding_side_makes_it_target),
         cmocka_unit_test(decide_split_brain_under_all_policies_is_mirrored),
+        cmocka_unit_test(decide_after_sb_0pri_each_policy_gives_its_row),
+        cmocka_unit_test(decide_after_sb_0pri_tie_is_broken_by_the_flag),
+        cmocka_unit_test(decide_after_sb_1pri_each_policy_gives_its_row),
+        cmocka_unit_test(decide_after_sb_2pri_only_two_policies_settle_it),
+        cmocka_unit_test(policies_when_compared_then_local_and_remote_are_mirrored),
         cmocka_unit_test(compare_all_small_sets_where_at_most_one_knows_the_other_is_mirrored),
         cmocka_unit_test(all_reachable_pairs_of_sets_are_mirrored),
         cmocka_unit_test(model_random_lives_of_two_nodes_always_agree),

@@ -94,6 +94,10 @@ static const struct {
     {HEAD NODES "group \"g\" {\n replication = builtin\n nodes = { n1, n2 }\n port = 1\n"
                 "drbd_peer = \"10.0.0.9:7789\"\n}\n",
      "f:6: group \"g\": nodes: expected 1 name of a node with drbd_peer, found 2"},
+    {HEAD NODES "group \"g\" {\n replication = builtin\n nodes = { n1, n2 }\n port = 1\n"
+                "after_sb_0pri = discard-local\n}\n",
+     "f:8: group \"g\": after_sb_0pri discard-local: expected only with drbd_peer: here it is the same on both "
+     "nodes"},
     {HEAD NODES "group \"g\" {\n nodes = { n1 }\n drbd_peer = \"10.0.0.9:7789\"\n}\n",
      "f:6: group \"g\": drbd_peer 10.0.0.9:7789: expected only with replication = builtin"},
     {HEAD NODES "group \"g\" {\n nodes = { n1, n2, n1 }\n}\n",

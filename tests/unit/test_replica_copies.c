@@ -214,6 +214,71 @@ static void split_brain_when_one_primary_and_discard_secondary_then_its_changes_
     assert_equal_copies(rig);
 }
 
+static void older_primary_loses(struct config_group *group)
+{
+    group->after_sb_0pri = 2; /* discard-older-primary */
+    group->after_sb_1pri = 3; /* call-pri-lost-after-sb */
+}
+
+static void split_brain_when_the_primary_loses_then_it_gives_way_first(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t *before = malloc(SIZE), *after = malloc(SIZE);
+
+    rig->options.tune = older_primary_loses;
+    split(rig, true);
+    read_file(rig, 1, 0, before);
+    WAIT(rig->n[0].lost && connection(0, CONN_STANDALONE));
+    assert_int_equal(rig->n[0].lost, 1);
+    assert_non_null(strstr(status(0).why, "has lost by after-sb policy"));
+    assert_int_equal(status(0).role, REPLICA_PRIMARY);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    replica_connect(rig->n[0].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    read_file(rig, 0, 0, after);
+    assert_memory_equal(before, after, SIZE);
+    assert_int_equal(rig->n[0].lost + rig->n[1].lost, 1);
+    free(before);
+    free(after);
+}
+
+static void least_changes_or_gives_way(struct config_group *group)
+{
+    group->after_sb_0pri = 4;
+    group->after_sb_1pri = 3;
+}
+
+static void split_brain_when_the_primary_wins_then_it_stays_primary(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = least_changes_or_gives_way;
+    split(rig, true);
+    churn(rig, 0, 50);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_int_equal(rig->n[0].lost + rig->n[1].lost, 0);
+}
+
+static void violently(struct config_group *group)
+{
+    group->after_sb_0pri = 2;
+    group->after_sb_1pri = 4;
+}
+
+/* DRBD would exchange the data under the running Primary. */
+static void split_brain_when_the_primary_would_lose_violently_then_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = violently;
+    split(rig, true);
+    WAIT(connection(0, CONN_STANDALONE) && strstr(status(0).why, "is Primary and should become"));
+    assert_int_equal(rig->n[0].lost, 0);
+}
+
 static void policies_when_they_differ_then_refused(void **state)
 {
     struct rig *rig = *state;
@@ -231,11 +296,14 @@ int main(void)
         PAIR_CASE(invalidate_when_ordered_for_the_peer_then_all_is_copied_again),
         PAIR_CASE(invalidate_when_killed_before_the_map_is_written_then_still_everything),
         PAIR_CASE(generation_when_begun_by_order_then_the_other_copy_follows),
+        PAIR_CASE(generation_when_promoted_alone_then_its_base_says_that_it_was_secondary),
         PAIR_CASE(split_brain_when_no_primary_and_least_changes_then_those_are_given_up),
         PAIR_CASE(split_brain_when_one_primary_and_no_policy_for_that_then_refused),
         PAIR_CASE(split_brain_when_one_primary_and_discard_secondary_then_its_changes_win),
+        PAIR_CASE(split_brain_when_the_primary_loses_then_it_gives_way_first),
+        PAIR_CASE(split_brain_when_the_primary_wins_then_it_stays_primary),
+        PAIR_CASE(split_brain_when_the_primary_would_lose_violently_then_refused),
         PAIR_CASE(policies_when_they_differ_then_refused),
     };
     return cmocka_run_group_tests_name("replica_copies", tests, NULL, NULL);
 }
-        PAIR_CASE(generation_when_promoted_alone_then_its_base_says_that_it_was_secondary),
