@@ -118,11 +118,24 @@ static bool tells_state(const struct task *task, enum scsi_reason reason)
            (task->command->access == PR_READ || task->command->access == PR_WRITE);
 }
 
+/* Media commands that may go on wait in lane_admit(), with their data. */
+static bool waits_for_lease(struct task *task, enum scsi_reason reason)
+{
+    if (!task->lu || !needs_lease(task, reason) || lane_lease_valid(task->reactor) ||
+        (is_media(task) && reason == REASON_GOOD))
+        return false;
+    if (!lane_wait_lease(task))
+        task_complete(task, REASON_NOT_READY_TRANSITION);
+    return true;
+}
+
 static void proceed(struct task *task)
 {
     enum scsi_reason reason = command_check(task);
     uint32_t fetch;
 
+    if (waits_for_lease(task, reason))
+        return;
     if (tells_state(task, reason) && lane_wait_settled(task))
         return;
     if (reason != REASON_GOOD) {
@@ -165,6 +178,10 @@ void task_resume(struct task *task)
     task->state = TASK_NEW;
     if (task->aborted)
         task_complete(task, REASON_TASK_ABORTED);
+    else if (task->answer_as_is)
+        task_complete_as_is(task);
+    else if (task->answer_held)
+        task_complete(task, task->answer);
     else
         proceed(task);
 }
@@ -215,10 +232,10 @@ static void finish(struct task *task)
     uint32_t in =
         task->data_in_length < task->expected_in ? task->data_in_length : task->expected_in;
 
-    if (task->state == TASK_RUNNING && is_media(task)) {
+    if (task->state == TASK_RUNNING && is_media(task))
         lane_leave(task);
+    if ((task->state == TASK_RUNNING || task->answer_held) && is_media(task))
         meter_task(task, in);
-    }
     task->state = TASK_DONE;
     nexus->bytes_in += in; /* as SCSI names directions: data-in goes to the initiator */
     nexus->bytes_out += task->data_out.length;
@@ -239,6 +256,20 @@ static enum scsi_reason without_lease(const struct task *task, bool done)
                : REASON_NOT_READY_TRANSITION;
 }
 
+/* The answer of a task that is over may go out as soon as this node has its lease again: it was a member all the
+ * time, so nothing was decided without it. The task leaves its lane: nothing of it touches the medium. A node that
+ * forwarded it asks the owner again instead, whoever that is by then. */
+static bool hold_answer(struct task *task)
+{
+    if (!task->lu || task->nexus->forwarded || (task->state != TASK_RUNNING && !task->answer_held))
+        return false;
+    if (task->state == TASK_RUNNING && is_media(task))
+        lane_leave(task);
+    task->state = TASK_NEW;
+    task->answer_held = true;
+    return lane_wait_lease(task);
+}
+
 /* These say that nothing was done; ABORTED COMMAND leaves it open. */
 static bool denies_effect(enum scsi_reason reason)
 {
@@ -250,10 +281,14 @@ void task_complete(struct task *task, enum scsi_reason reason)
     assert(reason != REASON_PENDING && task->state != TASK_DONE);
     if (task->maybe_done && denies_effect(reason))
         reason = REASON_ABORTED_COMMAND;
-    if (task->aborted)
+    if (task->aborted) {
         reason = REASON_TASK_ABORTED;
-    else if (needs_lease(task, reason) && !lane_lease_valid(task->reactor))
+    } else if (needs_lease(task, reason) && !lane_lease_valid(task->reactor)) {
+        task->answer = reason;
+        if (hold_answer(task))
+            return;
         reason = without_lease(task, reason == REASON_GOOD);
+    }
     sense_for_task(task, reason);
     settle_data(task);
     finish(task);
@@ -261,7 +296,12 @@ void task_complete(struct task *task, enum scsi_reason reason)
 
 void task_complete_as_is(struct task *task)
 {
-    assert(task->state == TASK_RUNNING);
+    assert(task->state == TASK_RUNNING || task->answer_as_is);
+    if (!task->aborted && !lane_lease_valid(task->reactor)) {
+        task->answer_as_is = true;
+        if (hold_answer(task))
+            return;
+    }
     if (task->aborted || !lane_lease_valid(task->reactor)) {
         task_complete(task, without_lease(task, task->status == STATUS_GOOD));
         return;

@@ -31,8 +31,6 @@ static void fill_pr_in(struct task *task, const struct shared_state *state,
 
 static enum scsi_reason persistent_reserve_in(struct task *task)
 {
-    if (!lane_lease_valid(task->reactor))
-        return REASON_NOT_READY_TRANSITION;
     return task_answer_later(task, get_be16(task->cdb + 7), fill_pr_in);
 }
 
@@ -59,8 +57,6 @@ static enum scsi_reason persistent_reserve_out(struct task *task)
     uint32_t length;
     uint16_t field;
 
-    if (!lane_lease_valid(task->reactor))
-        return REASON_NOT_READY_TRANSITION;
     op.action = (uint8_t)task->command->service_action;
     op.scope = task->cdb[2] >> 4;
     op.type = task->cdb[2] & 0x0f;
@@ -82,8 +78,6 @@ static enum scsi_reason commit(struct task *task, enum shared_op_kind kind)
 {
     struct shared_op op = op_of(task, kind);
 
-    if (!lane_lease_valid(task->reactor))
-        return REASON_NOT_READY_TRANSITION;
     task_commit(task, &op, NULL, 0);
     return REASON_PENDING;
 }

@@ -5,6 +5,7 @@
 
 #include "target/base/container.h"
 #include "target/base/threads.h"
+#include "target/command/command.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_private.h"
 #include "target/nexus/nexus.h"
@@ -91,7 +92,7 @@ static void hold_timer(struct timer *timer)
     struct task *task = container_of(timer, struct task, timer);
 
     lane_unhold(task);
-    if (task->reactor->now_ns - task->held_since_ns >= lanes.hold_ns)
+    if (task->reactor->now_ns - task->held_since_ns >= lanes.hold_ns && !task->answer_held)
         task_complete(task, REASON_NOT_READY_TRANSITION);
     else
         task_resume(task);
@@ -167,6 +168,22 @@ bool lane_wait_ready(struct task *task)
         (task->held_since_ns && task->reactor->now_ns - task->held_since_ns >= READY_NS))
         return false;
     hold(task, &group->held, READY_NS);
+    return true;
+}
+
+/* What only asks whether the unit is ready is told soon that it is not. */
+bool lane_wait_lease(struct task *task)
+{
+    uint64_t limit = task->command->flags & COMMAND_READY ? READY_NS : lanes.hold_ns;
+
+    if (task->held_since_ns && task->reactor->now_ns - task->held_since_ns >= limit)
+        return false;
+    if (task->nexus->forwarded) {
+        task->bounced = true;
+        task_complete(task, REASON_NOT_READY_TRANSITION);
+    } else {
+        hold(task, &task->lane->group->held, LEASE_POLL_NS);
+    }
     return true;
 }
 

@@ -67,6 +67,9 @@ bool lane_admit(struct task *task, bool media);
 /* Should this task, which tells the access state, rather wait than say "transition"? True: it is held, and tried
  * again when the gate opens; after a second it is let through, and tells what is so. */
 bool lane_wait_ready(struct task *task);
+/* This node has no lease, and this task, of an LU and not in a lane, needs one for what it tells. True: it is held as at
+ * a shut gate and tried again, or bounced if another node forwarded it; false: it was held as long as it may be. */
+bool lane_wait_lease(struct task *task);
 /* Is the answer of this task, of an LU, to wait until all members have carried out what this node has? True: it
  * is held and tried again from its checks on, or bounced if another node forwarded it (holding it here would
  * keep that node from draining it). Not for tasks that are admitted. */

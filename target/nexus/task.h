@@ -33,7 +33,7 @@ enum task_attribute { TASK_UNTAGGED, TASK_SIMPLE, TASK_ORDERED, TASK_HEAD_OF_QUE
 enum task_state {
     TASK_NEW,       /* not yet seen by the command layer */
     TASK_DATA_OUT,  /* waits for its data from the initiator */
-    TASK_HELD,      /* waits at a gate (switchover, failover, exclusive range) */
+    TASK_HELD,      /* waits at a gate (switchover, failover, exclusive range), or for the lease */
     TASK_RUNNING,   /* admitted: counts as in flight in its lane, may touch the medium */
     TASK_DONE,      /* handed to complete() */
 };
@@ -88,6 +88,9 @@ struct task {
     bool wants_range;           /* waits for its exclusive range: touches no medium meanwhile */
     struct exclusive *exclusive; /* its exclusive range, see lane_exclusive_begin() */
     bool bounced;               /* forwarded to a node that does not own the group (peer's answer) */
+    bool answer_held;           /* it is over, but its answer waits for the lease (as it is, or `answer`) */
+    bool answer_as_is;
+    enum scsi_reason answer;
     bool maybe_done;            /* changes the medium and was sent to an owner that was lost: it may have
                                  * taken effect, so it must not end as if it had not */
     uint32_t forward_slot;      /* transport/peer's, while forwarded; 0 = not forwarded */

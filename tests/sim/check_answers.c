@@ -12,32 +12,11 @@ static bool disks_fail(void)
     return sim_config()->faults & (1u << SIM_DISK_ERROR | 1u << SIM_FULL_DISK);
 }
 
-static uint64_t not_serving[SIM_NODES + 1]; /* when it was last seen so */
-
-static void look(unsigned node)
-{
-    if (node && !sim_serves(node))
-        not_serving[node] = sim_now();
-}
-
-static void forget(void)
-{
-    memset(not_serving, 0, sizeof not_serving);
-}
-
-const struct sim_checker check_answers = {.name = "answers", .begin = forget, .event = look};
-
 /* Commands that wait when the cluster can not decide or nobody owns the group. TEST UNIT READY
  * tells the state at once. */
 static bool is_held(const struct job *job)
 {
     return job->op.op.kind != MODEL_COMMAND || job->synchronize;
-}
-
-/* Did this node lose its lease or its place a moment ago? What it could not answer then may arrive now. */
-static bool shaken(unsigned node)
-{
-    return sim_now() - not_serving[node] < 5 * SIM_MS;
 }
 
 static void wrong(const struct job *job, const char *why)
@@ -71,7 +50,7 @@ void answers_check(const struct job *job)
         return;
     case REASON_NOT_READY_TRANSITION:
         if (is_held(job) && waited < (uint64_t)sim_config()->hold_ms * SIM_MS * 3 / 4 &&
-            sim_serves(job->path->node) && !shaken(job->path->node) && !disks_fail())
+            !disks_fail())
             wrong(job, "02/04/0A before hold_ms was over");
         return;
     case REASON_TASK_ABORTED:

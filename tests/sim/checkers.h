@@ -11,7 +11,6 @@ extern const struct sim_checker
     check_lanes; /* lanes are what the agreed state says, when all is quiet */
 extern const struct sim_checker
     check_copies; /* equal copies that hold what was acknowledged, when all is quiet */
-extern const struct sim_checker check_answers; /* asked by the workload; watches who serves */
 extern const struct sim_checker check_story;   /* stories.c: a story was told to its end */
 extern const struct sim_checker check_history; /* linearizable, and each unit attention once */
 

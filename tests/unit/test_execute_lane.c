@@ -292,6 +292,102 @@ static void decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it(
     turn_until(&changed);
 }
 
+/* ---- lease ---- */
+
+static _Atomic uint64_t lease;
+
+static void lease_set(bool valid)
+{
+    lease = valid ? UINT64_MAX : 0;
+    lanes_set_lease(&lease);
+}
+
+static const uint8_t keys[10] = {0x5e, 0, 0, 0, 0, 0, 0, 0, 32};
+static const uint8_t tur[6] = {0};
+
+static void lease_when_gone_then_a_command_waits_for_it(void **state)
+{
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    reading = committing = NULL;
+    lease_set(false);
+    start(keys, 10, 32, 0);
+    assert_int_equal(task.state, TASK_HELD);
+    reactor_turn(&reactor, 0);
+    assert_false(completed);
+    assert_ptr_equal(reading, NULL);
+    lease_set(true);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED); /* the view that serves again */
+    turn_until(&changed);
+    assert_ptr_equal(reading, &task);
+    task_complete(&task, REASON_GOOD);
+    assert_int_equal(task.status, 0);
+
+    lease_set(false);
+    start("\x16\0\0\0\0\0", 6, 0, 0);
+    assert_int_equal(task.state, TASK_HELD);
+    assert_ptr_equal(committing, NULL);
+    turn_until(&completed); /* not for ever */
+    assert_int_equal(task.status, 2);
+    assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
+    start(tur, 6, 0, 0);
+    assert_int_equal(task.state, TASK_HELD);
+    task_abort(&task, true);
+    assert_true(completed && task.silent);
+    lease_set(true);
+}
+
+static void lease_when_gone_before_the_answer_then_that_waits_out_of_the_lane(void **state)
+{
+    lease_set(true);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    start(keys, 10, 32, 0);
+    lease_set(false);
+    task_complete(&task, REASON_GOOD);
+    assert_false(completed);
+    lease_set(true);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+
+    start(read_one, 10, 512, 0); /* the store answers in a turn to come */
+    assert_int_equal(task.state, TASK_RUNNING);
+    lease_set(false);
+    for (unsigned i = 0; i < 100 && task.state == TASK_RUNNING; i++)
+        reactor_turn(&reactor, TURN_NS / 100);
+    assert_int_equal(task.state, TASK_HELD);
+    assert_false(completed);
+    gate(GATE_HOLD, ALUA_ACTIVE_OPTIMIZED); /* and drained: nothing of it touches the medium */
+    turn_until(&changed);
+    assert_false(completed);
+    lease_set(true);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+
+    start(read_one, 10, 512, 0);
+    lease_set(false);
+    turn_until(&completed);
+    assert_int_equal(task.status, 2);
+    assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
+    lease_set(true);
+}
+
+static void lease_when_gone_where_it_was_forwarded_then_sent_back(void **state)
+{
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    nexus.forwarded = true;
+    start(read_one, 10, 512, 0);
+    lease_set(false);
+    turn_until(&completed); /* with what says that it may be sent again */
+    assert_int_equal(task.status, 2);
+    lease_set(true);
+    nexus.forwarded = false;
+    reading = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +395,9 @@ int main(void)
         cmocka_unit_test(gate_when_it_opens_then_held_commands_run),
         cmocka_unit_test(gate_when_it_stays_shut_then_transition_is_told),
         cmocka_unit_test(commit_when_its_drain_runs_then_does_not_wait_for_itself),
+        cmocka_unit_test(lease_when_gone_then_a_command_waits_for_it),
+        cmocka_unit_test(lease_when_gone_before_the_answer_then_that_waits_out_of_the_lane),
+        cmocka_unit_test(lease_when_gone_where_it_was_forwarded_then_sent_back),
         cmocka_unit_test(decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it),
     };
 
