@@ -75,6 +75,7 @@ int ctl_sessions(struct ctl *ctl, int count, char **arguments);
 int ctl_metrics(struct ctl *ctl, int count, char **arguments);
 int ctl_top(struct ctl *ctl, int count, char **arguments);
 int ctl_pr(struct ctl *ctl, int count, char **arguments);
+int ctl_lu_resize(struct ctl *ctl, int count, char **arguments);
 int ctl_replica(struct ctl *ctl, int count, char **arguments);
 int ctl_replica_order(struct ctl *ctl, int count, char **arguments);
 int ctl_replica_events(struct ctl *ctl, int count, char **arguments);

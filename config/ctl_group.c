@@ -1,11 +1,13 @@
-/* halunctl group ...: roles of groups. Planned moves go through Pacemaker where it manages the
+/* halunctl group ..., lu ...: roles of groups, capacities of units. Planned moves go through Pacemaker where it manages the
  * group. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "config/config.h"
 #include "config/ctl.h"
+#include "config/options.h"
 
 /* Calls; with --wait again and again while the daemon says "not at this moment". Takes `arguments`.
  */
@@ -33,6 +35,23 @@ int ctl_call_patiently(struct ctl *ctl, const char *method, json_t *arguments)
     if (code == CTL_AGAIN)
         return ctl->wait ? EXIT_TIMEOUT : EXIT_FAILED;
     return code;
+}
+
+int ctl_lu_resize(struct ctl *ctl, int count, char **arguments)
+{
+    const struct config_option *option = option_find(BLOCK_LU, "size");
+    json_t *object = json_pack("{s:s}", "lu", arguments[0]);
+    struct config_lu lu = {0};
+
+    if (count > 1 && (option_read(option, arguments[1], &lu) || !lu.size)) {
+        json_decref(object);
+        return ctl_error(EXIT_USAGE, "SIZE %s: expected bytes, or with K, M, G, T", arguments[1]);
+    }
+    if (count > 1)
+        json_object_set_new(object, "size", json_integer((json_int_t)lu.size));
+    if (ctl->force)
+        json_object_set_new(object, "force", json_true());
+    return ctl_call_patiently(ctl, "lu.resize", object);
 }
 
 static json_t *request(struct ctl *ctl, const char *group)

@@ -19,6 +19,8 @@ const struct ctl_command ctl_commands[] = {
     {"top", "[SECONDS]", "", "rates and latencies of LUs and hosts, over one second or more", 0, 1, ctl_top},
     {"metrics", "", "", "all counters and latencies of this node, for Prometheus", 0, 0, ctl_metrics},
     {"pr", "[LU]", "", "persistent reservations, of one LU or of all that have any", 0, 1, ctl_pr},
+    {"lu resize", "LU [SIZE]", "--force " WAITING, "the capacity to which what is below a unit has grown, or SIZE", 1, 2,
+     ctl_lu_resize},
     {"replica status", "[GROUP]", "", "replication of one or all groups", 0, 1, ctl_replica},
     {"replica events", "[GROUP]", "--now --statistics --timestamps",
      "changes of replication as they come, in the form of drbdsetup events2", 0, 1,

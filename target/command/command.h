@@ -29,6 +29,7 @@ enum command_flags {
                                     * lets it pass persistent reservations (SPC-2 table 10) */
     COMMAND_READY = 512,     /* tells whether the unit is ready: waits for a transition to end, but not as long
                               * as a media command */
+    COMMAND_CAPACITY = 1024, /* tells the capacity: waits until every member has carried a change of it out */
 };
 
 /* Where a number stands in a CDB: `offset` bytes from the start, `size` bytes big-endian; size 0: none. */

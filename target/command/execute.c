@@ -106,16 +106,18 @@ static void start(struct task *task)
     run(task);
 }
 
-/* Would the answer tell what reservations or mode parameters are, now or by what the command does? What the
- * cluster decides is answered when all members have carried it out. */
+/* Would the answer tell what reservations, mode parameters or the capacity are, now or by what the command does? What
+ * the cluster decides is answered when all members have carried it out. */
 static bool tells_state(const struct task *task, enum scsi_reason reason)
 {
     if (!task->lu || !task->command)
         return false;
-    if (reason == REASON_RESERVATION_CONFLICT || reason == REASON_WRITE_PROTECTED)
+    if (reason == REASON_RESERVATION_CONFLICT || reason == REASON_WRITE_PROTECTED ||
+        reason == REASON_LBA_OUT_OF_RANGE)
         return true;
     return reason == REASON_GOOD &&
-           (task->command->access == PR_READ || task->command->access == PR_WRITE);
+           (task->command->access == PR_READ || task->command->access == PR_WRITE ||
+            task->command->flags & COMMAND_CAPACITY);
 }
 
 /* Media commands that may go on wait in lane_admit(), with their data. */

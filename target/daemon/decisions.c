@@ -6,12 +6,13 @@
 
 #include "target/daemon/daemon.h"
 #include "target/daemon/reload.h"
+#include "target/daemon/resize.h"
 #include "target/device/device.h"
 #include "target/iscsi/iscsi.h"
 #include "target/nexus/lane_change.h"
 #include "target/transport/peer.h"
 
-/* Units whose reservations or mode parameters a decision changed, until every member has carried it out. */
+/* Units whose reservations, mode parameters or capacity a decision changed, until every member has carried it out. */
 struct unsettled {
     struct qb_list_head link;
     uint64_t ticket;
@@ -130,10 +131,16 @@ void decisions_open(struct group *group)
     lane_change_run(change);
 }
 
-static void change_capacity(const struct shared_state *state, unsigned lu)
+/* True: it became smaller. */
+static bool change_capacity(const struct shared_state *state, unsigned lu)
 {
-    if (device_lus[lu] && state->lus[lu].capacity)
-        atomic_store(&device_lus[lu]->blocks, state->lus[lu].capacity);
+    uint64_t before;
+
+    if (!device_lus[lu] || !state->lus[lu].capacity)
+        return false;
+    before = atomic_load(&device_lus[lu]->blocks);
+    resize_apply(lu, state->lus[lu].capacity);
+    return state->lus[lu].capacity < before;
 }
 
 /* Commands that were admitted before may conflict now only if something is reserved. */
@@ -170,7 +177,10 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
                 }
             break;
         case SHARED_EFFECT_CAPACITY:
-            change_capacity(state, effect->lu);
+            unsettle(ticket, effect->lu);
+            /* What was admitted with blocks behind the new end is over when this is acknowledged. */
+            if (change_capacity(state, effect->lu))
+                lane_change_lu(change, effect->lu, &state->lus[effect->lu], true);
             break;
         case SHARED_EFFECT_GROUP:
             for (uint32_t g = 0; g < state->group_count; g++)
@@ -247,12 +257,18 @@ static void on_asked(void *context, unsigned node, unsigned group)
 
 static void on_consulted(void *context, unsigned node, uint64_t number, const uint8_t digest[32])
 {
-    reload_consulted(&halund, node, number, digest);
+    if (number & RESIZE_QUESTION)
+        resize_consulted(node, number, digest);
+    else
+        reload_consulted(&halund, node, number, digest);
 }
 
 static void on_opinion(void *context, unsigned node, uint64_t number, bool good, const char *why)
 {
-    reload_opinion(&halund, node, number, good, why);
+    if (number & RESIZE_QUESTION)
+        resize_opinion(node, number, good, why);
+    else
+        reload_opinion(&halund, node, number, good, why);
 }
 
 static void on_fatal(void *context, const char *why)

@@ -14,6 +14,7 @@
 #include "target/daemon/log.h"
 #include "target/daemon/reload.h"
 #include "target/daemon/replica_control.h"
+#include "target/daemon/resize.h"
 #include "target/device/device.h"
 #include "target/nexus/nexus_table.h"
 
@@ -442,6 +443,7 @@ static const struct control_handlers handlers = {
     .sessions = on_sessions,
     .metrics = on_metrics,
     .pr = on_pr,
+    .lu_resize = on_lu_resize,
     .replica_status = on_replica_status,
     .replica_events = on_replica_events,
     .replica_connect = on_replica_connect,

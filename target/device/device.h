@@ -17,7 +17,7 @@ struct lu {
     struct config_lu config; /* its own copy */
     uint32_t block_size;
     _Atomic uint64_t blocks;           /* capacity; changes only through a cluster commit */
-    /* Decisions about its reservations or mode parameters that this node has carried out and another member
+    /* Decisions about its reservations, mode parameters or capacity that this node has carried out and another member
      * may not have: while there are any, nothing that depends on them is told (lane_wait_settled()). Counted
      * by the control thread, up before lanes are switched. */
     _Atomic uint32_t unsettled;

@@ -3,9 +3,12 @@
 
 #include <assert.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <qb/qblog.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -276,6 +279,20 @@ static void file_submit(struct store *store, struct store_io *io)
         start[io->operation](io);
 }
 
+/* A size that cannot be told counts as that which is in use. */
+static uint64_t file_room(struct store *store)
+{
+    int fd = container_of(store, struct file_store, store)->fd;
+    uint64_t bytes = store->size;
+    struct stat st;
+
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode))
+        bytes = (uint64_t)st.st_size;
+    else if (ioctl(fd, BLKGETSIZE64, &bytes))
+        bytes = store->size;
+    return bytes - bytes % store->block_size;
+}
+
 static void file_close(struct store *store)
 {
     struct file_store *file = container_of(store, struct file_store, store);
@@ -288,5 +305,6 @@ static void file_close(struct store *store)
 const struct store_operations file_store_operations = {
     .name = "file",
     .submit = file_submit,
+    .room = file_room,
     .close = file_close,
 };

@@ -48,13 +48,16 @@ struct store_io {
 struct store_operations {
     const char *name; /* "file", "memory", "null", "replicated" */
     void (*submit)(struct store *store, struct store_io *io);
+    /* Most bytes that `size` could be now, whole blocks: what is below may have grown since it was opened. NULL: its
+     * size is for ever. Control thread; may block for a moment. */
+    uint64_t (*room)(struct store *store);
     /* Frees the store. No io may be in flight. Control thread. */
     void (*close)(struct store *store);
 };
 
 struct store {
     const struct store_operations *operations;
-    uint64_t size;        /* bytes, whole blocks */
+    _Atomic uint64_t size; /* bytes, whole blocks; grown by the control thread, up to its room */
     uint32_t block_size;  /* smallest unit of offset and length, bytes (512 or 4096) */
     bool read_only;
     bool volatile_cache;  /* a write is stable only after STORE_FLUSH (reported as WCE) */
@@ -66,6 +69,12 @@ static inline void store_submit(struct store *store, struct store_io *io)
     io->store = store;
     io->reactor = reactor_self();
     store->operations->submit(store, io);
+}
+
+/* See store_operations.room. */
+static inline uint64_t store_room(struct store *store)
+{
+    return store->operations->room ? store->operations->room(store) : store->size;
 }
 
 static inline void store_close(struct store *store)

@@ -139,6 +139,17 @@ static int transfer(bool write, uint64_t lba, int pattern)
     return print_status(task);
 }
 
+static int capacity(void)
+{
+    uint8_t cdb[16] = {0x9e, 0x10, [13] = 32};
+    struct scsi_task *task = send_cdb(cdb, 16, SCSI_XFER_READ, NULL, 32);
+
+    if (task->status)
+        return print_status(task);
+    printf("blocks %" PRIu64 " of %u\n", get_be64(task->datain.data) + 1, get_be32(task->datain.data + 8));
+    return 0;
+}
+
 static int simple(uint8_t opcode)
 {
     uint8_t cdb[6] = {opcode};
@@ -160,7 +171,8 @@ static void usage(void)
           "  tur | keys | reservation | states | reset | reserve6 | release6\n"
           "  register KEY NEWKEY | ignore NEWKEY | reserve TYPE KEY | release TYPE KEY | clear KEY\n"
           "  preempt TYPE KEY VICTIM | preempt-abort TYPE KEY VICTIM | read LBA | write LBA BYTE\n"
-          "  prefer GROUP\n"
+          "  prefer GROUP | capacity\n"
+          "  lines: commands from standard input, one a line, all in one session; each ends with a line \"ended STATUS\"\n"
           "Keys are hexadecimal. --aptpl with register and ignore. Exit status: 0 GOOD, 1 otherwise,\n"
           "2 usage, 3 no path.\n",
           stderr);
@@ -172,13 +184,73 @@ static uint64_t hex(const char *text)
     return text ? strtoull(text, NULL, 16) : 0;
 }
 
+static int obey(char **words, bool aptpl)
+{
+    const char *command = words[0], *a = words[1], *b = a ? words[2] : NULL, *c = b ? words[3] : NULL;
+
+    if (!strcmp(command, "tur"))
+        return simple(0x00);
+    if (!strcmp(command, "reserve6"))
+        return simple(0x16);
+    if (!strcmp(command, "release6"))
+        return simple(0x17);
+    if (!strcmp(command, "keys"))
+        return keys();
+    if (!strcmp(command, "reservation"))
+        return reservation();
+    if (!strcmp(command, "capacity"))
+        return capacity();
+    if (!strcmp(command, "states"))
+        return states();
+    if (!strcmp(command, "reset"))
+        return reset();
+    if (!strcmp(command, "register") && b)
+        return pr_out(0, 0, hex(a), hex(b), aptpl);
+    if (!strcmp(command, "ignore") && a)
+        return pr_out(6, 0, 0, hex(a), aptpl);
+    if (!strcmp(command, "reserve") && b)
+        return pr_out(1, (int)hex(a), hex(b), 0, false);
+    if (!strcmp(command, "release") && b)
+        return pr_out(2, (int)hex(a), hex(b), 0, false);
+    if (!strcmp(command, "clear") && a)
+        return pr_out(3, 0, hex(a), 0, false);
+    if (!strcmp(command, "preempt") && c)
+        return pr_out(4, (int)hex(a), hex(b), hex(c), false);
+    if (!strcmp(command, "preempt-abort") && c)
+        return pr_out(5, (int)hex(a), hex(b), hex(c), false);
+    if (!strcmp(command, "prefer") && a)
+        return prefer((unsigned)strtoul(a, NULL, 0));
+    if (!strcmp(command, "read") && a)
+        return transfer(false, strtoull(a, NULL, 0), 0);
+    if (!strcmp(command, "write") && b)
+        return transfer(true, strtoull(a, NULL, 0), (int)hex(b));
+    usage();
+    return EXIT_USAGE;
+}
+
+static int lines(void)
+{
+    char line[200];
+
+    while (fgets(line, sizeof line, stdin)) {
+        char *words[6] = {strtok(line, " \n")};
+
+        for (unsigned i = 0; i < 4 && words[i]; i++)
+            words[i + 1] = strtok(NULL, " \n");
+        if (words[0])
+            printf("ended %d\n", obey(words, false));
+        fflush(stdout);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"initiator", required_argument, NULL, 'i'},
                                             {"isid", required_argument, NULL, 's'},
                                             {"aptpl", no_argument, NULL, 'a'},
                                             {NULL, 0, NULL, 0}};
-    const char *initiator = "iqn.2026-11.org.halun:scsi", *command, *a, *b, *c;
+    const char *initiator = "iqn.2026-11.org.halun:scsi";
     unsigned isid = 1;
     bool aptpl = false;
     struct iscsi_url *url;
@@ -213,44 +285,7 @@ int main(int argc, char **argv)
         printf("path: %s\n", iscsi_get_error(iscsi));
         return EXIT_PATH;
     }
-    command = argv[optind + 1];
-    a = argv[optind + 2];
-    b = a ? argv[optind + 3] : NULL;
-    c = b ? argv[optind + 4] : NULL;
-    if (!strcmp(command, "tur"))
-        return simple(0x00);
-    if (!strcmp(command, "reserve6"))
-        return simple(0x16);
-    if (!strcmp(command, "release6"))
-        return simple(0x17);
-    if (!strcmp(command, "keys"))
-        return keys();
-    if (!strcmp(command, "reservation"))
-        return reservation();
-    if (!strcmp(command, "states"))
-        return states();
-    if (!strcmp(command, "reset"))
-        return reset();
-    if (!strcmp(command, "register") && b)
-        return pr_out(0, 0, hex(a), hex(b), aptpl);
-    if (!strcmp(command, "ignore") && a)
-        return pr_out(6, 0, 0, hex(a), aptpl);
-    if (!strcmp(command, "reserve") && b)
-        return pr_out(1, (int)hex(a), hex(b), 0, false);
-    if (!strcmp(command, "release") && b)
-        return pr_out(2, (int)hex(a), hex(b), 0, false);
-    if (!strcmp(command, "clear") && a)
-        return pr_out(3, 0, hex(a), 0, false);
-    if (!strcmp(command, "preempt") && c)
-        return pr_out(4, (int)hex(a), hex(b), hex(c), false);
-    if (!strcmp(command, "preempt-abort") && c)
-        return pr_out(5, (int)hex(a), hex(b), hex(c), false);
-    if (!strcmp(command, "prefer") && a)
-        return prefer((unsigned)strtoul(a, NULL, 0));
-    if (!strcmp(command, "read") && a)
-        return transfer(false, strtoull(a, NULL, 0), 0);
-    if (!strcmp(command, "write") && b)
-        return transfer(true, strtoull(a, NULL, 0), (int)hex(b));
-    usage();
-    return EXIT_USAGE;
+    if (!strcmp(argv[optind + 1], "lines"))
+        return lines();
+    return obey(argv + optind + 1, aptpl);
 }

@@ -279,7 +279,21 @@ static void decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it(
     nexus.forwarded = true; /* held, it would keep the other node from carrying the decision out */
     start(read_one, 10, 512, 0);
     assert_true(completed && task.bounced);
+    start("\x25\0\0\0\0\0\0\0\0\0", 10, 8, 0); /* READ CAPACITY(10) would tell another capacity */
+    assert_true(completed && task.bounced);
     nexus.forwarded = false;
+    start("\x25\0\0\0\0\0\0\0\0\0", 10, 8, 0);
+    assert_int_equal(task.state, TASK_HELD);
+    lu.unsettled = 0;
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+    lu.unsettled = 1;
+    start("\x28\0\xff\0\0\0\0\0\1\0", 10, 512, 0); /* behind the end: of which capacity? */
+    assert_int_equal(task.state, TASK_HELD);
+    lu.unsettled = 0;
+    turn_until(&completed);
+    assert_int_equal(task.status, 2);
+    lu.unsettled = 1;
     start("\x12\0\0\0\x24\0", 6, 36, 0); /* INQUIRY tells nothing of it */
     turn_until(&completed);
     assert_int_equal(task.status, 0);

@@ -355,6 +355,24 @@ static void unmap_when_file_then_space_is_given_back(void **state)
     assert_true(empty.st_blocks < full.st_blocks);
 }
 
+static void room_when_file_grows_then_whole_blocks_of_it_can_be_used(void **state)
+{
+    struct fixture *f = *state;
+    struct iovec iov[16];
+
+    assert_int_equal(open_store(f, SIZE), 0);
+    assert_int_equal(store_room(f->store), SIZE);
+    assert_int_equal(truncate(f->path, 2 * SIZE + 100), 0);
+    assert_int_equal(store_room(f->store), 2 * SIZE);
+    assert_int_equal(f->store->size, SIZE); /* nobody asked for it */
+    f->store->size = 2 * SIZE;
+    segments(f->memory, iov, 16);
+    assert_int_equal(run(f, STORE_WRITE, 0, SIZE, SIZE, iov, 16), 0);
+    segments(f->back, iov, 16);
+    assert_int_equal(run(f, STORE_READ, 0, SIZE, SIZE, iov, 16), 0);
+    assert_memory_equal(f->back, f->memory, SIZE);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -377,6 +395,7 @@ int main(void)
         CASE(zero_when_file_system_refuses_then_zeros_are_written),
         CASE(unmap_when_file_system_refuses_then_zeros_are_written),
         CASE(unmap_when_file_then_space_is_given_back),
+        CASE(room_when_file_grows_then_whole_blocks_of_it_can_be_used),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,216 @@
+#include "target/daemon/resize.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <qb/qblog.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "target/base/bytes.h"
+#include "target/base/container.h"
+#include "target/device/device.h"
+
+enum { OPINIONS_MS = 5000, WIRE_RESIZE = 3 };
+
+/* The question, in a CONSULT's digest. */
+enum { ASKED_LU = 0, ASKED_BLOCKS = 4 };
+
+/* The resize that this node was asked for. */
+static struct {
+    struct control_call *call; /* NULL: none */
+    unsigned lu;
+    uint64_t blocks, was, number;
+    uint32_t waits; /* bits (node id): whose opinion is missing */
+    bool committing;
+    qb_loop_timer_handle timer;
+} asked;
+
+static const char *name_of(unsigned node)
+{
+    for (unsigned i = 0; i < halund.config->node_count; i++)
+        if (halund.config->nodes[i].id == node)
+            return halund.config->nodes[i].name;
+    return "";
+}
+
+/* ---- agreeing ---- */
+
+struct agreeing {
+    struct cluster_request request;
+    group_done *done;
+    void *context;
+};
+
+static void agreed(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
+{
+    struct agreeing *a = container_of(request, struct agreeing, request);
+
+    if (reason == REASON_GOOD)
+        a->done(a->context, 0, "");
+    else
+        a->done(a->context, -EAGAIN, "the cluster could not agree in time; it may still be applied");
+    free(a);
+}
+
+void resize_agree(unsigned lu, uint64_t blocks, group_done *done, void *context)
+{
+    struct agreeing *a = calloc(1, sizeof *a);
+
+    if (!a) {
+        done(context, -ENOMEM, "out of memory");
+        return;
+    }
+    a->done = done;
+    a->context = context;
+    a->request.op.kind = SHARED_OP_CAPACITY;
+    a->request.op.node = halund.self;
+    a->request.op.lu = lu;
+    a->request.op.capacity = blocks;
+    a->request.answer = agreed;
+    cluster_submit(halund.cluster, &a->request);
+}
+
+void resize_apply(unsigned index, uint64_t blocks)
+{
+    struct lu *lu = device_lus[index];
+    uint64_t bytes = blocks * lu->block_size;
+
+    if (bytes > lu->store->size) {
+        if (store_room(lu->store) >= bytes)
+            lu->store->size = bytes;
+        else /* its commands are refused where this node executes them */
+            qb_log(LOG_ERR, "lu \"%s\": %" PRIu64 " bytes were agreed, there is room for %" PRIu64 " here",
+                   lu->config.name, bytes, store_room(lu->store));
+    }
+    if (atomic_exchange(&lu->blocks, blocks) != blocks)
+        qb_log(LOG_NOTICE, "lu \"%s\" has %" PRIu64 " bytes", lu->config.name, bytes);
+}
+
+/* ---- has every node room for it? ---- */
+
+void resize_consulted(unsigned node, uint64_t number, const uint8_t digest[32])
+{
+    uint32_t index = get_be32(digest + ASKED_LU);
+    const struct lu *lu = index < device_lu_count ? device_lus[index] : NULL;
+    char why[200] = "";
+
+    if (!lu)
+        snprintf(why, sizeof why, "it has no such unit");
+    else if (lu->store && store_room(lu->store) / lu->block_size < get_be64(digest + ASKED_BLOCKS))
+        snprintf(why, sizeof why, "there is room for %" PRIu64 " bytes: expected %" PRIu64, store_room(lu->store),
+                 get_be64(digest + ASKED_BLOCKS) * lu->block_size);
+    cluster_give_opinion(halund.cluster, node, number, !why[0], why);
+}
+
+static void end(int error, const char *why)
+{
+    struct control_call *call = asked.call;
+    uint32_t size = device_lus[asked.lu]->block_size;
+
+    if (asked.timer)
+        qb_loop_timer_del(halund.loop, asked.timer);
+    asked.timer = 0;
+    asked.call = NULL;
+    asked.committing = false;
+    if (!error)
+        control_reply(call, json_pack("{s:I, s:I}", "size", (json_int_t)(asked.blocks * size), "was",
+                                      (json_int_t)(asked.was * size)));
+    else
+        control_fail(call, error == -EAGAIN ? CONTROL_AGAIN : CONTROL_REFUSED, "%s", why);
+}
+
+static void committed(void *context, int error, const char *why)
+{
+    end(error, why);
+}
+
+static void late(void *data)
+{
+    char why[160] = "no answer from node";
+    size_t used = strlen(why);
+
+    asked.timer = 0;
+    for (unsigned i = 0; i < halund.config->node_count && used < sizeof why; i++)
+        if (asked.waits & 1u << halund.config->nodes[i].id)
+            used += (size_t)snprintf(why + used, sizeof why - used, " %s", halund.config->nodes[i].name);
+    end(-EAGAIN, why);
+}
+
+void resize_opinion(unsigned node, uint64_t number, bool good, const char *why)
+{
+    char text[320];
+
+    if (!asked.call || asked.committing || number != asked.number)
+        return;
+    if (!good) {
+        snprintf(text, sizeof text, "%s: %s", name_of(node), why);
+        end(-EINVAL, text);
+        return;
+    }
+    asked.waits &= ~(1u << node);
+    if (asked.waits)
+        return;
+    asked.committing = true;
+    qb_loop_timer_del(halund.loop, asked.timer);
+    asked.timer = 0;
+    resize_agree(asked.lu, asked.blocks, committed, NULL);
+}
+
+/* ---- the order ---- */
+
+static struct lu *lu_named(const char *name)
+{
+    for (unsigned i = 0; i < device_lu_count; i++)
+        if (device_lus[i] && !strcmp(device_lus[i]->config.name, name))
+            return device_lus[i];
+    return NULL;
+}
+
+/* Why not, at once; NULL: may be asked for. */
+static const char *obstacle(const struct lu *lu, uint64_t bytes, bool force)
+{
+    if (halund.groups[lu->group_index].replica)
+        return "its group is replicated: halunctl replica resize";
+    if (!bytes || bytes % lu->block_size)
+        return "the size is not a multiple of its block size";
+    if (bytes / lu->block_size < atomic_load(&lu->blocks) && !force)
+        return "it would become smaller, and what is behind its new end lost to initiators: expected --force";
+    if (halund.view.wire < WIRE_RESIZE)
+        return "a member speaks an older wire version: upgrade every node first";
+    return NULL;
+}
+
+void on_lu_resize(struct control_call *call, json_t *arguments)
+{
+    const char *name = json_string_value(json_object_get(arguments, "lu")), *why;
+    const json_t *size = json_object_get(arguments, "size");
+    struct lu *lu = lu_named(name);
+    uint8_t digest[32] = {0};
+    uint64_t bytes;
+
+    if (!lu) {
+        control_fail(call, CONTROL_USAGE, "no lu is named \"%s\"", name);
+        return;
+    }
+    if (asked.call || !halund.view.serving) {
+        control_fail(call, CONTROL_AGAIN, asked.call ? "another resize is under way" : "the cluster does not serve");
+        return;
+    }
+    bytes = size ? (uint64_t)json_integer_value(size) : store_room(lu->store);
+    why = obstacle(lu, bytes, json_is_true(json_object_get(arguments, "force")));
+    if (why) {
+        control_fail(call, CONTROL_REFUSED, "lu \"%s\": %s", name, why);
+        return;
+    }
+    asked.call = call;
+    asked.lu = lu->index;
+    asked.blocks = bytes / lu->block_size;
+    asked.was = atomic_load(&lu->blocks);
+    asked.number = RESIZE_QUESTION | ((asked.number + 1) & UINT32_MAX);
+    asked.waits = halund.view.members;
+    put_be32(digest + ASKED_LU, asked.lu);
+    put_be64(digest + ASKED_BLOCKS, asked.blocks);
+    qb_loop_timer_add(halund.loop, QB_LOOP_MED, OPINIONS_MS * 1000000ull, NULL, late, &asked.timer);
+    cluster_consult(halund.cluster, asked.number, digest);
+}
