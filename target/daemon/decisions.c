@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "target/daemon/daemon.h"
+#include "target/daemon/outdate.h"
 #include "target/daemon/reload.h"
 #include "target/daemon/resize.h"
 #include "target/device/device.h"
@@ -63,13 +64,6 @@ static void carried(void *context)
         return;
     cluster_applied(halund.cluster, carrying->ticket);
     free(carrying);
-}
-
-static void outdated_self(void *context, int error, const char *why)
-{
-    if (error)
-        qb_log(LOG_ERR, "this node's copy could not be marked as outdated: %s", why);
-    carried(context);
 }
 
 /* The owner executes when every member has acknowledged that it is: until then the one before it may have
@@ -191,7 +185,7 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
         case SHARED_EFFECT_OUTDATE:
             if (effect->node == halund.self && group && group->replica) {
                 carrying->waiting++;
-                replica_outdate(group->replica, outdated_self, carrying);
+                outdate_own_copy(group, carried, carrying);
             }
             break;
         case SHARED_EFFECT_CONFIGURATION:

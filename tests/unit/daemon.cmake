@@ -1,1 +1,3 @@
 halun_test(test_group_plan SOURCES test_group_plan.c ${CMAKE_SOURCE_DIR}/target/daemon/group_plan.c)
+halun_test(test_outdate SOURCES test_outdate.c ${CMAKE_SOURCE_DIR}/target/daemon/outdate.c
+           LINK halun_base PkgConfig::libqb PkgConfig::jansson)
