@@ -129,7 +129,9 @@ int volume_may_promote(const struct volume_state *v, bool just_created, bool for
     *why = conn_is_target(v->conn)        ? "this copy is being resynced"
            : v->disk == DISK_OUTDATED     ? "this copy is outdated"
            : v->disk == DISK_INCONSISTENT ? "this copy is inconsistent"
-                                          : "this copy is not known to be up to date";
+           : conn_established(v->conn) && v->peer_disk < DISK_INCONSISTENT
+               ? "the peer's disk failed, and it has seen newer data than this copy has"
+               : "this copy is not known to be up to date";
     return -ENODATA;
 }
 

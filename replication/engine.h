@@ -35,7 +35,8 @@ void volume_verdict(struct volume_state *v, enum generation_action action);
 
 /* May this copy become Primary's? 0, -EAGAIN (in transition), -ENODATA, -EIO. *why is a sentence. A
  * Consistent copy that is not connected may: replica_promote() is called for a copy that the
- * cluster knows as current. */
+ * cluster knows as current. Connected it is compared; with a peer whose disk failed it is UpToDate when that has seen
+ * nothing newer, and else refused. */
 int volume_may_promote(const struct volume_state *v, bool just_created, bool force,
                        const char **why);
 

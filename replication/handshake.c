@@ -426,6 +426,16 @@ static void two_primaries(struct volume *v, const struct wire_state *peer)
     link_fail(r, "both nodes are Primary");
 }
 
+/* The peer's disk failed: no copy but this one is there, and what the peer knows is the generation that it has seen. A
+ * copy of that generation has all there is. Of an older one this node must not make an owner while the peer is there to
+ * say so. */
+static void judge_without_peer_disk(struct volume *v, const struct wire_state *peer)
+{
+    if (v->state.disk == DISK_CONSISTENT && peer->disk < DISK_INCONSISTENT &&
+        generation_equal(v->sb.generations.current, v->peer_uuids.current))
+        v->state.disk = DISK_UP_TO_DATE;
+}
+
 static void first_state(struct volume *v, const struct wire_state *peer)
 {
     struct resource *r = v->resource;
@@ -441,6 +451,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
         compare(v, peer);
     } else {
         v->state.conn = CONN_CONNECTED;
+        judge_without_peer_disk(v, peer);
         volume_peer_back(v, peer->disk);
         volume_changed(v, true);
     }

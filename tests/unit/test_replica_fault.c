@@ -267,6 +267,54 @@ static void secondary_disk_when_failed_then_primary_goes_on_alone(void **state)
     assert_equal_copies(rig);
 }
 
+/* Closed in order, then opened again: Consistent, until it has met the other copy. The other disk fails meanwhile. */
+static void come_back_to_a_failed_disk(struct rig *rig)
+{
+    break_disk(rig, 1, -EIO);
+    rig_close(&rig->n[0]);
+    WAIT(disk(1) == DISK_FAILED);
+    open_node(rig, 0);
+    WAIT(connection(0, CONN_CONNECTED) && rig_status(&rig->n[0]).peer_disk < DISK_INCONSISTENT);
+}
+
+static void promotion_when_the_peers_disk_failed_and_nothing_is_newer_then_done(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[8192];
+
+    start_primary(rig);
+    fill(rig, data, sizeof data);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 4096, data, sizeof data), 0);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    come_back_to_a_failed_disk(rig);
+    WAIT(disk(0) == DISK_UP_TO_DATE);
+    promote(&rig->n[0]);
+    expect(rig, 0, 4096, data, sizeof data);
+    WAIT(rig->n[0].asked); /* its copy gets no writes */
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 4096, data, sizeof data), 0);
+}
+
+static void promotion_when_the_peers_disk_failed_with_newer_data_then_refused(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[8192];
+
+    start_primary(rig);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    rig_close(&rig->n[0]);
+    promote(&rig->n[1]);
+    assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 4096, data, sizeof data), 0); /* alone */
+    ORDER(&rig->n[1], replica_demote(rig->n[1].replica, rig_answer, &rig->n[1]));
+    break_disk(rig, 1, -EIO);
+    replica_outdate(rig->n[1].replica, rig_answer, &rig->n[1]); /* finds it out */
+    WAIT(disk(1) == DISK_FAILED);
+    open_node(rig, 0);
+    WAIT(connection(0, CONN_CONNECTED) && rig_status(&rig->n[0]).peer_disk < DISK_INCONSISTENT);
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, false, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, -ENODATA);
+    assert_non_null(strstr(rig->n[0].why, "seen newer data"));
+}
+
 static void secondary_flush_when_failed_then_barrier_is_not_acknowledged(void **state)
 {
     struct rig *rig = *state;
@@ -409,6 +457,8 @@ int main(void)
         PAIR_CASE(only_copy_when_its_generation_is_not_durable_then_not_acknowledged),
         PAIR_CASE(only_copy_when_killed_then_its_log_is_applied),
         PAIR_CASE(secondary_disk_when_failed_then_primary_goes_on_alone),
+        PAIR_CASE(promotion_when_the_peers_disk_failed_and_nothing_is_newer_then_done),
+        PAIR_CASE(promotion_when_the_peers_disk_failed_with_newer_data_then_refused),
         PAIR_CASE(secondary_flush_when_failed_then_barrier_is_not_acknowledged),
         PAIR_CASE(resync_source_when_a_block_cannot_be_read_then_target_stays_inconsistent),
         PAIR_CASE(demote_when_alone_then_map_is_durable_before_the_role),
