@@ -13,12 +13,15 @@ enum { REPEAT_NS = 1000000000, FENCING_CLOCK_NS = 1000000000 };
 void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost,
                    bool proven)
 {
+    /* The version in use where all were still there, whoever is lost now. */
+    bool prefer = member_wire(c) >= WIRE_SURVIVORS;
+
     c->order++;
     c->digest_order = UINT64_MAX;
     c->unproven &= members;
     if (proven || !c->unproven)
         c->epoch++;
-    shared_members(c->state, members, lost, &c->effects);
+    shared_members(c->state, members, lost, prefer ? members & ~lost & ~c->unproven : 0, &c->effects);
     cluster_persist(c);
     if (lost || !c->view_persist)
         c->view_persist = c->persist; /* a smaller view serves only when it is on disk */

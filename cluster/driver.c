@@ -428,6 +428,7 @@ static struct shared_state *new_state(const struct config *config)
         snprintf(state->groups[i].name, sizeof state->groups[i].name, "%s", group->name);
         state->groups[i].nodes = nodes;
         state->groups[i].current = group->replication == REPLICATION_NONE ? nodes : 0;
+        state->groups[i].replicated = group->replication == REPLICATION_BUILTIN;
     }
     return state;
 }

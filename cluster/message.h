@@ -11,7 +11,8 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 3, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES */
+    WIRE_MAX = 3, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, survivors */
+    WIRE_SURVIVORS = 3, /* from here on a lost owner's copy gives way to a survivor's (shared_members()) */
     MESSAGE_OPINION_TEXT = 200,
     MESSAGE_HEADER = 12,
     MESSAGE_CHUNK = 32 << 10,  /* snapshot bytes in one message */

@@ -438,6 +438,7 @@ static int group_decode(struct decoder *d, uint32_t index, uint8_t seen[LIMIT_GR
         return -EINVAL;
     if (d->commit) {
         group.nodes = to->nodes;
+        group.replicated = to->replicated;
         group.current &= to->nodes;
         if (group.owner && !(to->nodes & shared_node_bit(group.owner))) {
             group.owner = 0;

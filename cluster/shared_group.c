@@ -122,7 +122,17 @@ void shared_group_current(struct shared_state *state, const struct shared_op *op
     group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
 }
 
-void shared_group_members(struct shared_state *state, uint32_t gone, struct shared_effects *effects)
+/* The owner is lost, and may have lost with its power what it acknowledged but had not flushed. A member whose copy is
+ * current as well has all of that, and keeps it: from now on that one is the good copy, and the lost owner's has to be
+ * made equal to it before it counts again. Without such a member the lost copy is the best there is. */
+static void prefer_survivors(struct shared_group *group, uint32_t survivors)
+{
+    if (group->replicated && group->current & survivors)
+        group->current &= ~shared_node_bit(group->owner);
+}
+
+void shared_group_members(struct shared_state *state, uint32_t gone, uint32_t survivors,
+                          struct shared_effects *effects)
 {
     bool orphaned = false;
 
@@ -130,8 +140,10 @@ void shared_group_members(struct shared_state *state, uint32_t gone, struct shar
         struct shared_group *group = &state->groups[i];
         bool lost = group->owner && gone & shared_node_bit(group->owner);
 
-        if (lost)
+        if (lost) {
+            prefer_survivors(group, survivors & ~gone);
             group->owner = 0;
+        }
         if (!set_states(group, state->members) && !lost)
             continue;
         group->explicit_transition = false;

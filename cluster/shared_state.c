@@ -251,7 +251,7 @@ void shared_apply(struct shared_state *state, const struct shared_op *op,
         state->version++;
 }
 
-void shared_members(struct shared_state *state, uint32_t members, uint32_t lost,
+void shared_members(struct shared_state *state, uint32_t members, uint32_t lost, uint32_t survivors,
                     struct shared_effects *effects)
 {
     members &= shared_node_bits();
@@ -264,7 +264,7 @@ void shared_members(struct shared_state *state, uint32_t members, uint32_t lost,
     for (uint32_t i = 0; i < state->lu_count; i++)
         if (state->lus[i].legacy_reserved && gone & shared_node_bit(state->lus[i].legacy_node))
             shared_legacy_drop(state, &state->lus[i], effects);
-    shared_group_members(state, gone, effects);
+    shared_group_members(state, gone, survivors, effects);
 }
 
 void shared_state_cold_start(struct shared_state *state)

@@ -83,6 +83,7 @@ struct shared_group {
     uint32_t owner;           /* node id that executes media commands; 0 = nobody (transition) */
     uint32_t current;         /* bit (node id): holds current data; replication none: all bits of nodes */
     uint32_t nodes;           /* bit (node id): has a copy at all */
+    bool replicated;          /* by the configuration: what one node writes has to reach the others' copies */
     bool explicit_transition; /* the last change came from SET TARGET PORT GROUPS (RTPG status code) */
     uint8_t states[LIMIT_NODES + 1]; /* enum alua_state by node id (= target port group) */
     uint32_t epoch;           /* +1 at every change */
@@ -208,7 +209,7 @@ struct shared_effects {
 
 /* A new state for these LUs and groups, nothing reserved, nobody owner, no members, access states
  * TRANSITIONING. The caller then fills in, equally on all nodes, what the configuration says: uuid, mode
- * and capacity of the LUs; name, nodes and (replication none) current of the groups. NULL when memory is
+ * and capacity of the LUs; name, nodes, replicated and (replication none) current of the groups. NULL when memory is
  * short or the counts are above LIMIT_LUS and LIMIT_GROUPS. */
 struct shared_state *shared_state_new(uint32_t lu_count, uint32_t group_count);
 void shared_state_free(struct shared_state *state);
@@ -241,8 +242,10 @@ void shared_apply(struct shared_state *state, const struct shared_op *op,
                   struct shared_effects *effects);
 /* The agreed view changed to `members`; the nodes in `lost` (bits) are gone: their nexuses are lost,
  * groups they owned have no owner any more (states TRANSITIONING on the rest, UNAVAILABLE there). A node
- * in both sets was away and is back. Whoever is not in `members` counts as lost. */
-void shared_members(struct shared_state *state, uint32_t members, uint32_t lost,
+ * in both sets was away and is back. Whoever is not in `members` counts as lost.
+ * `survivors`: members that were here all the time. A lost owner's copy is not current any more if one of
+ * them has a current copy: the owner's may lack what was acknowledged. 0: copies stay as they are. */
+void shared_members(struct shared_state *state, uint32_t members, uint32_t lost, uint32_t survivors,
                     struct shared_effects *effects);
 
 bool shared_effect_selects(const struct shared_effects *effects, const struct shared_effect *effect,

@@ -10,6 +10,7 @@
 #include "replication/admin.h"
 #include "replication/resource.h"
 #include "replication/role_mark.h"
+#include "replication/standing.h"
 #include "target/base/container.h"
 
 enum { GRACEFUL_MS = 500 };
@@ -622,6 +623,14 @@ static bool connect_again(struct resource *r, struct admin *a)
     return true;
 }
 
+/* --- what the cluster records --- */
+
+static bool set_standing(struct resource *r, struct admin *a)
+{
+    standing_set(r, a->standing);
+    return true;
+}
+
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
@@ -639,6 +648,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ORDER_INVALIDATE] = admin_invalidate,
     [ORDER_INVALIDATE_PEER] = admin_invalidate_peer,
     [ORDER_NEW_GENERATION] = admin_new_generation,
+    [ORDER_STANDING] = set_standing,
 };
 
 static void refuse_rest(struct resource *r)

@@ -96,6 +96,8 @@ static int builtin_open(const struct replica_options *options, struct replica **
     r->public.control = options->control;
     r->home = options->home;
     r->group = options->group;
+    r->recorded = options->recorded;
+    r->settled = REPLICA_EQUAL;
     qb_list_init(&r->admins);
     rc = link_init(r);
     if (!rc)
@@ -140,22 +142,41 @@ static struct store *builtin_store(struct replica *replica, unsigned volume)
     return v ? &v->store : NULL;
 }
 
+static struct admin *admin_new(struct replica *replica, enum replica_order kind)
+{
+    struct admin *a = calloc(1, sizeof *a);
+
+    if (!a)
+        return NULL;
+    a->resource = resource_of(replica);
+    a->kind = kind;
+    a->post.run = admin_arrive;
+    return a;
+}
+
 static void builtin_order(struct replica *replica, enum replica_order kind, bool flag, replica_done *done,
                           void *context)
 {
-    struct admin *a = calloc(1, sizeof *a);
+    struct admin *a = admin_new(replica, kind);
 
     if (!a) {
         if (done)
             done(context, -ENOMEM, "out of memory");
         return;
     }
-    a->resource = resource_of(replica);
-    a->kind = kind;
     a->flag = flag;
     a->done = done;
     a->context = context;
-    a->post.run = admin_arrive;
+    reactor_post(a->resource->home, &a->post);
+}
+
+static void builtin_standing(struct replica *replica, enum replica_standing standing)
+{
+    struct admin *a = admin_new(replica, ORDER_STANDING);
+
+    if (!a)
+        abort(); /* who is the source must not be left to what was said before */
+    a->standing = standing;
     reactor_post(a->resource->home, &a->post);
 }
 
@@ -177,4 +198,5 @@ const struct replica_engine replica_builtin = {
     .open = builtin_open,
     .store = builtin_store,
     .order = builtin_order,
+    .standing = builtin_standing,
 };

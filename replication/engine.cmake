@@ -23,6 +23,7 @@ halun_library(halun_replication
     resync.c
     resync_io.c
     role_mark.c
+    standing.c
     verify.c
     volume.c
     write_entry.c

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "replication/resource.h"
+#include "replication/standing.h"
 
 enum {
     FEATURES = FEATURE_TRIM | FEATURE_THIN_RESYNC | FEATURE_WSAME | FEATURE_WZEROES,
@@ -383,6 +384,8 @@ static void compare(struct volume *v, const struct wire_state *peer)
     struct generation_verdict verdict;
 
     decide(v, &other, &verdict);
+    if (standing_holds(v, &verdict, peer))
+        return;
     if (verdict.pri_lost_after_sb) {
         lost_by_policy(v);
         return;

@@ -90,6 +90,12 @@ void replica_self_outdated(struct replica *replica, bool agreed)
     order(replica, ORDER_SELF_OUTDATED, agreed, NULL, NULL);
 }
 
+void replica_set_standing(struct replica *replica, enum replica_standing standing)
+{
+    if (replica->engine->standing)
+        replica->engine->standing(replica, standing);
+}
+
 void replica_outdate(struct replica *replica,
                      void (*done)(void *context, int error, const char *why), void *context)
 {

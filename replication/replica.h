@@ -52,7 +52,9 @@ struct replica_callbacks {
     void *context;
     /* The peer does not get writes any more (link lost, its disk failed) while we are Primary: ask the
      * cluster to agree that its copy is outdated, or learn that its node is harmless. Answer with
-     * replica_peer_outdated(). Until then no write is acknowledged. */
+     * replica_peer_outdated(). Until then no write is acknowledged.
+     * On a Secondary: the peer's node is back after it crashed as Primary, and this copy, which was there all the time,
+     * has what that one may have lost. It is not given up; asked again at every connection, no answer needed. */
     void (*outdate_peer)(void *context, struct replica *replica, unsigned peer_node);
     /* This node is Primary, its disk failed, the peer's copy has all: ask the cluster to agree that this
      * node's copy is outdated. Answer with replica_self_outdated(). Reads go to the peer at once, no write
@@ -80,6 +82,9 @@ struct replica_options {
     struct reactor *home;
     struct mailbox *control; /* the control thread's */
     const struct replica_callbacks *callbacks;
+    /* The cluster records which copies are current, and says so with replica_set_standing(). Otherwise what the
+     * metadata say has to do, as with DRBD. */
+    bool recorded;
 };
 int replica_open(const struct replica_options *options, struct replica **replica, char *why);
 /* May an owner that Pacemaker has demoted execute until its successor asks for the group? Also without replication. */
@@ -105,6 +110,14 @@ void replica_new_current(struct replica *replica,
 void replica_peer_outdated(struct replica *replica, bool agreed);
 /* Answer to outdate_self: true = agreed and durable. false = asked again later. */
 void replica_self_outdated(struct replica *replica, bool agreed);
+/* What the cluster's record says of the two copies, at every change (replication/standing.h). UNSETTLED until then. */
+enum replica_standing {
+    REPLICA_UNSETTLED, /* nothing now: the cluster does not serve, or has not yet decided about a lost owner */
+    REPLICA_EQUAL,     /* both are current, or none */
+    REPLICA_BETTER,    /* only this one is */
+    REPLICA_WORSE,     /* only the peer's is */
+};
+void replica_set_standing(struct replica *replica, enum replica_standing standing);
 /* This node's copy was agreed to be outdated: clear WAS_UP_TO_DATE durably, then call done. A copy that is
  * connected to an up-to-date Primary and resyncing or Primary itself refuses with -EBUSY. */
 void replica_outdate(struct replica *replica, void (*done)(void *context, int error, const char *why),

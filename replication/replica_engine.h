@@ -26,6 +26,7 @@ enum replica_order {
     ORDER_INVALIDATE,
     ORDER_INVALIDATE_PEER,
     ORDER_NEW_GENERATION,
+    ORDER_STANDING, /* the built-in engine's, of standing() */
 };
 
 typedef void replica_done(void *context, int error, const char *why);
@@ -40,6 +41,8 @@ struct replica_engine {
     /* `done` NULL: nobody waits for it. After ORDER_CLOSE the replica is freed. */
     void (*order)(struct replica *replica, enum replica_order order, bool flag, replica_done *done,
                   void *context);
+    /* NULL: the engine goes by what its copies say. */
+    void (*standing)(struct replica *replica, enum replica_standing standing);
 };
 extern const struct replica_engine replica_builtin; /* builtin.c */
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "replication/resource.h"
+#include "replication/standing.h"
 #include "target/base/container.h"
 
 uint64_t resource_random(void)
@@ -115,6 +116,7 @@ void resource_tell_current(struct resource *r)
             return;
     }
     r->agreed = r->asked = false;
+    standing_equal(r);
     tell(r, &r->current_post, &r->current_posted, run_current);
 }
 
@@ -122,6 +124,11 @@ bool volume_without_peer(const struct volume *v)
 {
     return volume_usable(v) && !write_mode_replicates(volume_mode(v)) &&
            v->state.conn != CONN_WF_BITMAP_S;
+}
+
+void resource_tell_outdate(struct resource *r)
+{
+    tell(r, &r->outdate_post, &r->outdate_posted, run_outdate);
 }
 
 /* A Primary whose peer does not get the writes of some volume has to have it outdated. */
@@ -140,7 +147,7 @@ void resource_ask_outdate(struct resource *r)
     r->asked = true;
     qb_log(LOG_NOTICE, "group \"%s\": the peer does not get our writes: asking for its outdating",
            r->group->name);
-    tell(r, &r->outdate_post, &r->outdate_posted, run_outdate);
+    resource_tell_outdate(r);
 }
 
 void resource_ask_self_outdate(struct resource *r)
@@ -344,6 +351,7 @@ void resource_leave(struct resource *r)
         if (r->link.phase == LINK_CLOSING && link_try_close(r))
             link_closed(r);
         link_resume(r);
+        standing_pump(r);
         sync_retry_memory(r);
         for (unsigned i = 0; i < r->volume_count; i++)
             catchup_pump(r->volumes[i]);

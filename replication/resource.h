@@ -237,6 +237,7 @@ struct volume {
     void *al_memory;
     struct md_io md;
     struct md_waiter step, checkpoint; /* of a resync */
+    struct md_waiter apart;            /* of a new generation (standing.c) */
     bool step_running, checkpoint_running;
     uint64_t step_serial;
     uint64_t sectors;
@@ -281,6 +282,7 @@ struct admin {
     struct resource *resource;
     enum replica_order kind;
     bool flag; /* force; agreed; discard my data */
+    enum replica_standing standing;
     unsigned phase;
     unsigned waiting;                /* metadata writes */
     unsigned next;                   /* volume whose turn is next */
@@ -357,6 +359,12 @@ struct resource {
     bool self_asked, self_agreed; /* that this node's is: its disk failed, the peer goes on */
     bool discard_my_data;         /* at the next handshake: this copy gives way in a split brain */
 
+    /* the cluster's record (standing.c) */
+    bool recorded;                          /* there is one */
+    enum replica_standing standing, settled; /* what it says; the last that was not UNSETTLED */
+    bool separate;                          /* a new generation is due, without a connection */
+    unsigned separating;                    /* volumes whose new generation is not durable yet */
+
     /* administration */
     struct qb_list_head admins;
     struct post *last_post; /* to the control thread when all is closed: it frees everything */
@@ -395,6 +403,8 @@ void resource_publish(struct resource *r);
 uint64_t resource_random(void);
 struct volume *resource_volume(struct resource *r, unsigned number);
 void resource_ask_outdate(struct resource *r);
+/* The cluster is to agree that the peer's copy is outdated. */
+void resource_tell_outdate(struct resource *r);
 void resource_ask_self_outdate(struct resource *r);
 void resource_tell_current(struct resource *r);
 void resource_tell_lost(struct resource *r);

@@ -42,8 +42,10 @@ struct group {
     struct cluster_request request;       /* of the wish */
     struct cluster_request outdate;       /* of the peer's copy */
     struct cluster_request current[2];    /* copies that became current */
+    enum replica_standing standing; /* as last told to the replica */
     unsigned outdate_node;
     bool outdate_wanted, outdate_busy; /* outdate_node is this node when its disk failed */
+    bool survivor_told; /* that the peer's copy is to be outdated as a crashed Primary's was logged */
     bool alone_awaited; /* drbd_peer is lost, and only an operator can say that its copy is not used */
     qb_loop_timer_handle retry;
 };
@@ -86,6 +88,8 @@ extern const struct replica_callbacks groups_replica_callbacks;
 void groups_init(struct daemon *daemon);
 /* Something that a group may wait for has changed. */
 void groups_changed(void);
+/* The agreed state has changed: replicas are told what it says of their copies. */
+void groups_recorded(void);
 /* Makes this node the owner of a group (Pacemaker's promote): waits, up to timeout_ms, until the cluster
  * serves and nobody owns the group, makes the replica Primary, commits. */
 void group_promote(struct group *group, unsigned timeout_ms, group_done *done, void *context);

@@ -200,6 +200,7 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
     }
     lane_change_effects(change, effects);
     lane_change_run(change);
+    groups_recorded();
     if (gates_changed)
         groups_changed();
 }
@@ -241,6 +242,7 @@ static void on_view(void *context, uint64_t ticket, const struct shared_state *s
     for (unsigned node = 1; node <= LIMIT_NODES; node++)
         if (lost & 1u << node)
             peer_node_lost(node);
+    groups_recorded();
     groups_changed();
 }
 

@@ -1,5 +1,5 @@
-/* The copies of groups: which are current is agreed by the cluster. What replicas ask for and report, and the
- * answers to them; the same for every engine. */
+/* The copies of groups: which are current is agreed by the cluster. What replicas ask for and
+ * report, and the answers to them; the same for every engine. */
 #include <errno.h>
 #include <qb/qblog.h>
 #include <stdio.h>
@@ -10,6 +10,44 @@
 #include "target/daemon/replica_control.h"
 
 enum { LOST_MS = 60000 }; /* to give a group up whose split brain is settled by that */
+
+/* ---- what is agreed, told to the replicas ---- */
+
+static enum replica_standing standing_of(const struct group *group)
+{
+    const struct shared_group *shared = shared_of(group);
+    unsigned other = other_node(group);
+    bool mine = shared->current & 1u << halund.self, theirs = shared->current & 1u << other;
+
+    /* An owner that is lost is decided about at the place where it stops being the owner
+     * (shared_members()). */
+    if (!halund.view.serving || shared->owner == other)
+        return REPLICA_UNSETTLED;
+    if (mine == theirs)
+        return REPLICA_EQUAL;
+    return mine ? REPLICA_BETTER : REPLICA_WORSE;
+}
+
+static void tell_standing(struct group *group)
+{
+    enum replica_standing standing;
+
+    /* A copy that is just being recorded as current is as good as that. */
+    if (!group->replica || !other_node(group) || group->current[0].answer ||
+        group->current[1].answer)
+        return;
+    standing = standing_of(group);
+    if (standing == group->standing)
+        return;
+    group->standing = standing;
+    replica_set_standing(group->replica, standing);
+}
+
+void groups_recorded(void)
+{
+    for (unsigned i = 0; i < halund.config->group_count; i++)
+        tell_standing(&halund.groups[i]);
+}
 
 /* ---- a copy is current again ---- */
 
@@ -44,13 +82,14 @@ static void made_current(struct cluster_request *request, enum scsi_reason reaso
         return;
     }
     qb_log(LOG_NOTICE, "group %s: the copy of node %u is current", config_of(group)->name, node);
+    tell_standing(group);
     group_step(group);
 }
 
 /* ---- a copy gets no writes any more ---- */
 
-/* A peer outside the cluster cannot be outdated by agreement. By configuration it need not be (as DRBD's
- * fencing dont-care), else an operator has to say that its copy is not used. */
+/* A peer outside the cluster cannot be outdated by agreement. By configuration it need not be (as
+ * DRBD's fencing dont-care), else an operator has to say that its copy is not used. */
 static void outside_lost(struct group *group)
 {
     if (config_of(group)->peer_lost == CONFIG_LOST_GO_ON) {
@@ -59,7 +98,8 @@ static void outside_lost(struct group *group)
         replica_peer_outdated(group->replica, true);
         return;
     }
-    qb_log(LOG_WARNING, "group %s: %s is lost: writes wait for it, or for \"halunctl group alone %s\"",
+    qb_log(LOG_WARNING,
+           "group %s: %s is lost: writes wait for it, or for \"halunctl group alone %s\"",
            config_of(group)->name, config_of(group)->drbd_peer.text, config_of(group)->name);
     group->alone_awaited = true;
 }
@@ -99,6 +139,7 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
         group->outdate_busy = false;
         qb_log(LOG_NOTICE, "group %s: agreed that the copy of node %u is outdated",
                config_of(group)->name, node);
+        group->survivor_told = false;
         if (node == group->outdate_node)
             group->outdate_wanted = false;
         else /* the other one was wanted meanwhile */
@@ -111,7 +152,12 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
             replica_peer_outdated(group->replica, true);
         return;
     }
-    qb_loop_timer_add(halund.loop, QB_LOOP_MED, GROUP_RETRY_MS * 1000000ull, group, outdate_retry, NULL);
+    /* A Primary waits for it with its writes. A Secondary asks again when its peer is back the next
+     * time: until then the peer may have become the owner, and its copy the good one. */
+    if (!group->primary)
+        group->outdate_wanted = false;
+    qb_loop_timer_add(halund.loop, QB_LOOP_MED, GROUP_RETRY_MS * 1000000ull, group, outdate_retry,
+                      NULL);
 }
 
 void group_outdate_step(struct group *group)
@@ -150,8 +196,17 @@ static void on_outdate_peer(void *context, struct replica *replica, unsigned pee
         outside_lost(group);
         return;
     }
-    qb_log(LOG_WARNING, "group %s: the copy of node %u gets no writes any more, asking to outdate it",
-           config_of(group)->name, peer_node);
+    if (group->primary)
+        qb_log(LOG_WARNING,
+               "group %s: the copy of node %u gets no writes any more, asking to outdate it",
+               config_of(group)->name, peer_node);
+    else if (!group->survivor_told)
+        qb_log(LOG_WARNING,
+               "group %s: node %u crashed as Primary and is back, and this copy has all: asking to "
+               "outdate "
+               "that of node %u",
+               config_of(group)->name, peer_node, peer_node);
+    group->survivor_told = !group->primary;
     group->outdate_node = peer_node;
     group->outdate_wanted = true;
     group_outdate_step(group);
@@ -166,7 +221,8 @@ static void on_outdate_self(void *context, struct replica *replica)
     qb_log(LOG_WARNING, "group %s: the disk of this node failed, asking to outdate its copy",
            config_of(group)->name);
     if (config_of(group)->drbd_peer.length) {
-        replica_self_outdated(group->replica, true); /* no node of the cluster has another to prefer */
+        replica_self_outdated(group->replica,
+                              true); /* no node of the cluster has another to prefer */
         return;
     }
     group->outdate_node = halund.self;
@@ -192,21 +248,26 @@ static void lost_demoted(void *context, int error, const char *why)
     struct group *group = context;
 
     if (error)
-        qb_log(LOG_ERR, "group %s: its split brain waits for an operator, who demotes it and then runs \"halunctl "
-                        "replica connect\"",
+        qb_log(LOG_ERR,
+               "group %s: its split brain waits for an operator, who demotes it and then runs "
+               "\"halunctl "
+               "replica connect\"",
                config_of(group)->name);
     else if (group->replica)
         replica_connect(group->replica, false);
 }
 
-/* What DRBD's handler pri-lost-after-sb is for. Pacemaker promotes where the score is higher then. */
+/* What DRBD's handler pri-lost-after-sb is for. Pacemaker promotes where the score is higher then.
+ */
 static void on_primary_lost(void *context, struct replica *replica)
 {
     struct group *group = group_of(replica);
 
     if (!group)
         return;
-    qb_log(LOG_ERR, "group %s: split brain: by policy this node's changes are given up, so it gives the group up",
+    qb_log(LOG_ERR,
+           "group %s: split brain: by policy this node's changes are given up, so it gives the "
+           "group up",
            config_of(group)->name);
     group_demote(group, false, LOST_MS, lost_demoted, group);
 }

@@ -26,8 +26,12 @@ static struct group_plan promote(const struct group_facts *f)
         return move(GROUP_REFUSE);
     if (!(f->current & 1u << f->self))
         return wait_for(GROUP_NOT_CURRENT);
+    if (f->replicated && !f->primary && f->peer_primary)
+        return wait_for(GROUP_PEER_IS_PRIMARY);
+    if (f->replicated && !f->primary && f->doubtful)
+        return wait_for(GROUP_NOT_COMPARED);
     if (f->replicated && !f->primary)
-        return f->peer_primary ? wait_for(GROUP_PEER_IS_PRIMARY) : move(GROUP_MAKE_PRIMARY);
+        return move(GROUP_MAKE_PRIMARY);
     return move(GROUP_ACQUIRE);
 }
 

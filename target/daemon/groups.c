@@ -115,6 +115,8 @@ static struct group_facts facts_of(const struct group *group)
         facts.peer_primary = status.connection >= CONN_CONNECTED &&
                              status.peer_role == REPLICA_PRIMARY &&
                              (halund.view.members & 1u << other_node(group));
+        facts.doubtful = config_of(group)->replication == REPLICATION_BUILTIN && status.disk == DISK_CONSISTENT && status.connection < CONN_CONNECTED &&
+                         (shared->current & halund.view.members & 1u << other_node(group));
         facts.ready = status.connection >= CONN_CONNECTED && status.disk == DISK_UP_TO_DATE;
     }
     return facts;
@@ -221,6 +223,10 @@ static void wait_for(struct group *group, enum group_obstacle obstacle)
         break;
     case GROUP_PEER_IS_PRIMARY:
         snprintf(waits, sizeof waits, "the copy of %s to become Secondary",
+                 node_name(other_node(group)));
+        break;
+    case GROUP_NOT_COMPARED:
+        snprintf(waits, sizeof waits, "the copies to be compared: %s has a current one too, and is not connected",
                  node_name(other_node(group)));
         break;
     }

@@ -107,6 +107,7 @@ static int open_group(struct daemon *daemon, unsigned index, char *why)
         .home = threads.reactors[index % threads.reactor_count],
         .control = &threads.control,
         .callbacks = &groups_replica_callbacks,
+        .recorded = !config->drbd_peer.length,
     };
     char sentence[256] = "";
     bool here = false;

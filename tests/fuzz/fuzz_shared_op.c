@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         state->groups[0].nodes = state->groups[1].nodes = 6;
     }
-    shared_members(state, 6, 0, &effects);
+    shared_members(state, 6, 0, 0, &effects);
     while (r.left) { /* as many as follow each other */
         const uint8_t *at = r.data;
 

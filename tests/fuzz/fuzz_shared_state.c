@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             op.key = op.action_key = state->lus[lu].registrants[0].key;
             shared_apply(state, &op, &effects);
         }
-    shared_members(state, 2, 4, &effects);
+    shared_members(state, 2, 4, 0, &effects);
     shared_state_cold_start(state);
     return 0;
 }

@@ -250,12 +250,12 @@ static unsigned sector_at(const struct vfile *file, uint32_t page)
     return file->lu >= 0 && page < blocks ? sim_config()->block_size : SECTOR;
 }
 
-/* Sector by sector, with a mood for each file so that "all kept" and "all lost" happen as well. */
-void files_power_cut(struct host *host)
+/* `all`: nothing that was not synced is kept. Else sector by sector, with a mood for each file so that "all kept" and "all lost" happen as well. */
+void files_power_cut(struct host *host, bool all)
 {
     for (unsigned i = 0; i < file_count[host->id]; i++) {
         struct vfile *file = &files[host->id][i];
-        unsigned keep = sim_random(4) * 333;
+        unsigned keep = all ? 0 : sim_random(4) * 333;
 
         if (!file->exists)
             continue;

@@ -228,7 +228,7 @@ void sim_power_on(unsigned node)
     bus_host_up(host);
 }
 
-void sim_power_cut(unsigned node)
+static void power_cut(unsigned node, bool all)
 {
     struct host *host = &hosts[node];
 
@@ -239,9 +239,19 @@ void sim_power_cut(unsigned node)
     host->powered = host->corosync = false;
     host_ended(host, -1);
     sockets_power_cut(host);
-    files_power_cut(host);
+    files_power_cut(host, all);
     host->frozen = false;
     bus_host_down(host);
+}
+
+void sim_power_cut(unsigned node)
+{
+    power_cut(node, false);
+}
+
+void sim_power_cut_all_lost(unsigned node)
+{
+    power_cut(node, true);
 }
 
 void sim_kill(unsigned node)

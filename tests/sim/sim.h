@@ -134,6 +134,7 @@ enum sim_fault {
 const char *sim_fault_name(enum sim_fault fault);
 
 void sim_power_cut(unsigned node);
+void sim_power_cut_all_lost(unsigned node); /* nothing that was not synced is kept */
 void sim_power_on(unsigned node);      /* boots; the daemon is started by the simulated Pacemaker */
 void sim_kill(unsigned node);          /* SIGKILL of the daemon */
 void sim_freeze(unsigned node, bool whole_node);

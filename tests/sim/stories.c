@@ -305,7 +305,9 @@ static bool run_fault(struct step *step)
     const char *what = step->words[0];
     unsigned node = (unsigned)number(step, 1);
 
-    if (!strcmp(what, "power_cut"))
+    if (!strcmp(what, "power_cut") && step->count > 2 && !strcmp(step->words[2], "lost"))
+        sim_power_cut_all_lost(node);
+    else if (!strcmp(what, "power_cut"))
         sim_power_cut(node);
     else if (!strcmp(what, "power_on"))
         sim_power_on(node);

@@ -136,7 +136,7 @@ struct vfile;
 void files_begin(void);
 void files_end(void);
 /* What is left of unsynced writes is decided. */
-void files_power_cut(struct host *host);
+void files_power_cut(struct host *host, bool all);
 /* Locks of the process end. */
 void files_unlock(struct host *host);
 /* Puts a file there before the daemon starts (the configuration); durable. */

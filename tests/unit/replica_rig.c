@@ -152,7 +152,11 @@ static void end_thread(struct rig_node *node)
 
 int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
 {
-    struct replica_options options = {.config = &node->config, .group = &node->group};
+    struct replica_options options = {
+        .config = &node->config,
+        .group = &node->group,
+        .recorded = o->recorded,
+    };
     int rc;
 
     memset(node, 0, sizeof *node);

@@ -22,6 +22,7 @@ struct rig_options {
     unsigned resync_rate;
     unsigned timeout_ms; /* 0 = 2000 */
     void (*tune)(struct config_group *group); /* more of the group's options; may be NULL */
+    bool recorded; /* the test says what a cluster records of the copies */
 };
 
 struct rig_node {

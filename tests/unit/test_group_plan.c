@@ -53,6 +53,9 @@ static void promotion_when_step_by_step_then_ends_as_owner(void **state)
     f.peer_primary = true;
     assert_plan(f, GROUP_WAIT, GROUP_PEER_IS_PRIMARY);
     f.peer_primary = false;
+    f.doubtful = true; /* another member may have what this copy lacks */
+    assert_plan(f, GROUP_WAIT, GROUP_NOT_COMPARED);
+    f.doubtful = false;
     assert_plan(f, GROUP_MAKE_PRIMARY, GROUP_NO_OBSTACLE);
     f.primary = true;
     assert_plan(f, GROUP_ACQUIRE, GROUP_NO_OBSTACLE);

@@ -47,7 +47,7 @@ static struct shared_state *state_full(void)
     struct shared_state *state = state_new();
     struct shared_op op = {.kind = SHARED_OP_PR_OUT, .action_key = 7, .aptpl = true};
 
-    shared_members(state, 6, 0, &effects);
+    shared_members(state, 6, 0, 0, &effects);
     for (unsigned i = 0; i < 20; i++) {
         op.nexus = nexus(i);
         shared_apply(state, &op, &effects);

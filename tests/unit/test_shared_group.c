@@ -26,7 +26,7 @@ static int setup(void **context)
         return -1;
     for (unsigned i = 0; i < LIMIT_GROUPS; i++)
         state->groups[i].nodes = bits(1, 2, 0);
-    shared_members(state, bits(1, 2, 3), 0, &effects);
+    shared_members(state, bits(1, 2, 3), 0, 0, &effects);
     *context = state;
     return 0;
 }
@@ -188,7 +188,7 @@ static void members_when_owner_lost_then_no_owner_and_no_attention(void **contex
 
     apply(state, SHARED_OP_CURRENT, 1, 0);
     apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0);
-    shared_members(state, bits(2, 3, 0), bits(1, 0, 0), &effects);
+    shared_members(state, bits(2, 3, 0), bits(1, 0, 0), 0, &effects);
     states_are(&state->groups[0], UNAV, TRANS, TRANS, UNAV);
     assert_int_equal(state->groups[0].owner, 0);
     assert_int_equal(state->groups[0].current, 1u << 1); /* its data did not become older */
@@ -196,6 +196,40 @@ static void members_when_owner_lost_then_no_owner_and_no_attention(void **contex
     for (uint32_t i = 0; i < effects.count; i++)
         assert_int_not_equal(effects.effects[i].kind, SHARED_EFFECT_UA);
     assert_int_equal(effects.effects[effects.count - 1].kind, SHARED_EFFECT_PERSIST);
+}
+
+static void members_when_owner_lost_and_a_copy_survives_then_that_is_the_good_one(void **context)
+{
+    static const struct {
+        uint32_t current, survivors, then;
+        bool replicated;
+    } rows[] = {
+        {1 << 1 | 1 << 2, 1 << 2 | 1 << 3, 1 << 2, true},
+        {1 << 1 | 1 << 2, 1 << 3, 1 << 1 | 1 << 2, true},  /* the other copy's node may be lost, too */
+        {1 << 1 | 1 << 2, 1 << 1, 1 << 1 | 1 << 2, true},  /* who is lost is no survivor */
+        {1 << 1, 1 << 2 | 1 << 3, 1 << 1, true},           /* the survivor's copy is an old one */
+        {1 << 1 | 1 << 2, 1 << 2, 1 << 1 | 1 << 2, false}, /* they use the same storage */
+        {1 << 1 | 1 << 2, 0, 1 << 1 | 1 << 2, true},
+    };
+    struct shared_state *state = *context;
+    struct shared_group *group = &state->groups[0];
+
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        shared_members(state, bits(1, 2, 3), 0, 0, &effects);
+        group->replicated = rows[i].replicated;
+        group->current = rows[i].current;
+        assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0), REASON_GOOD);
+        shared_members(state, bits(2, 3, 0), bits(1, 0, 0), rows[i].survivors, &effects);
+        assert_int_equal(group->owner, 0);
+        assert_int_equal(group->current, rows[i].then);
+        assert_int_equal(effects.effects[effects.count - 1].kind, SHARED_EFFECT_PERSIST);
+    }
+    /* Whoever else is lost says nothing about its copy: its owner does, if it has to. */
+    shared_members(state, bits(1, 2, 3), 0, 0, &effects);
+    group->replicated = true;
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0), REASON_GOOD);
+    shared_members(state, bits(1, 3, 0), bits(2, 0, 0), bits(1, 3, 0), &effects);
+    assert_int_equal(group->current, 1 << 1 | 1 << 2);
 }
 
 static void members_when_another_lost_or_back_then_attention(void **context)
@@ -206,7 +240,7 @@ static void members_when_another_lost_or_back_then_attention(void **context)
 
     apply(state, SHARED_OP_CURRENT, 1, 0);
     apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0);
-    shared_members(state, bits(1, 3, 0), bits(2, 0, 0), &effects);
+    shared_members(state, bits(1, 3, 0), bits(2, 0, 0), 0, &effects);
     states_are(group, AO, UNAV, ANO, UNAV);
     for (uint32_t i = 0; i < effects.count; i++)
         if (effects.effects[i].kind == SHARED_EFFECT_UA) {
@@ -214,14 +248,14 @@ static void members_when_another_lost_or_back_then_attention(void **context)
             assert_int_equal(effects.effects[i].group, 0);
         }
     assert_int_equal(attentions, 1);
-    shared_members(state, bits(1, 2, 3), 0, &effects);
+    shared_members(state, bits(1, 2, 3), 0, 0, &effects);
     states_are(group, AO, ANO, ANO, UNAV);
     uint32_t epoch = group->epoch;
-    shared_members(state, bits(1, 2, 3), 0, &effects);
+    shared_members(state, bits(1, 2, 3), 0, 0, &effects);
     assert_false(effects.changed);
     assert_int_equal(group->epoch, epoch);
     /* Away and back in one view: its ownership is gone all the same. */
-    shared_members(state, bits(1, 2, 3), bits(1, 0, 0), &effects);
+    shared_members(state, bits(1, 2, 3), bits(1, 0, 0), 0, &effects);
     assert_int_equal(group->owner, 0);
     states_are(group, TRANS, TRANS, TRANS, UNAV);
 }
@@ -235,12 +269,12 @@ static void members_when_every_group_changes_then_effects_fit(void **context)
         apply(state, SHARED_OP_CURRENT, 1 + i % 2, i);
         assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1 + i % 2, i), REASON_GOOD);
     }
-    shared_members(state, 0xffffffff, 0, &effects); /* bits that are no node are dropped */
+    shared_members(state, 0xffffffff, 0, 0, &effects); /* bits that are no node are dropped */
     assert_int_equal(state->members, 0x1fe);
     for (uint32_t i = 0; i < effects.count; i++)
         attentions += effects.effects[i].kind == SHARED_EFFECT_UA;
     assert_int_equal(attentions, LIMIT_GROUPS);
-    shared_members(state, bits(2, 0, 0), 0, &effects);
+    shared_members(state, bits(2, 0, 0), 0, 0, &effects);
     assert_int_equal(state->groups[0].owner, 0);
     assert_int_equal(state->groups[1].owner, 2);
 }
@@ -269,6 +303,7 @@ int main(void)
         CASE(outdate_when_the_owner_wishes_it_for_itself_then_it_stays_owner),
         CASE(outdate_when_allowed_then_current_shrinks),
         CASE(members_when_owner_lost_then_no_owner_and_no_attention),
+        CASE(members_when_owner_lost_and_a_copy_survives_then_that_is_the_good_one),
         CASE(members_when_another_lost_or_back_then_attention),
         CASE(members_when_every_group_changes_then_effects_fit),
         CASE(cold_start_when_owned_then_only_current_stays),

@@ -167,8 +167,8 @@ static void random_view(struct shared_state *a, struct shared_state *b, struct m
 
     if (dice(3)) /* else no group would have an owner for long */
         members = 30, lost = 0;
-    shared_members(a, members, lost, &effects_a);
-    shared_members(b, members, lost, &effects_b);
+    shared_members(a, members, lost, 0, &effects_a);
+    shared_members(b, members, lost, 0, &effects_b);
     assert_int_equal(effects_a.count, effects_b.count);
     for (uint32_t i = 0; i < LUS; i++)
         if (~members & 2 || lost & 2)
@@ -200,8 +200,8 @@ static void history(uint64_t from, unsigned steps)
     seed = from;
     for (uint32_t i = 0; i < LUS; i++)
         model_init(&models[i], PR_INITIATORS, PR_PORTS);
-    shared_members(a, 30, 0, &effects_a);
-    shared_members(b, 30, 0, &effects_b);
+    shared_members(a, 30, 0, 0, &effects_a);
+    shared_members(b, 30, 0, 0, &effects_b);
     for (unsigned step = 0; step < steps; step++) {
         uint32_t lu = dice(LUS);
         unsigned what = dice(100);

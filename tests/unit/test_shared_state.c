@@ -168,17 +168,17 @@ static void members_when_node_lost_then_its_legacy_reservations_fall(void **cont
     struct shared_state *state = *context;
     struct shared_op reserve = op_of(SHARED_OP_RESERVE, 0, 0);
 
-    shared_members(state, 1u << 1 | 1u << 2, 0, &effects);
+    shared_members(state, 1u << 1 | 1u << 2, 0, 0, &effects);
     apply(state, reserve);
     reserve.lu = 1;
     reserve.node = 2;
     apply(state, reserve);
-    shared_members(state, 1u << 1, 1u << 2, &effects);
+    shared_members(state, 1u << 1, 1u << 2, 0, &effects);
     assert_int_equal(effects.count, 1);
     effect_is(0, SHARED_EFFECT_RESERVATION, 1, SHARED_ALL, UA_COUNT);
     assert_true(state->lus[0].legacy_reserved);
     assert_false(state->lus[1].legacy_reserved);
-    shared_members(state, 0, 0, &effects);
+    shared_members(state, 0, 0, 0, &effects);
     assert_false(state->lus[0].legacy_reserved);
 }
 

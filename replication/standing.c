@@ -1,0 +1,105 @@
+#include "replication/standing.h"
+
+#include <qb/qblog.h>
+
+#include "replication/resource.h"
+
+/* --- a new generation --- */
+
+static void apart(struct md_waiter *waiter, int error)
+{
+    struct resource *r = waiter->volume->resource;
+
+    if (--r->separating)
+        return;
+    qb_log(LOG_NOTICE, "group \"%s\": a new generation, as only this copy is current",
+           r->group->name);
+    r->publish = true;
+}
+
+/* Flush, map, superblock: what the new generation stands for is durable before it is. A volume that
+ * has a bitmap generation is apart from the peer's already. */
+static void separate(struct volume *v)
+{
+    if (!generation_new(&v->sb.generations, resource_random(), false))
+        return;
+    v->state.peer_disk = DISK_OUTDATED;
+    volume_changed(v, false);
+    v->resource->separating++;
+    v->apart = (struct md_waiter){.pages = true, .done = apart, .volume = v};
+    md_request(v, &v->apart);
+}
+
+void standing_pump(struct resource *r)
+{
+    /* A Primary begins one when it is to go on alone (replica_peer_outdated()). */
+    if (!r->separate || r->primary || r->separating || r->closing)
+        return;
+    if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_PARAMS) {
+        /* The generation was told already, and must not change under the comparison. */
+        link_fail(r, "this copy begins a new generation");
+        return;
+    }
+    if (r->link.failing || (r->link.phase != LINK_IDLE && r->link.phase != LINK_CONNECTING))
+        return; /* later: with a connection, nothing is compared */
+    r->separate = false;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->state.disk >= DISK_CONSISTENT)
+            separate(r->volumes[i]);
+}
+
+void standing_set(struct resource *r, enum replica_standing standing)
+{
+    r->standing = standing;
+    if (standing == REPLICA_UNSETTLED || standing == r->settled)
+        return;
+    r->settled = standing;
+    r->separate = standing == REPLICA_BETTER;
+}
+
+void standing_equal(struct resource *r)
+{
+    r->separate = false;
+}
+
+/* --- the comparison --- */
+
+bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
+                    const struct wire_state *peer)
+{
+    struct resource *r = v->resource;
+    bool target = verdict->table < 0;
+
+    if (!r->recorded || r->primary || peer->role == WIRE_PRIMARY)
+        return false;
+    if (r->separate || r->separating) {
+        link_fail(r, "this copy begins a new generation");
+        return true;
+    }
+    if (verdict->rule != 40 || !verdict->table)
+        return false;
+    if (target ? v->state.disk < DISK_CONSISTENT : peer->disk < DISK_CONSISTENT)
+        return false; /* it could not be the source anyway */
+    if (r->standing == REPLICA_UNSETTLED && !(target && v->state.disk == DISK_UP_TO_DATE)) {
+        link_fail(
+            r,
+            "one node crashed as Primary, and the cluster does not say yet whose copy is current");
+        return true;
+    }
+    if (target && r->standing == REPLICA_BETTER) {
+        r->separate = true;
+        link_fail(r, "this copy begins a new generation");
+        return true;
+    }
+    if (target && v->state.disk == DISK_UP_TO_DATE) {
+        resource_tell_outdate(
+            r); /* every time: what can be agreed depends on what becomes of the peer's node */
+        link_fail(r, "the peer crashed as Primary, and this copy has all: it has to be agreed on");
+        return true;
+    }
+    if (!target && r->standing == REPLICA_WORSE) {
+        link_fail(r, "the peer's copy is the current one, and begins a new generation first");
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,39 @@
+/* What the cluster's record says of the two copies of a group, and what follows from it. Private to
+ * replication/; home reactor.
+ *
+ * The metadata alone cannot tell who has the data after a Primary has crashed: both copies are of
+ * one generation, and DRBD's rule 40 makes the crashed Primary the source. With its power it may
+ * have lost what it had acknowledged but not flushed; a Secondary that lived on has all of that, as
+ * nothing is acknowledged without it before the cluster has agreed that its copy is outdated. So
+ * where there is a record (`recorded`):
+ *
+ * - Where it says that this copy alone is current, this copy begins a new generation (data flushed,
+ * then the generation durable) before the two are compared the next time: the table then makes it
+ * the source, and any peer, also after any crash, comes to the same.
+ * - A crashed Primary is compared as rule 40 says only when the record is settled and does not
+ * prefer one of them.
+ * - A copy that was UpToDate all the time never gives way to a crashed Primary of its own
+ * generation: it asks the cluster to agree that the peer's copy is outdated. */
+#ifndef HALUN_REPLICATION_STANDING_H
+#define HALUN_REPLICATION_STANDING_H
+
+#include <stdbool.h>
+
+#include "replication/replica.h"
+
+struct generation_verdict;
+struct resource;
+struct volume;
+struct wire_state;
+
+void standing_set(struct resource *r, enum replica_standing standing);
+/* The peer has all that this copy has: no new generation is due any more. */
+void standing_equal(struct resource *r);
+/* Begins the new generation when one is due and there is no connection. After every event. */
+void standing_pump(struct resource *r);
+/* Must the verdict about a volume not be carried out now? Then the link is being dropped, to be
+ * made again. */
+bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
+                    const struct wire_state *peer);
+
+#endif

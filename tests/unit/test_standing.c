@@ -1,0 +1,206 @@
+/* Who is the source after a Primary has crashed, when the cluster records which copies are current.
+ *
+ * The crash of node 0, with the loss of what it had not flushed, is an image of its file that is put back while its
+ * replica is closed. Not covered here: who records what, and when (test_shared_group, tests/sim/stories). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "replica_pair.h"
+
+enum { BYTES = 64 << 10, AT = 1 << 20 };
+
+static uint8_t acknowledged[BYTES];
+
+static void copy_file(const char *from, const char *to)
+{
+    static uint8_t block[1 << 20];
+    int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ssize_t n;
+
+    assert_true(in >= 0 && out >= 0);
+    while ((n = read(in, block, sizeof block)) > 0)
+        assert_int_equal(write(out, block, (size_t)n), n);
+    close(in);
+    close(out);
+}
+
+/* Node 0 was Primary, acknowledged a write, and crashed without it: it is closed, its file as the power cut left it.
+ * Node 1 has the write, and was there all the time. */
+static void lose_the_primary(struct rig *rig)
+{
+    char path[200], image[220];
+
+    rig_path(path, rig->directory, 0, 0);
+    snprintf(image, sizeof image, "%s.image", path);
+    rig->agree = false;
+    start_primary(rig);
+    fill(rig, acknowledged, BYTES);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, AT, acknowledged, BYTES), 0);
+    copy_file(path, image);
+    fill(rig, acknowledged, BYTES);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, AT, acknowledged, BYTES), 0);
+    rig_close(&rig->n[0]);
+    copy_file(image, path);
+    unlink(image);
+}
+
+static void restart(struct rig *rig, unsigned i)
+{
+    rig_close(&rig->n[i]);
+    open_node(rig, i);
+}
+
+static bool has_the_write(struct rig *rig, unsigned node)
+{
+    uint8_t *data = malloc(SIZE);
+    bool has;
+
+    read_file(rig, node, 0, data);
+    has = !memcmp(data + AT, acknowledged, BYTES);
+    free(data);
+    return has;
+}
+
+/* Node 1 meets node 0 again and again, and never goes on to a resync. */
+static void stays_apart(struct rig *rig)
+{
+    uint64_t until = monotonic_ns() + 1000000000ull;
+
+    while (monotonic_ns() < until) {
+        rig_turn(rig->n, 2, 5);
+        assert_true(rig_status(&rig->n[1]).connection < CONN_CONNECTED);
+    }
+    assert_true(rig_status(&rig->n[1]).why[0]);
+}
+
+static void crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd(void **state)
+{
+    struct rig *rig = *state;
+
+    lose_the_primary(rig);
+    assert_true(has_the_write(rig, 1));
+    open_node(rig, 0);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_false(has_the_write(rig, 1)); /* the reason for everything below */
+}
+
+static void crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    replica_set_standing(rig->n[1].replica, REPLICA_EQUAL); /* as its node last heard */
+    open_node(rig, 0);
+    WAIT(rig->n[1].asked >= 2);
+    stays_apart(rig);
+    assert_true(has_the_write(rig, 1));
+    replica_set_standing(rig->n[0].replica, REPLICA_WORSE);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    WAIT(good(0) && good(1) && rig->n[1].told_current); /* the source */
+    assert_equal_copies(rig);
+    assert_true(has_the_write(rig, 0));
+}
+
+static void crashed_primary_when_the_survivor_was_restarted_then_the_record_decides(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    restart(rig, 1);
+    open_node(rig, 0);
+    stays_apart(rig); /* unsettled on both */
+    replica_set_standing(rig->n[0].replica, REPLICA_WORSE);
+    stays_apart(rig);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    WAIT(good(0) && good(1));
+    assert_int_equal(rig->n[1].asked, 0);
+    assert_equal_copies(rig);
+    assert_true(has_the_write(rig, 0));
+}
+
+static void crashed_primary_when_both_were_lost_then_source(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    restart(rig, 1);
+    open_node(rig, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_EQUAL);
+    replica_set_standing(rig->n[1].replica, REPLICA_EQUAL);
+    WAIT(good(0) && good(1) && rig->n[0].told_current);
+    assert_equal_copies(rig);
+}
+
+static void survivor_when_recorded_as_better_then_newer_before_the_other_is_back(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    WAIT(rig_status(&rig->n[1]).peer_disk == DISK_OUTDATED);
+    restart(rig, 1); /* nothing but the metadata is left of it */
+    open_node(rig, 0);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_true(has_the_write(rig, 0));
+}
+
+static void survivor_when_the_new_generation_is_not_durable_then_not_compared(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    fault_hold(pair_fault(rig, 1, 0), STORE_FLUSH, 0, SIZE);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    WAIT(fault_held(pair_fault(rig, 1, 0)));
+    open_node(rig, 0);
+    stays_apart(rig);
+    fault_release(pair_fault(rig, 1, 0));
+    WAIT(good(0) && good(1));
+    assert_true(has_the_write(rig, 0));
+}
+
+static void survivor_when_promoted_meanwhile_then_goes_on_alone_once_agreed(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[8192];
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    promote(&rig->n[1]);
+    WAIT(rig->n[1].asked);
+    replica_peer_outdated(rig->n[1].replica, true);
+    fill(rig, data, sizeof data);
+    assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    open_node(rig, 0);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_true(has_the_write(rig, 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PAIR_CASE(crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd),
+        PAIR_CASE(crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed),
+        PAIR_CASE(crashed_primary_when_the_survivor_was_restarted_then_the_record_decides),
+        PAIR_CASE(crashed_primary_when_both_were_lost_then_source),
+        PAIR_CASE(survivor_when_recorded_as_better_then_newer_before_the_other_is_back),
+        PAIR_CASE(survivor_when_the_new_generation_is_not_durable_then_not_compared),
+        PAIR_CASE(survivor_when_promoted_meanwhile_then_goes_on_alone_once_agreed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
