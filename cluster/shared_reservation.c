@@ -220,6 +220,8 @@ void shared_pr_out(struct shared_state *state, const struct shared_op *op,
         lu->epoch++;
         /* First, so that nothing is admitted under the old view after victims were aborted. */
         shared_effect_first(effects, SHARED_EFFECT_RESERVATION, op->lu);
+    } else {
+        shared_effect_add(effects, SHARED_EFFECT_KEYS, op->lu);
     }
     if (aptpl || lu->pr_aptpl)
         shared_effect_add(effects, SHARED_EFFECT_PERSIST, op->lu);

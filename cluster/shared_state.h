@@ -165,6 +165,8 @@ enum shared_effect_kind {
     SHARED_EFFECT_RESERVATION, /* reservation view of `lu` changed (SHARED_NO_LU: of every LU whose
                                 * epoch differs from its lane's): switch lanes; commands that were
                                 * admitted under the old view and would now conflict drain before ack */
+    SHARED_EFFECT_KEYS,        /* registered keys or PRgeneration of `lu` changed, nothing that a lane knows: they
+                                * are told when every member has them */
     SHARED_EFFECT_MODE,        /* mode parameters of `lu` changed */
     SHARED_EFFECT_CAPACITY,
     SHARED_EFFECT_GROUP,       /* owner or access states of `group` changed: switch gates */

@@ -170,6 +170,9 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
                                        must_drain(&state->lus[lu]));
                 }
             break;
+        case SHARED_EFFECT_KEYS:
+            unsettle(ticket, effect->lu);
+            break;
         case SHARED_EFFECT_CAPACITY:
             unsettle(ticket, effect->lu);
             /* What was admitted with blocks behind the new end is over when this is acknowledged. */

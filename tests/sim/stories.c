@@ -7,6 +7,7 @@
 
 #include "target/base/bytes.h"
 #include "target/base/container.h"
+#include "target/command/pr_parameters.h"
 #include "tests/sim/checkers.h"
 #include "tests/sim/workload.h"
 
@@ -30,7 +31,7 @@ static struct {
     char path[256], name[64], what[200];
     char text[65536];
     struct sim_story story;
-    unsigned nodes, groups, lus, clients, seconds;
+    unsigned nodes, groups, lus, clients, seconds, hold_ms;
     struct step steps[STEPS];
     unsigned count;
     struct sim_event ready;
@@ -170,6 +171,11 @@ static void do_pr_out(struct step *step)
     job_send(&step->job, MODEL_PR_OUT, cdb, 10, 24, 0);
 }
 
+static void do_pr_in(struct step *step)
+{
+    workload_pr_in(&step->job, !strcmp(step->words[1], "read_keys") ? PR_IN_READ_KEYS : PR_IN_READ_RESERVATION);
+}
+
 static void do_reset(struct step *step)
 {
     job_send_tmf(&step->job, TMF_LOGICAL_UNIT_RESET, 0, MODEL_LU_RESET);
@@ -216,6 +222,8 @@ static const struct {
     {"reserve", do_pr_out, 3},
     {"release", do_pr_out, 3},
     {"clear", do_pr_out, 1},
+    {"read_keys", do_pr_in, 0},
+    {"read_reservation", do_pr_in, 0},
     {"preempt", do_pr_out, 3},
     {"preempt_and_abort", do_pr_out, 3},
 };
@@ -413,6 +421,8 @@ static void configure(struct sim_config *config)
     config->groups = s.groups;
     config->lus = s.lus;
     config->two_node = s.nodes == 2;
+    config->hold_ms = s.hold_ms;
+    config->lease_ms = 1500; /* less than any hold_ms */
     config->length_ns = (uint64_t)s.seconds * 1000 * SIM_MS;
 }
 
@@ -515,7 +525,8 @@ static int read_line(char *line, unsigned at, char *why, size_t size)
                     {"groups ", &s.groups},
                     {"lus ", &s.lus},
                     {"clients ", &s.clients},
-                    {"seconds ", &s.seconds}};
+                    {"seconds ", &s.seconds},
+                    {"hold_ms ", &s.hold_ms}};
 
     if (line[0] == '#') {
         if (!*s.what)
@@ -545,7 +556,7 @@ int story_read(const char *path, const struct sim_story **story, char *why, size
     snprintf(s.path, sizeof s.path, "%s", path);
     snprintf(s.name, sizeof s.name, "%s", base ? base + 1 : path);
     s.name[strcspn(s.name, ".")] = '\0';
-    s.nodes = 2, s.groups = 1, s.lus = 1, s.clients = 2, s.seconds = 30;
+    s.nodes = 2, s.groups = 1, s.lus = 1, s.clients = 2, s.seconds = 30, s.hold_ms = 20000;
     if (!file) {
         snprintf(why, size, "%s: %s", path, strerror(errno));
         return -1;

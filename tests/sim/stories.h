@@ -2,7 +2,7 @@
  * happens at a time ("lost": nothing that was not synced is kept):
  *
  *   # the first comment says what the story shows
- *   nodes 2 | groups 1 | lus 1 | clients 2 | seconds 30
+ *   nodes 2 | groups 1 | lus 1 | clients 2 | seconds 30 | hold_ms 20000
  *   at MS power_cut N [lost] | power_on N | kill N | freeze N | stall N | thaw N | stop N | start N
  *   at MS cluster N FROM... | link N FROM...     node N hears only these nodes any more (none:
  * nobody) at MS heal | switch GROUP NODE | slow_disk N MS | fencing MS FAILURES | break NEXUS at MS

@@ -85,6 +85,8 @@ uint64_t workload_lba(uint32_t block);
 /* May something have aborted a command that was sent then? */
 bool workload_aborts(unsigned lu, uint64_t sent);
 /* Some path of the client that is up: most often the one to the group's owner. NULL: none. */
+/* PERSISTENT RESERVE IN: READ KEYS, READ RESERVATION or READ FULL STATUS. */
+void workload_pr_in(struct job *job, uint8_t action);
 /* MODE SENSE of the control or the caching page; MODE SELECT of it, which has been read before (else false). */
 void workload_mode_sense(struct job *job, bool control);
 bool workload_mode_select(struct job *job, bool control, const struct shared_mode *mode);

@@ -96,7 +96,7 @@ static void read_full_status(struct job *job)
     job->op.registration_count = count;
 }
 
-static bool begin_in(struct job *job)
+void workload_pr_in(struct job *job, uint8_t action)
 {
     static const struct {
         uint8_t action;
@@ -107,12 +107,21 @@ static bool begin_in(struct job *job)
         {PR_IN_READ_RESERVATION, MODEL_READ_RESERVATION, read_reservation},
         {PR_IN_READ_FULL_STATUS, MODEL_READ_FULL_STATUS, read_full_status},
     };
-    unsigned row = sim_random(3);
-    uint8_t cdb[10] = {PERSISTENT_RESERVE_IN, rows[row].action};
+    uint8_t cdb[10] = {PERSISTENT_RESERVE_IN, action};
 
     put_be16(cdb + 7, WORKLOAD_ANSWER);
-    job->answered = rows[row].answered;
-    job_send(job, rows[row].kind, cdb, 10, 0, WORKLOAD_ANSWER);
+    for (unsigned row = 0; row < sizeof rows / sizeof rows[0]; row++)
+        if (rows[row].action == action) {
+            job->answered = rows[row].answered;
+            job_send(job, rows[row].kind, cdb, 10, 0, WORKLOAD_ANSWER);
+        }
+}
+
+static bool begin_in(struct job *job)
+{
+    static const uint8_t actions[] = {PR_IN_READ_KEYS, PR_IN_READ_RESERVATION, PR_IN_READ_FULL_STATUS};
+
+    workload_pr_in(job, actions[sim_random(3)]);
     return true;
 }
 

@@ -215,7 +215,9 @@ static void generation_when_each_action_then_counts_executed_ones(void **context
     assert_int_equal(apply(state, &op), REASON_GOOD); /* same key again */
     assert_int_equal(apply(state, &op), REASON_GOOD);
     assert_int_equal(lu->pr_generation, 3);
-    assert_int_equal(effects.count, 0); /* no lane need know */
+    assert_int_equal(effects.count, 1); /* no lane need know, but it is not told before all have it */
+    assert_int_equal(effects.effects[0].kind, SHARED_EFFECT_KEYS);
+    assert_int_equal(effects.effects[0].lu, LU);
     op.key = KEY_A;
     op.type = 5;
     for (op.action = 1; op.action <= 2; op.action++) { /* RESERVE, RELEASE: not counted */
