@@ -15,8 +15,15 @@
 #include "target/nexus/tmf.h"
 #include "target/transport/peer.h"
 
+/* A nexus of this node whose RESERVE was not decided in time: it may still take effect, after the nexus is lost. */
+struct undecided {
+    struct qb_list_head link;
+    struct nexus_identity nexus;
+};
+
 static struct {
     struct daemon *daemon;
+    struct qb_list_head undecided;
     uint16_t ports[LIMIT_NODES * LIMIT_PORTALS]; /* of the cluster, sorted: ALL_TG_PT */
     uint32_t port_count;
 } commits;
@@ -74,6 +81,32 @@ static void at_reactor_task(struct post *post)
     free(commit);
 }
 
+static bool take_undecided(const struct nexus_identity *nexus)
+{
+    struct undecided *entry;
+
+    qb_list_for_each_entry(entry, &commits.undecided, link)
+    {
+        if (!identity_equal(&entry->nexus, nexus))
+            continue;
+        qb_list_del(&entry->link);
+        free(entry);
+        return true;
+    }
+    return false;
+}
+
+static void note_undecided(const struct nexus_identity *nexus)
+{
+    struct undecided *entry = calloc(1, sizeof *entry);
+
+    if (!entry)
+        abort();
+    take_undecided(nexus); /* one is enough */
+    entry->nexus = *nexus;
+    qb_list_add_tail(&entry->link, &commits.undecided);
+}
+
 static void task_answered(struct cluster_request *request, enum scsi_reason reason,
                           uint8_t field_pointer)
 {
@@ -81,6 +114,8 @@ static void task_answered(struct cluster_request *request, enum scsi_reason reas
 
     commit->reason = reason;
     commit->field_pointer = field_pointer;
+    if (request->op.kind == SHARED_OP_RESERVE && reason == REASON_NOT_READY_TRANSITION)
+        note_undecided(&request->op.nexus);
     commit->post.run = at_reactor_task;
     reactor_post(commit->task->reactor, &commit->post);
 }
@@ -161,7 +196,7 @@ static void lost(const struct nexus_identity *identity)
 {
     const struct shared_state *state = cluster_state(commits.daemon->cluster);
     struct shared_op op = {.kind = SHARED_OP_NEXUS_LOSS, .lu = SHARED_NO_LU, .nexus = *identity};
-    bool holds = false;
+    bool holds = take_undecided(identity); /* this node's messages keep their order: it falls after it took effect */
 
     for (uint32_t i = 0; i < state->lu_count && !holds; i++)
         holds = state->lus[i].legacy_reserved &&
@@ -272,6 +307,7 @@ static int by_number(const void *a, const void *b)
 void commits_init(struct daemon *daemon)
 {
     commits.daemon = daemon;
+    qb_list_init(&commits.undecided);
     for (unsigned n = 0; n < daemon->config->node_count; n++)
         for (unsigned p = 0; p < daemon->config->nodes[n].portal_count; p++)
             commits.ports[commits.port_count++] = daemon->config->nodes[n].portals[p].rtpi;
