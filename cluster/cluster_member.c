@@ -78,11 +78,14 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
     join_reset(c);
     c->hello_mask = 0;
     c->attempt++;
+    c->proof_begun = false;
     memset(c->confirmed, 0, sizeof c->confirmed);
     for (unsigned node = 1; node <= LIMIT_NODES; node++) {
         if (c->nodes[node].hello_seen)
             c->hello_mask |= node_bit(node);
         c->nodes[node].hello_seen = false;
+        c->nodes[node].harmless_said = 0;
+        c->nodes[node].proof_sent = 0;
         memset(c->nodes[node].confirm, 0, sizeof c->nodes[node].confirm);
     }
     if (c->phase == PHASE_MEMBER) {
@@ -102,7 +105,6 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
         for (unsigned node = 1; node <= LIMIT_NODES; node++)
             if (lost & ~c->unproven & node_bit(node)) {
                 c->nodes[node].lost_now = c->now;
-                c->nodes[node].proof_sent = 0;
                 cluster_log(c, u, LOG_WARNING,
                             "%s vanished (last heard %llu ms ago); nothing is served until it is "
                             "harmless",
@@ -302,23 +304,37 @@ void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
     confirm(c, u);
 }
 
+static const char *const proofs[] = {"harmless", "it was fenced", "its lease ran out", "the operator said so"};
+
+/* Own delivery proves nothing, of a proof neither: the ring may be broken already, and the others go on without
+ * this node. So the lost go when everyone who is live has said so of all of them, and the epoch grows by one
+ * at the first word and by one when they go. Whoever said so and did not hear the rest has a larger epoch than
+ * those whom it gave up, and a smaller one than whoever went on: it can go together with neither by mistake. A
+ * proof counts in the group in which it was sent: nobody knows what one is worth that a broken ring left over. */
 void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
                      const struct cluster_message *message)
 {
     unsigned lost = message->harmless.node;
-    static const char *const proofs[] = {"harmless", "it was fenced", "its lease ran out",
-                                         "the operator said so"};
+    const struct cluster_node *n = &c->nodes[node];
 
-    if (!follows(c) || !is_live(c, node) || c->nodes[node].incarnation != message->incarnation ||
-        !(c->unproven & node_bit(lost)) || (c->unproven & c->group) ||
-        c->nodes[lost].incarnation != message->harmless.incarnation)
+    if (!follows(c) || !is_live(c, node) || n->incarnation != message->incarnation ||
+        !n->hello_seen || n->hello.group != c->group || !(c->unproven & node_bit(lost)) ||
+        (c->unproven & c->group) || c->nodes[lost].incarnation != message->harmless.incarnation)
         return;
-    drop(c, u, node_bit(lost), true,
-         proofs[message->harmless.proof < 4 ? message->harmless.proof : 0]);
+    if (!c->proof_begun)
+        c->epoch++;
+    c->proof_begun = true;
+    if (!c->nodes[lost].harmless_said)
+        c->nodes[lost].harmless_proof = message->harmless.proof < 4 ? message->harmless.proof : 0;
+    c->nodes[lost].harmless_said |= node_bit(node);
+    for (unsigned i = 1; i <= LIMIT_NODES; i++)
+        if ((c->unproven & node_bit(i)) && (live_members(c) & ~c->nodes[i].harmless_said))
+            return;
+    drop(c, u, c->unproven, true, proofs[c->nodes[lost].harmless_proof]);
 }
 
 static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
-                          enum message_proof proof)
+                          uint8_t proof)
 {
     struct cluster_node *n = &c->nodes[node];
     struct cluster_message m = {.type = MESSAGE_HARMLESS};
@@ -328,7 +344,7 @@ static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned
     n->proof_sent = c->now;
     m.harmless.node = node;
     m.harmless.incarnation = n->incarnation;
-    m.harmless.proof = (uint8_t)proof;
+    m.harmless.proof = proof;
     cluster_send(c, u, &m);
 }
 
@@ -338,22 +354,21 @@ static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned
  * none elsewhere. */
 static bool may_go_on(const struct cluster *c)
 {
-    if (!c->quorate)
-        return false;
     return !c->setup.lease_proves || !c->suspect ||
            __builtin_popcount(live_members(c)) * 2 > __builtin_popcount(c->setup.configured);
 }
 
-/* Whether a proof about `node` is still wanted: who is back in the group speaks for itself. */
+/* Whether a proof about `node` is still wanted: who is back in the group speaks for itself. The lease says that
+ * a message has gone round since the group changed: what was known of quorum before that is known anew. */
 static bool wants_proof(const struct cluster *c, unsigned node)
 {
-    return c->phase == PHASE_MEMBER && (c->unproven & node_bit(node)) &&
-           !(c->unproven & c->group) && may_go_on(c);
+    return c->phase == PHASE_MEMBER && (c->unproven & node_bit(node)) && !(c->unproven & c->group) &&
+           c->quorate && c->lease > c->now;
 }
 
 void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time)
 {
-    if (node < 1 || node > LIMIT_NODES || !wants_proof(c, node))
+    if (node < 1 || node > LIMIT_NODES || !wants_proof(c, node) || !may_go_on(c))
         return;
     /* The fencer's times are whole seconds. A fencing older than the last sign of life, or of the second
      * in which the node joined or before, hit an earlier life of it. */
@@ -368,10 +383,14 @@ void member_advance(struct cluster *c, struct cluster_updates *u)
         c->suspect = false;
     else if (!c->quorate)
         c->suspect = true;
-    if (!c->setup.lease_proves)
-        return;
-    for (unsigned node = 1; node <= LIMIT_NODES; node++)
-        if (wants_proof(c, node) &&
-            c->now >= c->nodes[node].lost_now + c->setup.lease_ns + c->setup.lease_ns / 4)
+    for (unsigned node = 1; node <= LIMIT_NODES; node++) {
+        const struct cluster_node *n = &c->nodes[node];
+        if (!wants_proof(c, node))
+            continue;
+        if (n->harmless_said & ~node_bit(c->setup.self)) /* another one has a proof */
+            send_harmless(c, u, node, n->harmless_proof);
+        else if (c->setup.lease_proves && may_go_on(c) &&
+                 c->now >= n->lost_now + c->setup.lease_ns + c->setup.lease_ns / 4)
             send_harmless(c, u, node, PROOF_LEASE);
+    }
 }

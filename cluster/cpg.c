@@ -16,7 +16,7 @@
 
 #include "target/base/limits.h"
 
-enum { OPEN_TRIES = 100, OPEN_WAIT_US = 50000, RETRY_MS = 2 };
+enum { OPEN_TRIES = 100, OPEN_WAIT_US = 50000, RETRY_MS = 2, DISPATCH_MOST = 64 };
 
 struct queued {
     struct qb_list_head link;
@@ -99,12 +99,24 @@ static void on_quorum(quorum_handle_t handle, uint32_t quorate, uint64_t ring, u
     }
 }
 
+/* Corosync says what a new ring means for quorum before it lets a message round in it, but on another connection:
+ * so that is read first, before each message. The machine relies on the order (cluster_member.c, wants_proof()). */
+static cs_error_t dispatch_in_order(struct cpg_wire *wire)
+{
+    cs_error_t error = CS_OK;
+
+    for (unsigned i = 0; i < DISPATCH_MOST && error == CS_OK && !wire->dead; i++) {
+        error = quorum_dispatch(wire->quorum, CS_DISPATCH_ALL);
+        if (error == CS_OK || error == CS_ERR_TRY_AGAIN)
+            error = cpg_dispatch(wire->cpg, CS_DISPATCH_ONE_NONBLOCKING);
+    }
+    return error;
+}
+
 static int32_t dispatch_cpg(int32_t fd, int32_t events, void *data)
 {
     struct cpg_wire *wire = data;
-    cs_error_t error = events & (POLLERR | POLLHUP | POLLNVAL)
-                           ? CS_ERR_LIBRARY
-                           : cpg_dispatch(wire->cpg, CS_DISPATCH_ALL);
+    cs_error_t error = events & (POLLERR | POLLHUP | POLLNVAL) ? CS_ERR_LIBRARY : dispatch_in_order(wire);
 
     if (error == CS_OK || error == CS_ERR_TRY_AGAIN)
         return 0;

@@ -38,6 +38,8 @@ struct cluster_node {
     uint64_t hello_incarnation;
     struct message_hello hello;
     uint32_t confirm[LIMIT_NODES + 1]; /* its CONFIRM */
+    uint32_t harmless_said; /* bits: members that have said that it is harmless */
+    uint8_t harmless_proof; /* why, by who said it first */
     /* local */
     uint64_t join_persist; /* record that must be durable before we admit; 0 = none */
     bool admit_sent, served;
@@ -82,6 +84,7 @@ struct cluster {
     uint64_t now, wall;
     bool quorate, forced;
     bool suspect; /* members are lost, and the others may have gone on without us meanwhile */
+    bool proof_begun; /* a proof was heard since the last change of the group */
     uint32_t hello_mask; /* bits: had said HELLO before the last change of the group */
     uint32_t group;
 

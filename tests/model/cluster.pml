@@ -262,6 +262,15 @@ proctype node(byte me) {
             fi
         fi;
         skip }
+    :: d_step { unsent && OPERABLE(me) && !held[me] && (SAYS_AGAIN(me, 0) || SAYS_AGAIN(me, 1) || SAYS_AGAIN(me, N - 1)) ->
+        unsent--;
+        ni = (SAYS_AGAIN(me, 0) -> 0 : (SAYS_AGAIN(me, 1) -> 1 : N - 1));
+        hold_harmless(me, ni);
+        skip }
+    :: d_step { OPERABLE(me) && IN(late, me) ->
+        printf("node%d: hears of quorum\n", me);
+        hear_quorum(me);
+        skip }
     :: d_step { OPERABLE(me) && phase[me] == LOADING && len(q[me]) ->
         find_snapshot(me);
         if
@@ -329,7 +338,7 @@ proctype node(byte me) {
  * are lost have been lost for that long. */
 proctype clock() {
     do
-    :: d_step { ticks && !poke && (unp[0] & ~long_lost[0] || unp[1] & ~long_lost[1] || unp[N - 1] & ~long_lost[N - 1]) ->
+    :: d_step { ticks && MAY_TICK && !poke && (unp[0] & ~long_lost[0] || unp[1] & ~long_lost[1] || unp[N - 1] & ~long_lost[N - 1]) ->
         ticks--;
         printf("a lease time passes\n");
         lease = 0;
@@ -366,6 +375,7 @@ inline all_serve() {
         ep[ni] = 1;
         ord[ni] = 1;
         hello[ni] = ALL;
+        hello_here[ni] = ALL;
         att[ni] = 1;
         s_ep[ni] = 1;
         s_ord[ni] = 1;
@@ -400,6 +410,7 @@ inline one_serves() {
     group[0] = 1;
     cg[0] = 1;
     hello[0] = 1;
+    hello_here[0] = 1;
     ni = 1;
     do
     :: ni < N ->
@@ -410,6 +421,7 @@ inline one_serves() {
         ep[ni] = 0;
         ord[ni] = 0;
         hello[ni] = 0;
+        hello_here[ni] = 0;
         att[ni] = 0;
         s_ep[ni] = 0;
         s_ord[ni] = 0;
@@ -461,6 +473,7 @@ inline forced_serves() {
     s_ep[N - 1] = 20;
     s_ord[N - 1] = 5;
     hello[N - 1] = B(N - 1);
+    hello_here[N - 1] = B(N - 1);
     lease = B(N - 1);
     start_daemon(0)
 }
@@ -468,6 +481,29 @@ inline forced_serves() {
 /* No power; nobody has a journal. */
 inline new_array() {
     ni = 0
+}
+
+/* All were members; the last node has been cut off for longer than a lease, and nobody has dropped it yet. */
+inline one_cut_off() {
+    all_serve();
+    ring[0] = 3;
+    ring[1] = 3;
+    ring[2] = 4;
+    quorate = 3;
+    suspect = 4;
+    lease = 3;
+    ni = 0;
+    do
+    :: ni < N ->
+        cg[ni] = ring[ni];
+        group[ni] = ring[ni];
+        hello[ni] = ring[ni];
+        hello_here[ni] = ring[ni];
+        unp[ni] = ALL & ~ring[ni];
+        long_lost[ni] = unp[ni];
+        ni++
+    :: else -> break
+    od
 }
 
 hidden byte begins;
@@ -483,6 +519,8 @@ init {
             OPS = parameter("OPS");
             PARTS = parameter("PARTS");
             LATE_KILLS = parameter("LATE_KILLS");
+            LATE_QUORUM = parameter("LATE_QUORUM");
+            PLAN = parameter("PLAN");
             PERSISTENT = parameter("PERSISTENT");
             begins = parameter("BEGINS");
             now.cuts = parameter("CUTS");
@@ -492,6 +530,7 @@ init {
             now.forces = parameter("FORCES");
             now.ticks = parameter("TICKS");
             now.merges = parameter("MERGES");
+            now.unsent = parameter("UNSENT");
         };
         if
         :: begins == 0 -> new_array()
@@ -500,6 +539,9 @@ init {
         :: begins == 3 -> none_serves()
         :: begins == 4 -> both_were_last()
         :: begins == 5 -> forced_serves()
+#if N == 3
+        :: begins == 6 -> one_cut_off()
+#endif
         fi
     };
     atomic {

@@ -17,6 +17,8 @@ hidden byte EAGER;           /* 1: journals, 2: effects, 4: leases: never late *
 hidden byte OPS;             /* bits: operations; the first is of node 0, the second of the last node */
 hidden byte PARTS;           /* bits: sides that may part from a whole ring; a side is a set of nodes */
 hidden byte LATE_KILLS;      /* daemons are killed 1: while all that run are members, 2: after an answer */
+hidden byte LATE_QUORUM;     /* bits: nodes that may hear of quorum after the change of the group */
+hidden byte PLAN;            /* faults come in this order, one after the other; 0: in any */
 hidden byte PERSISTENT;      /* bits: operations that survive a cold start (APTPL) */
 
 /* --- the world ---------------------------------------------------------------------------------- */
@@ -28,6 +30,7 @@ byte cg[N];                  /* daemons of the CPG group at the end of its queue
 byte seen;                   /* two_node: was in a ring of all since power on (wait_for_all) */
 byte fenced[N];              /* the newest fencing ended this incarnation; 0: never fenced */
 byte inc[N];                 /* processes started so far; the number of the present one */
+byte late;                   /* bits: has not heard yet what votequorum says */
 byte poke;                   /* bits: quorum or lease has changed; the machine hears it before anything else */
 
 /* Ordered messages that Corosync has for the daemon: kind and sender, five bytes of body. */
@@ -38,7 +41,7 @@ byte disk;                   /* bits: has a journal */
 byte d_ep[N], d_ord[N], d_mem[N], d_has[N];
 
 /* Faults and operator's acts that are left. */
-byte cuts, kills, splits, starts, forces, ticks, merges;
+byte cuts, kills, splits, starts, forces, ticks, merges, unsent;
 #define NOBODY_ELSE_JOINS (JOINED(0) && JOINED(1) && JOINED(N - 1))
 #define JOINED(n) (!IN(running, n) || phase[n] == MEMBER)
 
@@ -63,6 +66,9 @@ byte j_ready[N];
 /* since the last change of the group. A HELLO is kept only while it can matter. */
 byte att[N];
 byte hello[N];                   /* bits: hello_seen */
+byte hello_here[N];              /* bits: and it was of a group of the same members */
+byte harmless_said[N * N];       /* [of node, about node]: who has said HARMLESS */
+byte proof_begun;
 byte h_id[N * N], h_ep[N * N], h_ord[N * N], h_view[N * N], h_has[N * N];
 short said[N * N], confirmed[N]; /* CONFIRM: attempts, four bits for each node */
 byte s_ep[N], s_ord[N];          /* stamp */
@@ -98,6 +104,7 @@ byte asked;                      /* ASK is on the way */
 byte lease;                      /* may still be valid */
 byte long_lost[N];               /* lost for longer than a lease */
 byte proof_sent[N];
+byte held[N];                    /* a HARMLESS that is not sent yet: about whom, + 1 */
 
 /* --- helpers ------------------------------------------------------------------------------------ */
 #define LIVE(n) (mem[n] & ~unp[n])

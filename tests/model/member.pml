@@ -1,6 +1,6 @@
 /* cluster_member.c */
 
-hidden byte mi, mj, mharmless, mlost, mfirst, mbest, msaid;
+hidden byte mi, mj, mdropped, mharmless, mlost, mfirst, mbest, msaid;
 hidden byte msame;
 hidden short mvector;
 
@@ -39,7 +39,8 @@ inline member_change(n, members, lost, proven) {
 
 inline drop(n, lost, proven) {
     printf("node%d: drops %d\n", n, lost);
-    member_change(n, mem[n] & ~(lost), lost, proven)
+    mdropped = lost; /* arguments are text: `lost` may read what member_change() writes */
+    member_change(n, mem[n] & ~mdropped, mdropped, proven)
 }
 
 inline fatal(n) {
@@ -48,9 +49,15 @@ inline fatal(n) {
 }
 
 inline member_say_hello(n) {
+    if
+    :: held[n] -> /* what could not be sent before goes out first */
+        multicast(n, HARMLESS, inc[n] << 4 | (held[n] - 1), ninc[AT(n, held[n] - 1)], 0, 0, 0);
+        held[n] = 0
+    :: else
+    fi;
     mi = (phase[n] == MEMBER -> mem[n] | LIVE(n) << 3 | (F_MEMBER | F_JOURNAL) << 6 :
           rec_mem[n] | (IN(have_record, n) -> F_JOURNAL << 6 : 0));
-    multicast(n, HELLO, inc[n] << 4 | att[n], s_ep[n], s_ord[n], mi, has[n])
+    multicast(n, HELLO, inc[n] << 4 | att[n], s_ep[n], s_ord[n], mi, has[n] | group[n] << 2)
 }
 
 inline member_group(n, members, joined, left, down) {
@@ -58,6 +65,14 @@ inline member_group(n, members, joined, left, down) {
     join_reset(n);
     mharmless = (left & mem[n] & ~B(n)) & ~(BROKEN(LEFT_HELLO) -> 0 : unp[n] & ~hello[n]);
     hello[n] = 0;
+    hello_here[n] = 0;
+    proof_begun = proof_begun & ~B(n);
+    proof_sent[n] = 0;
+    mi = 0;
+    do
+    :: mi < N -> harmless_said[AT(n, mi)] = 0; mi++
+    :: else -> break
+    od;
     take_hello_memory(n);
     att[n]++;
     assert(att[n] < 16);
@@ -78,7 +93,6 @@ inline member_group(n, members, joined, left, down) {
         :: else
         fi;
         long_lost[n] = long_lost[n] & ~(mlost & ~unp[n]);
-        proof_sent[n] = proof_sent[n] & ~(mlost & ~unp[n]);
         unp[n] = unp[n] | mlost;
         if
         :: mharmless -> drop(n, mharmless, false)
@@ -209,11 +223,12 @@ inline member_confirm(n, k, i, low, high) {
     fi
 }
 
-inline member_hello(n, k, id, sep, sord, view, shas) {
+inline member_hello(n, k, id, sep, sord, view, last) {
     if
     :: !IN(group[n], k)
     :: else ->
         hello[n] = hello[n] | B(k);
+        hello_here[n] = hello_here[n] & ~B(k) | ((last) >> 2 == group[n] -> B(k) : 0);
         if
         :: starter[n] == k + 1 && !BROKEN(START_VOID) ->
             starter[n] = 0;
@@ -227,7 +242,7 @@ inline member_hello(n, k, id, sep, sord, view, shas) {
             h_ep[AT(n, k)] = sep;
             h_ord[AT(n, k)] = sord;
             h_view[AT(n, k)] = view;
-            h_has[AT(n, k)] = shas
+            h_has[AT(n, k)] = (last) & 3
         :: else
         fi;
         if
@@ -265,24 +280,56 @@ inline member_harmless(n, k, i, lost, linc) {
     fi;
     if
     :: FOLLOWS(n) && GUARD(HARMLESS_LIVE, IS_LIVE(n, k) && ninc[AT(n, k)] == i) && IN(unp[n], lost) &&
-       GUARD(HARMLESS_SETTLING, !(unp[n] & group[n])) &&
-       GUARD(HARMLESS_INCARNATION, ninc[AT(n, lost)] == linc) -> drop(n, B(lost), true)
+       GUARD(HARMLESS_HERE, IN(hello_here[n], k)) && GUARD(HARMLESS_SETTLING, !(unp[n] & group[n])) &&
+       GUARD(HARMLESS_INCARNATION, ninc[AT(n, lost)] == linc) ->
+        if
+        :: !IN(proof_begun, n) && !BROKEN(HARMLESS_EPOCH) -> ep[n]++
+        :: else
+        fi;
+        proof_begun = proof_begun | B(n);
+        harmless_said[AT(n, lost)] = harmless_said[AT(n, lost)] | B(k);
+        mharmless = 0;
+        mi = 0;
+        do
+        :: mi < N ->
+            if
+            :: IN(unp[n], mi) && (LIVE(n) & ~harmless_said[AT(n, mi)]) -> mharmless = mharmless | B(mi)
+            :: else
+            fi;
+            mi++
+        :: else -> break
+        od;
+        if
+        :: BROKEN(HARMLESS_ALL) -> drop(n, B(lost), true)
+        :: !BROKEN(HARMLESS_ALL) && !mharmless -> drop(n, unp[n], true)
+        :: else
+        fi
     :: else
     fi
 }
 
-#define MAY_GO_ON(n) (GUARD(PROOF_QUORATE, IN(quorate, n)) && \
-    GUARD(PROOF_SUSPECT, !LEASE_PROVES || !IN(suspect, n) || POP(LIVE(n)) * 2 > N))
+#define MAY_GO_ON(n) GUARD(PROOF_SUSPECT, !LEASE_PROVES || !IN(suspect, n) || POP(LIVE(n)) * 2 > N)
 #define WANTS_PROOF(n, k) (phase[n] == MEMBER && IN(unp[n], k) && \
-    GUARD(HARMLESS_SETTLING, !(unp[n] & group[n])) && MAY_GO_ON(n) && !IN(proof_sent[n], k))
-#define PROVEN(n, k) (WANTS_PROOF(n, k) && \
+    GUARD(HARMLESS_SETTLING, !(unp[n] & group[n])) && GUARD(PROOF_QUORATE, IN(quorate, n)) && \
+    GUARD(PROOF_LEASED, IN(lease, n)))
+#define HAS_PROOF(n, k) ((harmless_said[AT(n, k)] & ~B(n)) || MAY_GO_ON(n) && \
     ((FENCING && fenced[k] && GUARD(PROOF_FENCED, fenced[k] >= ninc[AT(n, k)])) || \
      ((LEASE_PROVES || BROKEN(PROOF_VOTES)) && GUARD(PROOF_LEASE, IN(long_lost[n], k)))))
+/* It is said again every second, which adds nothing where it was heard. */
+#define SAYS_AGAIN(n, k) (WANTS_PROOF(n, k) && HAS_PROOF(n, k))
+#define PROVEN(n, k) (!IN(proof_sent[n], k) && !IN(harmless_said[AT(n, k)], n) && SAYS_AGAIN(n, k))
 
 inline send_harmless(n, k) {
     printf("node%d: HARMLESS %d\n", n, k);
     proof_sent[n] = proof_sent[n] | B(k);
     multicast(n, HARMLESS, inc[n] << 4 | (k), ninc[AT(n, k)], 0, 0, 0)
+}
+
+/* A proof that Corosync takes only when its ring has formed anew: it is ordered before the HELLO there. */
+inline hold_harmless(n, k) {
+    printf("node%d: HARMLESS %d, not sent yet\n", n, k);
+    proof_sent[n] = proof_sent[n] | B(k);
+    held[n] = (k) + 1
 }
 
 inline member_advance(n) {

@@ -58,7 +58,7 @@ inline check() {
 /* Everything is repaired and nothing is under way: then all must serve, with one state. */
 hidden byte quiet;
 inline check_progress() {
-    quiet = running == ALL && !poke && !dirty && !asked;
+    quiet = running == ALL && !poke && !late && !dirty && !asked;
     pi = 0;
     do
     :: pi < N && quiet ->

@@ -34,6 +34,10 @@ inline wipe(n) {
     lease = lease & ~B(n);
     long_lost[n] = 0;
     proof_sent[n] = 0;
+    held[n] = 0;
+    late = late & ~B(n);
+    hello_here[n] = 0;
+    proof_begun = proof_begun & ~B(n);
     cg[n] = 0;
     join_reset(n);
     dirty = dirty & ~B(n);
@@ -42,6 +46,7 @@ inline wipe(n) {
     do
     :: wi < N ->
         ninc[AT(n, wi)] = 0;
+        harmless_said[AT(n, wi)] = 0;
         wi++
     :: else -> break
     od;
@@ -121,11 +126,8 @@ inline power_off(n) {
 /* What votequorum says to a host whose ring is this. */
 #define QUORUM(n, hosts) (N == 2 -> IN(seen, n) : POP(hosts) * 2 > N)
 
-inline tell_quorum(n) {
-    if
-    :: ring[n] == ALL -> seen = seen | B(n)
-    :: else
-    fi;
+inline hear_quorum(n) {
+    late = late & ~B(n);
     if
     :: IN(running, n) && IN(quorate, n) != QUORUM(n, ring[n]) ->
         if
@@ -135,6 +137,17 @@ inline tell_quorum(n) {
         quorate = quorate ^ B(n);
         poke = poke | B(n)
     :: else
+    fi
+}
+
+inline tell_quorum(n) {
+    if
+    :: ring[n] == ALL -> seen = seen | B(n)
+    :: else
+    fi;
+    if
+    :: IN(LATE_QUORUM, n) && IN(running, n) && IN(quorate, n) != QUORUM(n, ring[n]) -> late = late | B(n)
+    :: else -> hear_quorum(n)
     fi
 }
 
@@ -225,11 +238,17 @@ inline start_daemon(n) {
 #define IS_RING(r) (ring[LOWEST(r)] == (r) && !(forming & (r)) && !(doomed & (r)))
 #define FORMS(r) (ring[LOWEST(r)] == (r) && (forming & (r)) && !(doomed & (r)))
 
+/* Plans, for stories of many faults: 1: parted, the last two together, a lease time, all together. 2: all parted, a
+ * lease time, together. */
+#define MAY_MERGE(r) (PLAN == 0 || PLAN == 2 && !splits && !ticks || \
+                      PLAN == 1 && (merges == 2 -> !splits && (r) == 6 : !ticks))
+#define MAY_TICK (PLAN == 0 || PLAN == 2 && !splits || PLAN == 1 && merges == 1)
+
 proctype network() {
     do
     :: d_step { ROOM && FORMS(1) -> form(1); skip }
     :: d_step { ROOM && FORMS(2) -> form(2); skip }
-    :: d_step { ROOM && merges && IS_RING(1) && IS_RING(2) -> merge(1, 2); skip }
+    :: d_step { ROOM && merges && MAY_MERGE(3) && IS_RING(1) && IS_RING(2) -> merge(1, 2); skip }
     :: d_step { ROOM && splits && IN(PARTS, 0) && ring[0] == ALL -> splits--; printf("parted: 1\n"); part(1); skip }
 #if N == 3
     :: d_step { ROOM && splits && IN(PARTS, 1) && ring[0] == ALL -> splits--; printf("parted: 2\n"); part(2); skip }
@@ -241,11 +260,11 @@ proctype network() {
     :: d_step { ROOM && FORMS(3) -> form(3); skip }
     :: d_step { ROOM && FORMS(5) -> form(5); skip }
     :: d_step { ROOM && FORMS(6) -> form(6); skip }
-    :: d_step { ROOM && merges && IS_RING(1) && IS_RING(4) -> merge(1, 4); skip }
-    :: d_step { ROOM && merges && IS_RING(2) && IS_RING(4) -> merge(2, 4); skip }
-    :: d_step { ROOM && merges && IS_RING(3) && IS_RING(4) -> merge(3, 4); skip }
-    :: d_step { ROOM && merges && IS_RING(5) && IS_RING(2) -> merge(5, 2); skip }
-    :: d_step { ROOM && merges && IS_RING(6) && IS_RING(1) -> merge(6, 1); skip }
+    :: d_step { ROOM && merges && MAY_MERGE(5) && IS_RING(1) && IS_RING(4) -> merge(1, 4); skip }
+    :: d_step { ROOM && merges && MAY_MERGE(6) && IS_RING(2) && IS_RING(4) -> merge(2, 4); skip }
+    :: d_step { ROOM && merges && MAY_MERGE(7) && IS_RING(3) && IS_RING(4) -> merge(3, 4); skip }
+    :: d_step { ROOM && merges && MAY_MERGE(7) && IS_RING(5) && IS_RING(2) -> merge(5, 2); skip }
+    :: d_step { ROOM && merges && MAY_MERGE(7) && IS_RING(6) && IS_RING(1) -> merge(6, 1); skip }
 #endif
     od
 }

@@ -211,6 +211,8 @@ cs_error_t __wrap_cpg_dispatch(cpg_handle_t handle, cs_dispatch_flags_t flags)
 {
     struct client *client = mine();
 
+    if (!client->queue && flags == CS_DISPATCH_ONE_NONBLOCKING)
+        return CS_ERR_TRY_AGAIN;
     while (client->queue) {
         struct delivery d = *client->queue;
         free(client->queue);
@@ -218,6 +220,8 @@ cs_error_t __wrap_cpg_dispatch(cpg_handle_t handle, cs_dispatch_flags_t flags)
         if (!client->queue)
             client->queue_end = &client->queue;
         hand_over(client, &d);
+        if (flags == CS_DISPATCH_ONE_NONBLOCKING)
+            break;
     }
     return CS_OK;
 }
@@ -277,6 +281,8 @@ cs_error_t __wrap_quorum_dispatch(quorum_handle_t handle, cs_dispatch_flags_t fl
     struct client *client = mine();
     uint32_t nodes[SIM_NODES];
 
+    if (!client->quorum_news)
+        return CS_OK;
     client->quorum_news = false;
     client->quorum_callbacks.quorum_notify_fn(current->host->id, client->quorate, 1, 0, nodes);
     return CS_OK;

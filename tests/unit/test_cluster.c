@@ -236,6 +236,75 @@ static void lease_when_two_daemons_and_a_vote_then_fencing_proves(void **state)
     sim_free(sim);
 }
 
+/* Whoever ends is started again, here and below: what must not happen is that all wait for ever. */
+static void restarted_until(struct sim *sim, bool (*done)(struct sim *sim))
+{
+    for (unsigned i = 0; i < 40 && !done(sim); i++) {
+        sim_run(sim, seconds(1));
+        for (unsigned node = 1; node <= 3; node++)
+            sim_boot(sim, node);
+    }
+    assert_true(done(sim));
+}
+
+static bool node2_serves(struct sim *sim)
+{
+    return serves(sim, 2);
+}
+
+/* Node 3 is lost; node 1 has a proof, and loses node 2 before the proof has gone out: it is ordered in the ring of
+ * node 1 alone, while 2 and 3 find together again. */
+static struct sim *proof_in_a_broken_ring(uint64_t seed)
+{
+    struct sim *sim = sim_new(3, seed);
+
+    sim->trace = getenv("HALUN_TRACE");
+    sim->lease_proves = true;
+    for (unsigned i = 1; i <= 3; i++)
+        sim_boot(sim, i);
+    assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+    sim_partition(sim, 1u << 3);
+    sim_run(sim, SIM_TOKEN + SIM_LEASE + 300 * SIM_MS); /* the proof: SIM_LEASE * 5 / 4 after the loss */
+    assert_false(serves(sim, 1));
+    sim_partition(sim, 1u << 1);
+    return sim;
+}
+
+static void proof_when_its_ring_broke_then_the_others_go_on_and_all_meet_again(void **state)
+{
+    struct sim *sim = proof_in_a_broken_ring(12);
+
+    restarted_until(sim, node2_serves);
+    assert_false(serves(sim, 1));
+    sim_submit(sim, 2);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    sim_heal(sim);
+    restarted_until(sim, sim_all_serve);
+    assert_true(sim_has(sim, 1, &sim->ops[0]));
+    sim_free(sim);
+}
+
+/* ... and node 2 begins anew beside node 1: what 2 and 3 have decided must not be forgotten. */
+static void proof_when_its_ring_broke_then_no_answer_is_forgotten(void **state)
+{
+    struct sim *sim = proof_in_a_broken_ring(13);
+
+    restarted_until(sim, node2_serves);
+    sim_submit(sim, 2);
+    assert_true(sim_until(sim, last_answered, seconds(5)));
+    assert_int_equal(sim->ops[0].reason, REASON_GOOD);
+    sim_kill(sim, 2);
+    sim_partition(sim, 1u << 3);
+    sim_run(sim, seconds(3));
+    sim_boot(sim, 2);
+    for (unsigned i = 0; i < 20; i++) {
+        sim_run(sim, seconds(1));
+        assert_true(!serves(sim, 1) || sim_has(sim, 1, &sim->ops[0]));
+        sim_boot(sim, 1);
+    }
+    sim_free(sim);
+}
+
 /* --- one machine, messages by hand ------------------------------------------------------------- */
 
 struct bench {
@@ -490,6 +559,8 @@ int main(void)
         cmocka_unit_test(lease_when_three_votes_then_makes_the_lost_node_harmless),
         cmocka_unit_test(cold_start_when_the_starter_begins_anew_then_it_is_admitted_again),
         cmocka_unit_test(lease_when_two_daemons_and_a_vote_then_fencing_proves),
+        cmocka_unit_test(proof_when_its_ring_broke_then_the_others_go_on_and_all_meet_again),
+        cmocka_unit_test(proof_when_its_ring_broke_then_no_answer_is_forgotten),
         cmocka_unit_test(random_histories_when_anything_fails_then_nothing_answered_is_lost),
     };
 
