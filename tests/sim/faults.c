@@ -49,6 +49,22 @@ static unsigned count(void)
     return sim_config()->nodes;
 }
 
+void sim_reload(unsigned node)
+{
+    config_change();
+    for (unsigned i = 1; i <= count(); i++)
+        config_put(&hosts[i]);
+    if (hosts[node].running)
+        loop_signal(&hosts[node], SIGHUP);
+}
+
+void sim_other_version(unsigned node)
+{
+    hosts[node].wire_max = !hosts[node].wire_max;
+    config_put(&hosts[node]);
+    sim_stop(node);
+}
+
 static unsigned any_node(void)
 {
     return 1 + sim_random(count());
@@ -187,17 +203,11 @@ static void strike(enum sim_fault fault)
         end_after(fault, node, 1000, 12000);
         break;
     case SIM_UPGRADE: /* one node after the other speaks the newest version, or goes back to the first */
-        hosts[node].wire_max = !hosts[node].wire_max;
-        config_put(&hosts[node]);
-        sim_stop(node);
+        sim_other_version(node);
         end_after(SIM_RESTART, node, 1000, 6000);
         break;
     case SIM_RELOAD:
-        config_change();
-        for (unsigned i = 1; i <= count(); i++)
-            config_put(&hosts[i]);
-        if (hosts[node].running)
-            loop_signal(&hosts[node], SIGHUP);
+        sim_reload(node);
         break;
     case SIM_CONNECTION:
         initiators_break_one();

@@ -147,6 +147,8 @@ void sim_heal(void);                   /* both networks whole again */
 void sim_switch(unsigned group, unsigned to); /* crm resource move; 0: wherever the scores say */
 void sim_stop(unsigned node);          /* an orderly stop of the daemon; sim_start() */
 void sim_start(unsigned node);
+void sim_reload(unsigned node);       /* another halun.conf is put on all nodes, this one reloads it */
+void sim_other_version(unsigned node); /* the first wire version or the newest, in turn; stops the daemon */
 void sim_disk_slow(unsigned node, uint64_t extra_ns); /* added to each operation; 0 = as before */
 void sim_disk_fail(unsigned node, int error);         /* writes end with -error; 0 = as before */
 void sim_fencing_delay(uint64_t ns, unsigned failures); /* of the next fencings */

@@ -37,6 +37,7 @@ static struct {
     struct sim_event ready;
     struct job flush[WORKLOAD_CLIENTS * SIM_NODES];
     unsigned values[256]; /* of the run by those of the story */
+    uint64_t told[256];   /* what data was answered, by values of the story; 0: nothing yet */
     bool started;
 } s;
 
@@ -176,6 +177,40 @@ static void do_pr_in(struct step *step)
     workload_pr_in(&step->job, !strcmp(step->words[1], "read_keys") ? PR_IN_READ_KEYS : PR_IN_READ_RESERVATION);
 }
 
+/* What is answered with the same value must be the same bytes, whoever was asked. */
+static void told(struct job *job)
+{
+    struct step *step = container_of(job, struct step, job);
+    uint64_t sum = 0xcbf29ce484222325; /* FNV-1a */
+
+    if (!step->value_expected || step->value >= sizeof s.told / sizeof s.told[0])
+        return;
+    for (uint32_t i = 0; i < job->command.data_in_length; i++)
+        sum = (sum ^ job->in[i]) * 0x100000001b3;
+    if (s.told[step->value] && s.told[step->value] != sum)
+        fail(step, "other data was answered than before");
+    s.told[step->value] = sum;
+}
+
+static void do_ask(struct step *step)
+{
+    static const struct {
+        const char *name;
+        uint8_t cdb[16], length, in;
+    } rows[] = {
+        {"report_groups", {0xa3, 0x0a, [9] = 252}, 12, 252},
+        {"report_luns", {0xa0, [9] = 252}, 12, 252},
+        {"serial", {0x12, 1, 0x80, 0, 252}, 6, 252},
+        {"populate_token", {0x83, 0x10}, 16, 0},
+        {"write_using_token", {0x83, 0x11}, 16, 0},
+    };
+
+    step->job.answered = told;
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (!strcmp(step->words[1], rows[i].name))
+            job_send(&step->job, MODEL_COMMAND, rows[i].cdb, rows[i].length, 0, rows[i].in);
+}
+
 static void do_reset(struct step *step)
 {
     job_send_tmf(&step->job, TMF_LOGICAL_UNIT_RESET, 0, MODEL_LU_RESET);
@@ -215,6 +250,11 @@ static const struct {
     {"legacy_reserve", do_plain, 0},
     {"legacy_release", do_plain, 0},
     {"lu_reset", do_reset, 0},
+    {"report_groups", do_ask, 0},
+    {"report_luns", do_ask, 0},
+    {"serial", do_ask, 0},
+    {"populate_token", do_ask, 0},
+    {"write_using_token", do_ask, 0},
     {"mode_sense", do_mode_sense, 1},
     {"mode_select", do_mode_select, 1},
     {"register", do_pr_out, 2},
@@ -329,6 +369,10 @@ static bool run_fault(struct step *step)
         sim_stop(node);
     else if (!strcmp(what, "start"))
         sim_start(node);
+    else if (!strcmp(what, "reload"))
+        sim_reload(node);
+    else if (!strcmp(what, "other_version"))
+        sim_other_version(node);
     else if (!strcmp(what, "cluster"))
         sim_cluster_reach(node, nodes_from(step, 2));
     else if (!strcmp(what, "link"))
@@ -431,6 +475,7 @@ static void begin(void)
     workload_clients_begin(s.clients);
     s.started = false;
     memset(s.values, 0, sizeof s.values);
+    memset(s.told, 0, sizeof s.told);
     memset(s.flush, 0, sizeof s.flush);
     for (unsigned i = 0; i < s.count; i++) {
         struct step *step = &s.steps[i];
@@ -468,7 +513,8 @@ static bool known(const struct step *step)
 {
     static const char *const faults[] = {"power_cut", "power_on", "kill",      "freeze",  "stall",
                                          "thaw",      "stop",     "start",     "cluster", "link",
-                                         "heal",      "switch",   "slow_disk", "fencing", "break"};
+                                         "heal",      "switch",   "slow_disk", "fencing", "break",
+                                         "reload",    "other_version"};
 
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (!strcmp(step->words[0], faults[i]))

@@ -4,14 +4,19 @@
  *   # the first comment says what the story shows
  *   nodes 2 | groups 1 | lus 1 | clients 2 | seconds 30 | hold_ms 20000
  *   at MS power_cut N [lost] | power_on N | kill N | freeze N | stall N | thaw N | stop N | start N
- *   at MS cluster N FROM... | link N FROM...     node N hears only these nodes any more (none:
- * nobody) at MS heal | switch GROUP NODE | slow_disk N MS | fencing MS FAILURES | break NEXUS at MS
- * NEXUS COMMAND ARGUMENT... [-> RESULT] [within MS]
+ *   at MS cluster N FROM... | link N FROM... | heal
+ *   at MS switch GROUP NODE | slow_disk N MS | fencing MS FAILURES | break NEXUS
+ *   at MS reload N | other_version N
+ *   at MS NEXUS COMMAND ARGUMENT... [-> RESULT [value N]] [within MS]
+ *
+ * cluster and link: node N hears only these nodes any more (none: nobody). reload: all nodes get another halun.conf,
+ * node N reloads it. other_version: it stops, and will speak the first wire version, or the newest again.
  *
  * A nexus is a client (a letter) and a node: A1, B2. Times count from when all clients are logged
  * in and know it (their unit attentions are taken). Commands are those of the table in stories.c;
  * blocks are those of the workload, values numbers of the story's own. A result is GOOD or the name
- * of a row of sense.def, UA and ASC and ASCQ ("UA 2a05"), or lost; READ compares "value N". Without
+ * of a row of sense.def, UA and ASC and ASCQ ("UA 2a05"), or lost; READ compares "value N"; what
+ * other commands answer with the same value must be the same bytes. Without
  * "->" any explainable result will do. All checkers look on as well. */
 #ifndef HALUN_TESTS_SIM_STORIES_H
 #define HALUN_TESTS_SIM_STORIES_H
