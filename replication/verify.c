@@ -246,5 +246,7 @@ int verify_result(struct volume *v, const struct packet_block_ack *p)
         return -EPROTO;
     if (v->state.conn == CONN_VERIFY_T)
         count(v, &block, equal);
+    else if (!equal) /* its end came by the other socket, and sooner */
+        dirty_map_set(v->map, block.sector, block.size / MD_SECTOR);
     return 0;
 }
