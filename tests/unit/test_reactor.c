@@ -251,6 +251,18 @@ static void spin_when_idle_then_sleeps(void **state)
     assert_true(own_cpu_ns() - cpu < WAIT_NS / 10);
 }
 
+/* A sleep takes longer than the wait itself: where waits are as long as a spin, sleeping must not look as if spinning
+ * did not pay. */
+static void spin_when_sleeps_are_a_little_longer_then_is_earned(void **state)
+{
+    struct fixture *f = *state;
+
+    f->reactor.spin_ns = WAIT_NS / 10;
+    for (unsigned i = 0; i < 100 && !f->reactor.short_waits; i++)
+        reactor_turn(&f->reactor, 15ull * WAIT_NS / 100);
+    assert_true(f->reactor.short_waits > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +278,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(quiet_when_many_then_each_is_done_once, setup, teardown),
         cmocka_unit_test_setup_teardown(spin_when_idle_then_sleeps, setup, teardown),
+        cmocka_unit_test_setup_teardown(spin_when_sleeps_are_a_little_longer_then_is_earned, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests_name("reactor", tests, NULL, NULL);
