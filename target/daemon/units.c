@@ -67,7 +67,7 @@ static int open_unit(struct daemon *daemon, unsigned index, char *why)
 {
     const struct config_lu *config = &daemon->config->lus[index];
     struct group *group = &daemon->groups[config->group_index];
-    struct lu *lu = calloc(1, sizeof *lu);
+    struct lu *lu = device_new();
     char sentence[256] = "out of memory";
     int error = -ENOMEM;
 

@@ -3,7 +3,10 @@
 #ifndef HALUN_DEVICE_DEVICE_H
 #define HALUN_DEVICE_DEVICE_H
 
+#include <stdalign.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "config/config.h"
 #include "target/nexus/lane.h"
@@ -12,21 +15,30 @@
 struct meter;
 
 struct lu {
+    /* Of every command: one cache line, before the lanes. */
     unsigned index; /* in the configuration's order (sorted by uuid), the same everywhere */
     unsigned group_index;
-    struct config_lu config; /* its own copy */
     uint32_t block_size;
-    _Atomic uint64_t blocks;           /* capacity; changes only through a cluster commit */
     /* Decisions about its reservations, mode parameters or capacity that this node has carried out and another member
      * may not have: while there are any, nothing that depends on them is told (lane_wait_settled()). Counted
      * by the control thread, up before lanes are switched. */
     _Atomic uint32_t unsettled;
-    uint8_t naa[16];                   /* NAA 6h designator made from the uuid (device_identify) */
-    char serial[37];                   /* unit serial number: the uuid as text */
+    _Atomic uint64_t blocks;           /* capacity; changes only through a cluster commit */
     struct meter *meter;               /* NULL: not counted, not limited */
     struct store *store;               /* executes media commands where this node owns the group */
     struct lane lanes[LIMIT_REACTORS]; /* by reactor index */
+    struct config_lu config;           /* its own copy */
+    uint8_t naa[16];                   /* NAA 6h designator made from the uuid (device_identify) */
+    char serial[37];                   /* unit serial number: the uuid as text */
 };
+
+/* A unit of zeros, to be given back to free(). NULL: no memory. */
+static inline struct lu *device_new(void)
+{
+    struct lu *lu = aligned_alloc(alignof(struct lu), sizeof *lu);
+
+    return lu ? memset(lu, 0, sizeof *lu) : NULL;
+}
 
 /* Fills naa and serial from config.uuid, the same on every node for ever. The NAA designator is
  * IEEE Registered Extended (SPC-4 7.8.6.6.5): 6h, a 24-bit company id, 100 bits of the uuid's

@@ -40,24 +40,26 @@ struct exclusion {
     uint64_t lba, blocks;
 };
 
-/* One per (LU, reactor). */
+/* One per (LU, reactor). What an ordinary command needs fills the first two cache lines: with many LUs
+ * in use none of it is in the cache. */
 struct lane {
     struct lu *lu;
-    struct reactor *reactor;
     struct group_lane *group;
+    struct qb_list_head running; /* admitted tasks, order of admission (task.lane_link) */
+    struct qb_list_head exclusions;
+    uint32_t generation;         /* +1 at every drain of this lane; tasks carry it from admission */
+    struct shared_mode mode;
     uint32_t epoch;             /* reservation epoch: every admitted command was checked under it */
     uint8_t pr_type;            /* enum pr_type of the LU's reservation */
     bool legacy_reserved;
-    struct nexus_identity legacy_holder;
-    struct shared_mode mode;
-    struct lane_reservation *reservation; /* NULL: nobody is registered */
-    uint32_t generation;         /* +1 at every drain of this lane; tasks carry it from admission */
-    struct qb_list_head running; /* admitted tasks, order of admission (task.lane_link) */
-    struct qb_list_head exclusions;
-    struct qb_list_head held_range; /* tasks that wait for an exclusion to end */
     struct qb_list_head drains;     /* who waits for the tasks of older generations */
     struct qb_list_head barriers;   /* exclusions that wait for overlapping tasks to end */
-};
+
+    struct qb_list_head held_range; /* tasks that wait for an exclusion to end */
+    struct reactor *reactor;
+    struct lane_reservation *reservation; /* NULL: nobody is registered */
+    struct nexus_identity legacy_holder;
+} __attribute__((aligned(64)));
 
 /* Admission: may this media task start now? Moves it to TASK_RUNNING (true), or to TASK_HELD (false:
  * it is called again through task_resume() when the obstacle is gone; when hold_ms pass it ends with

@@ -105,10 +105,10 @@ static void count(struct meter_part *part, enum meter_kind kind, uint64_t bytes,
 {
     unsigned bucket = us ? 64 - (unsigned)__builtin_clzll(us) : 0;
 
-    bump(&part->commands[kind], 1);
-    bump(&part->bytes[kind], bytes);
-    bump(&part->microseconds[kind], us);
-    bump(&part->latency[kind][bucket < METER_BUCKETS ? bucket : METER_BUCKETS - 1], 1);
+    bump(&part->kinds[kind].commands, 1);
+    bump(&part->kinds[kind].bytes, bytes);
+    bump(&part->kinds[kind].microseconds, us);
+    bump(&part->kinds[kind].latency[bucket < METER_BUCKETS ? bucket : METER_BUCKETS - 1], 1);
 }
 
 void meter_task(const struct task *task, uint32_t in)
@@ -130,19 +130,21 @@ void meter_task(const struct task *task, uint32_t in)
         count(&task->nexus->meter->parts[reactor], kind, bytes, us);
 }
 
-static void add(const _Atomic uint64_t *from, uint64_t *to, unsigned n)
+static uint64_t get(const _Atomic uint64_t *counter)
 {
-    for (unsigned i = 0; i < n; i++)
-        to[i] += atomic_load_explicit(&from[i], memory_order_relaxed);
+    return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 void meter_add(const struct meter *meter, struct meter_sum *sum)
 {
     for (unsigned i = 0; i < threads.reactor_count; i++) {
         const struct meter_part *part = &meter->parts[i];
-        add(part->commands, sum->commands, METER_KINDS);
-        add(part->bytes, sum->bytes, METER_KINDS);
-        add(part->microseconds, sum->microseconds, METER_KINDS);
-        add(part->latency[0], sum->latency[0], METER_KINDS * METER_BUCKETS);
+        for (unsigned kind = 0; kind < METER_KINDS; kind++) {
+            sum->commands[kind] += get(&part->kinds[kind].commands);
+            sum->bytes[kind] += get(&part->kinds[kind].bytes);
+            sum->microseconds[kind] += get(&part->kinds[kind].microseconds);
+            for (unsigned b = 0; b < METER_BUCKETS; b++)
+                sum->latency[kind][b] += get(&part->kinds[kind].latency[b]);
+        }
     }
 }

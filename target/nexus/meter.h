@@ -21,8 +21,9 @@ enum meter_kind { METER_READ, METER_WRITE, METER_OTHER, METER_KINDS };
 enum { METER_BUCKETS = 25 };
 
 struct meter_part {
-    _Atomic uint64_t commands[METER_KINDS], bytes[METER_KINDS], microseconds[METER_KINDS];
-    _Atomic uint64_t latency[METER_KINDS][METER_BUCKETS];
+    struct {
+        _Atomic uint64_t commands, bytes, microseconds, latency[METER_BUCKETS];
+    } kinds[METER_KINDS]; /* what a command counts lies together */
 } __attribute__((aligned(64)));
 
 struct meter {

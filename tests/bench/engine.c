@@ -1,7 +1,7 @@
 /* The engine without a network: initiators inside the process keep a queue of 4 KiB reads at a null
  * store busy on every reactor, each of them on a core of its own. One JSON object on stdout.
  *
- *   halun-engine REACTORS DEPTH SECONDS
+ *   halun-engine REACTORS DEPTH SECONDS [LUS]
  *
  * What the reactors share (the LU, its lanes, its store) is what would keep two cores from doing
  * twice the work of one. */
@@ -27,7 +27,7 @@
 #include "target/nexus/tmf.h"
 #include "target/transport/peer.h"
 
-enum { REACTORS_MAX = 8, DEPTH_MAX = 256, BLOCK = 4096, LU_SIZE = 1 << 30 };
+enum { REACTORS_MAX = 8, DEPTH_MAX = 256, BLOCK = 4096, LU_SIZE = 1 << 30, LUS_MAX = LIMIT_LUNS };
 
 struct worker {
     struct reactor reactor;
@@ -41,8 +41,7 @@ struct worker {
 };
 
 static struct worker *workers[REACTORS_MAX];
-static struct lu lu;
-static unsigned depth;
+static unsigned depth, lu_count;
 
 /* What the engine asks of the daemon; reads need nothing of it. */
 void task_commit(struct task *task, const struct shared_op *op, const void *bytes, uint32_t length)
@@ -106,6 +105,7 @@ static void start(struct worker *worker, struct task *task)
     task->nexus = &worker->nexus;
     task->reactor = &worker->reactor;
     task->attribute = TASK_SIMPLE;
+    task->lun = lun_encode((uint32_t)((uint64_t)(worker->random >> 8) * lu_count >> 24));
     task->cdb[0] = 0x28;
     put_be32(task->cdb + 2, worker->random % (LU_SIZE / BLOCK) * (BLOCK / 512));
     put_be16(task->cdb + 7, BLOCK / 512);
@@ -148,7 +148,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-static void make_worker(unsigned index, const struct lun_map *map)
+static void make_worker(unsigned index)
 {
     struct worker *worker = aligned_alloc(64, (sizeof *worker + 63) / 64 * 64);
 
@@ -165,7 +165,6 @@ static void make_worker(unsigned index, const struct lun_map *map)
     identity_from_iscsi(&worker->nexus.identity, "iqn.2026-11.org.halun:bench",
                         (const uint8_t[6]){0x40, (uint8_t)index}, 1);
     worker->nexus.tpgt = 1;
-    worker->nexus.lun_map = (struct lun_map *)map;
     workers[index] = worker;
     threads.reactors[index] = &worker->reactor;
 }
@@ -209,37 +208,57 @@ static void stay_above(void)
     }
 }
 
+static bool make_units(struct config *config, struct config_host *host)
+{
+    static struct config_lu units[LUS_MAX];
+    static struct config_lun luns[LUS_MAX];
+    struct store_options options = {.size = LU_SIZE, .block_size = 512};
+    char why[256];
+
+    for (unsigned i = 0; i < lu_count; i++) {
+        struct lu *lu = device_lus[i] = device_new();
+
+        if (!lu || null_store_open(&options, &lu->store, why))
+            return false;
+        snprintf(units[i].name, sizeof units[i].name, "null%u", i);
+        luns[i] = (struct config_lun){.lun = i, .lu_index = i};
+        lu->config = units[i];
+        lu->index = i;
+        lu->block_size = options.block_size;
+        lu->blocks = LU_SIZE / options.block_size;
+        lanes_init_lu(lu, 0);
+    }
+    device_lu_count = lu_count;
+    *config = (struct config){.lus = units, .lu_count = lu_count};
+    *host = (struct config_host){.luns = luns, .lun_count = lu_count};
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    static struct config_lu config_lu = {.name = "null"};
-    static struct config config = {.lus = &config_lu, .lu_count = 1};
-    static struct config_lun lun = {.lun = 0, .lu_index = 0};
-    struct config_host host = {.luns = &lun, .lun_count = 1};
-    struct store_options options = {.size = LU_SIZE, .block_size = 512};
+    static struct config config;
+    struct config_host host;
     unsigned count = argc > 3 ? (unsigned)strtoul(argv[1], NULL, 10) : 0;
     double seconds = argc > 3 ? strtod(argv[3], NULL) : 0;
     uint64_t from, began, took;
-    char why[256];
 
     depth = argc > 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
-    if (!count || count > REACTORS_MAX || !depth || depth > DEPTH_MAX || seconds <= 0) {
-        fputs("usage: halun-engine REACTORS DEPTH SECONDS\n", stderr);
+    lu_count = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 1;
+    if (!count || count > REACTORS_MAX || !depth || depth > DEPTH_MAX || seconds <= 0 ||
+        !lu_count || lu_count > LUS_MAX) {
+        fputs("usage: halun-engine REACTORS DEPTH SECONDS [LUS]\n", stderr);
         return 2;
     }
     command_index_build();
-    if (mailbox_init(&threads.control) || null_store_open(&options, &lu.store, why))
+    threads.reactor_count = count;
+    lanes_init(1, 5000);
+    for (unsigned i = 0; i < count; i++)
+        make_worker(i);
+    if (mailbox_init(&threads.control) || !make_units(&config, &host))
         return 1;
     for (unsigned i = 0; i < count; i++)
-        make_worker(i, lun_map_new(&host));
-    threads.reactor_count = count;
+        workers[i]->nexus.lun_map = lun_map_new(&host);
     nexus_table_init();
-    lanes_init(1, 5000);
-    strcpy(lu.config.name, config_lu.name);
-    lu.block_size = 512;
-    lu.blocks = LU_SIZE / 512;
-    lanes_init_lu(&lu, 0);
-    device_lus[0] = &lu;
-    device_lu_count = 1;
     meters_configure(&config);
     for (unsigned i = 0; i < count; i++)
         if (pthread_create(&workers[i]->thread, NULL, run, workers[i]))
@@ -253,7 +272,7 @@ int main(int argc, char **argv)
     began = monotonic_ns();
     usleep((useconds_t)(seconds * 1e6));
     took = monotonic_ns() - began;
-    printf("{\"reactors\":%u,\"depth\":%u,\"iops\":%.0f}\n", count, depth,
+    printf("{\"reactors\":%u,\"depth\":%u,\"lus\":%u,\"iops\":%.0f}\n", count, depth, lu_count,
            (double)(total() - from) * 1e9 / (double)took);
     fflush(stdout);
     _exit(0); /* the reactors are in the middle of their work */

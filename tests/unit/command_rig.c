@@ -349,7 +349,7 @@ int rig_setup(void **state)
     rig->config.transition_s = 20;
     device_lu_count = RIG_LUS;
     for (unsigned i = 0; i < RIG_LUS; i++) {
-        struct lu *lu = device_lus[i] = calloc(1, sizeof *lu);
+        struct lu *lu = device_lus[i] = device_new();
         struct lane *lane = &lu->lanes[0];
         lu->index = i;
         lu->block_size = RIG_BLOCK;

@@ -485,7 +485,7 @@ static void start_peers(void *why)
 
 static void open_unit(unsigned index)
 {
-    struct lu *lu = calloc(1, sizeof *lu);
+    struct lu *lu = device_new();
 
     lu->index = lu->group_index = index;
     lu->block_size = RIG_BLOCK;

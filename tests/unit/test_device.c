@@ -14,7 +14,7 @@ static struct lu *unit(uint8_t first)
 {
     static const uint8_t uuid[16] = {0x6b, 0x8b, 0x45, 0x67, 0x32, 0x7b, 0x43, 0xc6,
                                      0xa4, 0x3c, 0x98, 0x69, 0x66, 0x33, 0x48, 0x73};
-    struct lu *lu = calloc(1, sizeof *lu);
+    struct lu *lu = device_new();
 
     memcpy(lu->config.uuid, uuid, sizeof uuid);
     lu->config.uuid[0] = first;
