@@ -1,4 +1,5 @@
-/* timerfd: the daemon's clock of the cluster. Time goes on while a process stands still, so expirations gather. */
+/* timerfd: the daemon's clock of the cluster. Time goes on while a process stands still, so
+ * expirations gather. */
 #include <errno.h>
 #include <sys/timerfd.h>
 
