@@ -230,18 +230,18 @@ static void turn(struct load *load, const struct run *run)
     io_uring_cq_advance(&load->ring, seen);
 }
 
-static void report(const struct load *load, const struct run *run, double seconds, double cpu,
-                   struct process_use from, struct process_use to)
+static void report(const struct load *load, const struct run *run, double login, double seconds,
+                   double cpu, struct process_use from, struct process_use to)
 {
     double n = (double)load->done, million = n / 1e6;
 
     printf("{\"sessions\":%u,\"depth\":%u,\"block\":%u,\"reads\":%u,\"seconds\":%.3f,\"ios\":%.0f,"
            "\"iops\":%.0f,\"MBps\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
-           "\"client_cores\":%.3f",
+           "\"client_cores\":%.3f,\"login_s\":%.3f",
            run->sessions, load->depth, load->block, load->read_percent, seconds, n, n / seconds,
            n / seconds * load->block / 1e6, histogram_at(&load->latency, .5) / 1e3,
            histogram_at(&load->latency, .99) / 1e3, histogram_at(&load->latency, .999) / 1e3,
-           cpu / seconds);
+           cpu / seconds, login);
     if (run->pid) {
         double used = (double)(to.cpu_ns - from.cpu_ns) / 1e9;
         printf(",\"target_cores\":%.4f", used / seconds);
@@ -266,7 +266,7 @@ int main(int argc, char **argv)
     struct process_use from, to;
     uint64_t began, until;
     uint8_t *data;
-    double cpu;
+    double cpu, logged_in;
 
     parse(argc, argv, &load, &run);
     signal(SIGPIPE, SIG_IGN);
@@ -278,8 +278,10 @@ int main(int argc, char **argv)
     load.data = data;
     load.data_crc = pdu_crc_feed(PDU_CRC_START, data, load.block);
     open_ring(&load);
+    began = clock_ns();
     for (unsigned i = 0; i < run.sessions; i++)
         sessions[i] = session_open(&load, i);
+    logged_in = (double)(clock_ns() - began) / 1e9;
     if (!run.idle)
         for (unsigned i = 0; i < run.sessions; i++)
             session_start(sessions[i]);
@@ -297,7 +299,7 @@ int main(int argc, char **argv)
         turn(&load, &run);
     cpu = own_cpu() - cpu;
     to = process_use(run.pid);
-    report(&load, &run, (double)(load.now_ns - began) / 1e9, cpu, from, to);
+    report(&load, &run, logged_in, (double)(load.now_ns - began) / 1e9, cpu, from, to);
 
     load.stopping = true;
     until = clock_ns() + DRAIN_S * SECOND;
