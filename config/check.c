@@ -138,6 +138,9 @@ static int check_builtin(const struct parser *parser, unsigned index)
     if (!group->port)
         return parse_complain(parser, place, "port", NULL,
                               "missing: expected 1..65535 with replication = builtin");
+    if (group->tls && group->drbd_peer.length)
+        return parse_complain(parser, place, "tls", "true",
+                              "expected false with drbd_peer: DRBD 8.4 has no TLS");
     if (group->ping_ms >= group->timeout_ms)
         return parse_complain(parser, place, "ping_ms", NULL, "expected less than timeout_ms (%u)",
                               group->timeout_ms);

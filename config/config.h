@@ -46,6 +46,8 @@ struct config_group {
     enum config_replication replication;
     uint16_t port;          /* TCP port of the replication link, the same on both nodes */
     unsigned nodes[2];      /* node ids that hold a copy (builtin) */
+    bool tls;               /* of the link; what is read for it: */
+    char tls_certificate[256], tls_key[256], tls_ca[256]; /* "%n" is already replaced */
     struct config_address drbd_peer; /* who holds the other, outside the cluster; length 0 = a node does */
     enum config_peer_lost peer_lost;
     unsigned node_count;

@@ -333,10 +333,29 @@ int ctl_pr(struct ctl *ctl, int count, char **arguments)
     return view_close(&view);
 }
 
+/* "TLS_AES_256_GCM_SHA384", "TLS, not connected", "-": plain. */
+static const char *describe_tls(json_t *replication)
+{
+    json_t *tls = json_object_get(replication, "tls"), *cipher = json_object_get(tls, "cipher");
+
+    if (json_is_string(cipher))
+        return json_string_value(cipher);
+    return json_is_object(tls) ? "TLS, not connected" : "-";
+}
+
+/* Why the link is not up, and what will go wrong with it. */
+static void describe_why(json_t *replication, char *out, size_t size)
+{
+    const char *why = string(replication, "why");
+    const char *warning = string(json_object_get(replication, "tls"), "warning");
+
+    snprintf(out, size, "%s%s%s", why, *why && *warning ? "; " : "", warning);
+}
+
 int ctl_replica(struct ctl *ctl, int count, char **arguments)
 {
-    static const char *const columns[] = {
-        "GROUP", "ROLE", "REPLICATION", "OUT-OF-SYNC", "WRITTEN", "SENT", "RECEIVED", "WHY", NULL};
+    static const char *const columns[] = {"GROUP", "ROLE", "REPLICATION", "LINK", "OUT-OF-SYNC", "WRITTEN",
+                                          "SENT",  "RECEIVED", "WHY", NULL};
     static const char *const sizes[] = {"out_of_sync", "written", "sent", "received"};
     json_t *result, *entry;
     struct view view;
@@ -358,11 +377,13 @@ int ctl_replica(struct ctl *ctl, int count, char **arguments)
         view_cell(&view, json_is_object(replication) ? string(replication, "role") : "-");
         describe_replication(replication, text, sizeof text);
         view_cell(&view, text);
+        view_cell(&view, describe_tls(replication));
         for (unsigned j = 0; j < 4; j++) {
             human_size(json_object_get(replication, sizes[j]), text);
             view_cell(&view, text);
         }
-        view_cell(&view, string(replication, "why"));
+        describe_why(replication, text, sizeof text);
+        view_cell(&view, text);
     }
     json_decref(result);
     return view_close(&view);

@@ -139,35 +139,6 @@ static int parse_target(const struct parser *parser, unsigned index)
     return parse_block(parser, place, target);
 }
 
-static int parse_group(const struct parser *parser, unsigned index)
-{
-    struct config *config = parser->config;
-    struct config_group *group = &config->groups[index];
-    struct place place = {BLOCK_GROUP, index, 0};
-    cfg_t *section = parse_section(parser, place);
-    unsigned count = parse_count(section, "nodes");
-    int error = parse_block(parser, place, group);
-
-    if (error)
-        return error;
-    strcpy(group->name, cfg_title(section));
-    group->line = parse_line(parser, place, NULL);
-    if (count > 2)
-        return parse_complain(parser, place, "nodes", parse_value(section, "nodes", 2),
-                              "expected at most 2 names of nodes");
-    for (unsigned i = 0; i < count; i++) {
-        const char *name = parse_value(section, "nodes", i);
-        for (unsigned n = 0; n < config->node_count; n++)
-            if (!strcmp(config->nodes[n].name, name))
-                group->nodes[i] = config->nodes[n].id;
-        if (!group->nodes[i])
-            return parse_complain(parser, place, "nodes", name,
-                                  "expected the name of a node block");
-    }
-    group->node_count = count;
-    return 0;
-}
-
 /* Replaces each %n by the node's name. False: too long, or another % sequence. */
 static bool expand_path(char path[256], const char *node_name)
 {
@@ -196,6 +167,57 @@ static bool expand_path(char path[256], const char *node_name)
     memcpy(path, out, used);
     path[used] = '\0';
     return true;
+}
+
+/* The group's TLS files. */
+static int expand_tls(const struct parser *parser, struct place place, const char *node_name)
+{
+    struct config_group *group = &parser->config->groups[place.index];
+    const struct {
+        const char *option;
+        char *path;
+    } files[] = {
+        {"tls_certificate", group->tls_certificate},
+        {"tls_key", group->tls_key},
+        {"tls_ca", group->tls_ca},
+    };
+
+    for (unsigned i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (!expand_path(files[i].path, node_name))
+            return parse_complain(parser, place, files[i].option, files[i].path,
+                                  "expected at most 255 characters, and after %% only n");
+    return 0;
+}
+
+static int parse_group(const struct parser *parser, unsigned index, const char *node_name)
+{
+    struct config *config = parser->config;
+    struct config_group *group = &config->groups[index];
+    struct place place = {BLOCK_GROUP, index, 0};
+    cfg_t *section = parse_section(parser, place);
+    unsigned count = parse_count(section, "nodes");
+    int error = parse_block(parser, place, group);
+
+    if (!error)
+        error = expand_tls(parser, place, node_name);
+    if (error)
+        return error;
+    strcpy(group->name, cfg_title(section));
+    group->line = parse_line(parser, place, NULL);
+    if (count > 2)
+        return parse_complain(parser, place, "nodes", parse_value(section, "nodes", 2),
+                              "expected at most 2 names of nodes");
+    for (unsigned i = 0; i < count; i++) {
+        const char *name = parse_value(section, "nodes", i);
+        for (unsigned n = 0; n < config->node_count; n++)
+            if (!strcmp(config->nodes[n].name, name))
+                group->nodes[i] = config->nodes[n].id;
+        if (!group->nodes[i])
+            return parse_complain(parser, place, "nodes", name,
+                                  "expected the name of a node block");
+    }
+    group->node_count = count;
+    return 0;
 }
 
 static int parse_lu(const struct parser *parser, unsigned index, const char *node_name,
@@ -365,7 +387,7 @@ static int parse_all(const struct parser *parser, const char *node_name)
     for (unsigned i = 0; !error && i < config->target_count; i++)
         error = parse_target(parser, i);
     for (unsigned i = 0; !error && i < config->group_count; i++)
-        error = parse_group(parser, i);
+        error = parse_group(parser, i, node_name);
     if (error)
         return error;
     groups = index_blocks(parser, BLOCK_GROUP);

@@ -103,6 +103,8 @@ static int builtin_open(const struct replica_options *options, struct replica **
     if (!rc)
         rc = find_peer(r, why);
     if (!rc)
+        rc = link_tls_open(r, why);
+    if (!rc)
         rc = open_volumes(r, why);
     if (!rc) {
         r->pool = payload_pool_new(RESOURCE_POOL);
@@ -197,6 +199,7 @@ const struct replica_engine replica_builtin = {
     .hands_over = true,
     .open = builtin_open,
     .store = builtin_store,
+    .reload = link_tls_reload,
     .order = builtin_order,
     .standing = builtin_standing,
 };

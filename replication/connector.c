@@ -37,65 +37,81 @@ static void tune(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static void drop_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-static void say_initial(int fd, unsigned command)
+static void say_initial(struct channel *channel, unsigned command)
 {
     struct packet_header header = {.command = (uint16_t)command};
     uint8_t head[HEADER_LENGTH_MAX];
     size_t n = header_encode(HEADER_80, &header, head);
 
-    /* A fresh socket has room for 8 bytes; if it is dead already, the handshake will say so. */
-    if (send(fd, head, n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n)
-        shutdown(fd, SHUT_RDWR);
+    if (!channel_say(channel, head, n)) /* dead already: the handshake will say so */
+        shutdown(channel->fd, SHUT_RDWR);
 }
 
 static void have_socket(struct resource *r)
 {
     struct link *link = &r->link;
-    int data = link->data_fd, meta = link->meta_fd;
+    struct channel data = link->data_end, meta = link->meta_end;
 
-    if (data < 0 || meta < 0) {
-        retry_in(r, link->data_own || link->data_fd < 0 ? RETRY_MS : META_MS);
+    if (data.fd < 0 || meta.fd < 0) {
+        retry_in(r, link->data_own || data.fd < 0 ? RETRY_MS : META_MS);
         return;
     }
     reactor_timer_cancel(r->home, &link->retry);
     r->resolve_conflicts = !link->meta_own;
-    link->data_fd = link->meta_fd = -1;
+    link->data_end = link->meta_end = CHANNEL_NONE;
     link_begin(r, data, meta);
 }
 
 static void start_connect(struct resource *r);
 
+/* Connected and, where that is wanted, authenticated; or not: channel->fd < 0. */
+static void have_own(struct resource *r, struct channel channel)
+{
+    struct link *link = &r->link;
+
+    link->connecting = link->securing_own = false;
+    if (channel.fd < 0 || link->phase != LINK_CONNECTING || link->stopping ||
+        (link->data_end.fd >= 0 && link->meta_end.fd >= 0)) {
+        channel_close(&channel);
+        if (link->phase == LINK_CONNECTING && !link->stopping)
+            retry_in(r, RETRY_MS);
+    } else if (link->data_end.fd < 0) {
+        link->data_end = channel;
+        link->data_own = true;
+        say_initial(&link->data_end, P_INITIAL_DATA);
+        start_connect(r);
+    } else {
+        link->meta_end = channel;
+        link->meta_own = true;
+        say_initial(&link->meta_end, P_INITIAL_META);
+        have_socket(r);
+    }
+}
+
+static void own_secured(struct securing *s, const char *why)
+{
+    if (why)
+        resource_complain(s->resource, why);
+    if (why)
+        channel_close(&s->channel);
+    have_own(s->resource, s->channel);
+}
+
 static void connected(struct io_op *op, int32_t res, uint32_t flags)
 {
     struct link *link = container_of(op, struct link, connect_op);
     struct resource *r = owner(link);
-    int fd = link->connect_fd;
+    struct channel channel = link->connect;
 
     resource_enter(r);
-    link->connecting = false;
-    link->connect_fd = -1;
-    if (res < 0 || link->phase != LINK_CONNECTING || link->stopping ||
-        (link->data_fd >= 0 && link->meta_fd >= 0)) {
-        close(fd);
-        if (link->phase == LINK_CONNECTING && !link->stopping)
-            retry_in(r, RETRY_MS);
-    } else if (link->data_fd < 0) {
-        link->data_fd = fd;
-        link->data_own = true;
-        say_initial(fd, P_INITIAL_DATA);
-        start_connect(r);
+    link->connect = CHANNEL_NONE;
+    if (res < 0)
+        channel_close(&channel);
+    if (channel.fd >= 0 && link->tls && link->phase == LINK_CONNECTING && !link->stopping) {
+        link->securing_own = true;
+        secure_start(&link->securing, r, channel.fd, false, own_secured);
     } else {
-        link->meta_fd = fd;
-        link->meta_own = true;
-        say_initial(fd, P_INITIAL_META);
-        have_socket(r);
+        have_own(r, channel);
     }
     resource_leave(r);
 }
@@ -121,11 +137,22 @@ static void start_connect(struct resource *r)
         retry_in(r, RETRY_MS);
         return;
     }
-    link->connect_fd = fd;
+    link->connect.fd = fd;
     link->connecting = true;
     io_uring_prep_connect(reactor_sqe(r->home, &link->connect_op), fd,
                           (struct sockaddr *)&link->peer, link->address_length);
     retry_in(r, INITIAL_MS);
+}
+
+/* What is being connected is given up; it ends soon. */
+static void cancel_connect(struct resource *r)
+{
+    struct link *link = &r->link;
+
+    if (link->securing_own)
+        secure_give_up(&link->securing);
+    else
+        reactor_cancel(r->home, &link->connect_op);
 }
 
 static void retry(struct timer *timer)
@@ -136,12 +163,12 @@ static void retry(struct timer *timer)
     resource_enter(r);
     if (link->phase == LINK_CONNECTING && !link->stopping) {
         if (link->connecting) {
-            reactor_cancel(r->home, &link->connect_op);
+            cancel_connect(r);
         } else {
             /* Half a connection that stays half is given up. */
-            if (link->data_fd >= 0 && ++link->failures % 4 == 0) {
-                drop_fd(&link->data_fd);
-                drop_fd(&link->meta_fd);
+            if (link->data_end.fd >= 0 && ++link->failures % 4 == 0) {
+                channel_close(&link->data_end);
+                channel_close(&link->meta_end);
             }
             start_connect(r);
         }
@@ -157,76 +184,122 @@ static void pending_end(struct pending_socket *p, bool keep)
 
     reactor_timer_cancel(r->home, &p->timer);
     if (!keep)
-        close(p->fd);
-    p->fd = -1;
+        channel_close(&p->channel);
+    p->channel = CHANNEL_NONE;
 }
 
-static void accepted_data(struct resource *r, int fd)
+static void accepted_data(struct resource *r, struct channel channel)
 {
     struct link *link = &r->link;
 
-    if (link->data_fd >= 0 && link->data_own && link->active) {
-        close(fd); /* crossed: ours stays */
+    if (link->data_end.fd >= 0 && link->data_own && link->active) {
+        channel_close(&channel); /* crossed: ours stays */
         return;
     }
-    drop_fd(&link->data_fd);
+    channel_close(&link->data_end);
     if (link->meta_own)
-        drop_fd(&link->meta_fd);
-    link->data_fd = fd;
+        channel_close(&link->meta_end);
+    link->data_end = channel;
     link->data_own = false;
     have_socket(r);
 }
 
-static void accepted_meta(struct resource *r, int fd)
+static void accepted_meta(struct resource *r, struct channel channel)
 {
     struct link *link = &r->link;
 
-    if (link->data_fd < 0 || (link->meta_fd >= 0 && link->meta_own && link->active)) {
-        close(fd);
+    if (link->data_end.fd < 0 || (link->meta_end.fd >= 0 && link->meta_own && link->active)) {
+        channel_close(&channel);
         return;
     }
-    drop_fd(&link->meta_fd);
-    link->meta_fd = fd;
+    channel_close(&link->meta_end);
+    link->meta_end = channel;
     link->meta_own = false;
     have_socket(r);
 }
 
 static void pending_read(struct pending_socket *p);
 
+/* The whole first packet is there. */
+static void pending_said(struct pending_socket *p)
+{
+    struct resource *r = owner(p->link);
+    struct channel channel = p->channel;
+    struct packet_header header;
+
+    if (header_decode(HEADER_80, p->head, &header) || header.length ||
+        (header.command != P_INITIAL_DATA && header.command != P_INITIAL_META)) {
+        if (!channel.tls && tls_looks(p->head) == TLS_LOOKS_TLS)
+            link_peer_has_tls(r);
+        pending_end(p, false);
+        return;
+    }
+    pending_end(p, true);
+    if (header.command == P_INITIAL_DATA)
+        accepted_data(r, channel);
+    else
+        accepted_meta(r, channel);
+}
+
 static void pending_received(struct io_op *op, int32_t res, uint32_t flags)
 {
     struct pending_socket *p = container_of(op, struct pending_socket, op);
     struct resource *r = owner(p->link);
-    struct packet_header header;
 
     resource_enter(r);
     p->running = false;
-    if (res > 0)
+    if (p->channel.tls)
+        tls_session_received(p->channel.tls, res > 0 ? (size_t)res : 0);
+    else if (res > 0)
         p->got += (unsigned)res;
-    if (res <= 0 || p->given_up || p->link->phase != LINK_CONNECTING || p->link->stopping) {
+    if (res <= 0 || p->given_up || p->link->phase != LINK_CONNECTING || p->link->stopping)
         pending_end(p, false);
-    } else if (p->got < HEADER_80_LENGTH) {
+    else
         pending_read(p);
-    } else if (header_decode(HEADER_80, p->head, &header) || header.length ||
-               (header.command != P_INITIAL_DATA && header.command != P_INITIAL_META)) {
-        pending_end(p, false);
-    } else {
-        int fd = p->fd;
-
-        pending_end(p, true);
-        if (header.command == P_INITIAL_DATA)
-            accepted_data(r, fd);
-        else
-            accepted_meta(r, fd);
-    }
     resource_leave(r);
 }
 
 static void pending_read(struct pending_socket *p)
 {
+    struct io_uring_sqe *sqe;
+    uint8_t *at = p->head + p->got;
+    size_t room = HEADER_80_LENGTH - p->got;
+
+    if (p->channel.tls && room) {
+        struct iovec iov = {at, room};
+        ssize_t n = tls_session_read(p->channel.tls, &iov, 1);
+
+        if (n > 0) {
+            p->got += (unsigned)n;
+        } else if (n != -EAGAIN) {
+            if (n)
+                resource_complain(owner(p->link), tls_session_why(p->channel.tls));
+            pending_end(p, false);
+            return;
+        }
+    }
+    if (p->got == HEADER_80_LENGTH) {
+        pending_said(p);
+        return;
+    }
+    if (p->channel.tls)
+        room = tls_session_room(p->channel.tls, &at);
+    sqe = reactor_sqe(owner(p->link)->home, &p->op);
     p->running = true;
-    io_uring_prep_recv(reactor_sqe(owner(p->link)->home, &p->op), p->fd, p->head + p->got,
-                       HEADER_80_LENGTH - p->got, 0);
+    io_uring_prep_recv(sqe, p->channel.fd, at, room, 0);
+}
+
+static void pending_secured(struct securing *s, const char *why)
+{
+    struct pending_socket *p = container_of(s, struct pending_socket, securing);
+
+    p->channel = s->channel;
+    if (why)
+        resource_complain(s->resource, why);
+    if (why || p->link->phase != LINK_CONNECTING || p->link->stopping)
+        pending_end(p, false);
+    else
+        pending_read(p);
 }
 
 static void pending_late(struct timer *timer)
@@ -234,7 +307,8 @@ static void pending_late(struct timer *timer)
     struct pending_socket *p = container_of(timer, struct pending_socket, timer);
 
     p->given_up = true;
-    shutdown(p->fd, SHUT_RDWR);
+    p->securing.given_up = true;
+    shutdown(p->channel.fd, SHUT_RDWR);
 }
 
 static bool from_peer(const struct link *link, int fd)
@@ -264,7 +338,7 @@ static void accepted(struct io_op *op, int32_t res, uint32_t flags)
     link->accepting = false;
     if (res >= 0) {
         for (unsigned i = 0; i < LINK_PENDING && !p; i++)
-            if (link->pending[i].fd < 0)
+            if (link->pending[i].channel.fd < 0)
                 p = &link->pending[i];
         if (link->phase != LINK_CONNECTING || link->stopping || !p || !from_peer(link, res)) {
             /* A peer that connects while we think we are connected has lost the link: look. */
@@ -274,13 +348,16 @@ static void accepted(struct io_op *op, int32_t res, uint32_t flags)
         } else {
             *p = (struct pending_socket){
                 .link = link,
-                .fd = res,
+                .channel = {.fd = res},
                 .op.done = pending_received,
                 .timer.fire = pending_late,
             };
             tune(res);
             reactor_timer_set(r->home, &p->timer, r->home->now_ns + INITIAL_MS * 1000000ull);
-            pending_read(p);
+            if (link->tls)
+                secure_start(&p->securing, r, res, true, pending_secured);
+            else
+                pending_read(p);
         }
     }
     if (!link->stopping && res != -ECANCELED)
@@ -414,12 +491,12 @@ static void abandon(struct resource *r)
     struct link *link = &r->link;
 
     reactor_timer_cancel(r->home, &link->retry);
-    drop_fd(&link->data_fd);
-    drop_fd(&link->meta_fd);
+    channel_close(&link->data_end);
+    channel_close(&link->meta_end);
     if (link->connecting)
-        reactor_cancel(r->home, &link->connect_op);
+        cancel_connect(r);
     for (unsigned i = 0; i < LINK_PENDING; i++)
-        if (link->pending[i].fd >= 0 && !link->pending[i].given_up)
+        if (link->pending[i].channel.fd >= 0 && !link->pending[i].given_up)
             pending_late(&link->pending[i].timer);
 }
 
@@ -442,7 +519,7 @@ bool connector_stop(struct resource *r)
     if (link->accepting || link->connecting)
         return false;
     for (unsigned i = 0; i < LINK_PENDING; i++)
-        if (link->pending[i].fd >= 0)
+        if (link->pending[i].channel.fd >= 0)
             return false;
     return true;
 }

@@ -10,6 +10,7 @@ halun_library(halun_replication
     epoch.c
     handshake.c
     link.c
+    link_tls.c
     log_hold.c
     metadata_io.c
     mirror.c
@@ -23,10 +24,13 @@ halun_library(halun_replication
     resync.c
     resync_io.c
     role_mark.c
+    secure.c
     standing.c
+    tls_context.c
+    tls_session.c
     verify.c
     volume.c
     write_entry.c
     write_gate.c
     write_path.c
-  LINK halun_drbd halun_store halun_base PkgConfig::libcrypto PkgConfig::libqb)
+  LINK halun_drbd halun_store halun_base PkgConfig::libssl PkgConfig::libcrypto PkgConfig::libqb)

@@ -22,7 +22,10 @@ struct control {
     uint8_t bytes[LINK_CONTROL];
 };
 
+static const char closed_by_peer[] = "the peer closed the connection";
+
 static void receive_more(struct link_socket *s);
+static void receive_and_forget(struct link_socket *s);
 
 void link_fail(struct resource *r, const char *format, ...)
 {
@@ -51,6 +54,15 @@ void link_refuse(struct resource *r, const char *format, ...)
 static bool lingers(const struct link *link)
 {
     return link->phase == LINK_CLOSING && link->linger_ns;
+}
+
+void link_peer_has_tls(struct resource *r)
+{
+    char why[TLS_WHY];
+
+    snprintf(why, sizeof why, "the peer speaks TLS, this node has tls = false for group \"%s\"",
+             r->group->name);
+    resource_complain(r, why);
 }
 
 /* --- sending --- */
@@ -85,6 +97,33 @@ static bool append_segments(struct link_socket *s, const struct tx_item *item, u
     return true;
 }
 
+/* TLS: as many records as there is room for; what they leave is sent. */
+static void seal(struct link_socket *s)
+{
+    const uint8_t *bytes = NULL;
+    ssize_t n = tls_session_write(s->tls, s->tx_iov, (unsigned)s->tx_msg.msg_iovlen);
+
+    if (n < 0)
+        link_fail(s->resource, "%s", tls_session_why(s->tls));
+    else
+        s->tx_sealed = (size_t)n;
+    s->tx_full = true;
+    s->tx_iov[0].iov_len = tls_session_output(s->tls, &bytes);
+    s->tx_iov[0].iov_base = (void *)bytes;
+    s->tx_msg.msg_iovlen = 1;
+}
+
+static void send_more(struct link_socket *s);
+
+/* All is said: the peer reads it to its end. */
+static void end_sending(struct link_socket *s)
+{
+    if (s->tls && tls_session_close(s->tls))
+        send_more(s);
+    else
+        shutdown(s->fd, SHUT_WR);
+}
+
 static void send_more(struct link_socket *s)
 {
     uint64_t skip = s->tx_sent;
@@ -98,9 +137,37 @@ static void send_more(struct link_socket *s)
         }
         skip = 0;
     }
+    if (s->tls)
+        seal(s);
     s->tx_running = true;
     io_uring_prep_sendmsg(reactor_sqe(s->resource->home, &s->tx_op), s->fd, &s->tx_msg,
                           MSG_NOSIGNAL);
+}
+
+/* Records cost: those of all that this turn of the reactor still queues are made at its end. */
+static void seal_queued(struct post *post)
+{
+    struct link_socket *s = container_of(post, struct link_socket, seal_post);
+    struct resource *r = s->resource;
+
+    resource_enter(r);
+    s->tx_running = false;
+    if (s->tx_first && (link_alive(&r->link) || lingers(&r->link)))
+        send_more(s);
+    else if (lingers(&r->link) && s->kind == SOCKET_DATA)
+        end_sending(s);
+    resource_leave(r);
+}
+
+static void begin_sending(struct link_socket *s)
+{
+    if (!s->tls) {
+        send_more(s);
+        return;
+    }
+    s->tx_running = s->tx_full = true;
+    s->seal_post.run = seal_queued;
+    reactor_defer(s->resource->home, &s->seal_post);
 }
 
 static void pop_sent(struct link_socket *s)
@@ -116,6 +183,26 @@ static void pop_sent(struct link_socket *s)
     }
 }
 
+static void count_sent(struct link_socket *s, size_t n)
+{
+    s->resource->sent_bytes += n;
+    if (s->tls) {
+        /* What is in records is not needed any more, even if a part of them is still to be sent. */
+        tls_session_sent(s->tls, n);
+        n = s->tx_sealed;
+        s->tx_sealed = 0;
+    }
+    s->tx_sent += n;
+    pop_sent(s);
+}
+
+static bool more_to_send(const struct link_socket *s)
+{
+    const uint8_t *bytes;
+
+    return s->tx_first || (s->tls && tls_session_output(s->tls, &bytes));
+}
+
 static void sent(struct io_op *op, int32_t res, uint32_t flags)
 {
     struct link_socket *s = container_of(op, struct link_socket, tx_op);
@@ -124,17 +211,15 @@ static void sent(struct io_op *op, int32_t res, uint32_t flags)
     resource_enter(r);
     s->tx_full = true; /* what is queued while the list is taken apart waits */
     if (res > 0) {
-        s->tx_sent += (uint32_t)res;
-        r->sent_bytes += (uint32_t)res;
-        pop_sent(s);
+        count_sent(s, (uint32_t)res);
     } else if (res != -EINTR && res != -EAGAIN) {
         link_fail(r, "sending failed: %s", strerror(res ? -res : EPIPE));
     }
     s->tx_running = false;
-    if (s->tx_first && (link_alive(&r->link) || (lingers(&r->link) && res > 0)))
+    if (more_to_send(s) && (link_alive(&r->link) || (lingers(&r->link) && res > 0)))
         send_more(s);
     else if (lingers(&r->link) && s->kind == SOCKET_DATA)
-        shutdown(s->fd, SHUT_WR);
+        end_sending(s);
     resource_leave(r);
 }
 
@@ -149,7 +234,7 @@ void link_push(struct link_socket *s, struct tx_item *item)
     if (!link_alive(&s->resource->link))
         return; /* given back when the link is closed */
     if (!s->tx_running)
-        send_more(s);
+        begin_sending(s);
     else if (!s->tx_full) /* rides along, unless the kernel has taken its copy of the list already
                            */
         s->tx_full = !append_segments(s, item, 0);
@@ -222,8 +307,14 @@ static ssize_t take_packet(struct link_socket *s)
     const struct packet_row *row;
     int rc;
 
-    if (have < head)
+    if (have < head) {
+        if (r->link.phase == LINK_FEATURES && !s->tls && have >= TLS_FIRST_BYTES &&
+            tls_looks(bytes) == TLS_LOOKS_TLS) {
+            link_peer_has_tls(r);
+            link_fail(r, "%s", r->why);
+        }
         return 0;
+    }
     if (header_decode(form, bytes, &header)) {
         link_fail(r, "protocol error: bad header");
         return -EPROTO;
@@ -276,11 +367,41 @@ static bool take_bulk(struct link_socket *s)
     return true;
 }
 
-static void process(struct link_socket *s)
+/* Plaintext is there: the data of a packet first, what follows is in the buffer. */
+static void count_received(struct link_socket *s, size_t n)
+{
+    if (s->bulk_active) {
+        size_t left = s->bulk.payload->length - s->bulk_got;
+        size_t direct = n < left ? n : left;
+
+        s->bulk_got += direct;
+        n -= direct;
+    }
+    s->end += n;
+}
+
+/* Where plaintext goes next: rx_iov. Returns its count. */
+static unsigned make_room(struct link_socket *s)
+{
+    unsigned count = 0;
+
+    if (s->start) {
+        memmove(s->buffer, s->buffer + s->start, s->end - s->start);
+        s->end -= s->start;
+        s->start = 0;
+    }
+    if (s->bulk_active)
+        count = payload_slice(s->bulk.payload, s->bulk_got, s->bulk.payload->length - s->bulk_got,
+                              s->rx_iov);
+    s->rx_iov[count++] = (struct iovec){s->buffer + s->end, s->size - s->end};
+    return count;
+}
+
+/* What is there, packet by packet. */
+static void take_packets(struct link_socket *s)
 {
     struct resource *r = s->resource;
 
-    s->paused = false;
     while (link_alive(&r->link)) {
         ssize_t n;
 
@@ -290,15 +411,36 @@ static void process(struct link_socket *s)
             continue;
         }
         n = take_packet(s);
-        if (n == -EAGAIN) {
+        if (n == -EAGAIN)
             s->paused = true;
-            return;
-        }
         if (n <= 0)
             break;
         s->start += (size_t)n;
     }
-    if (link_alive(&r->link))
+}
+
+/* TLS: more plaintext out of what was received. */
+static bool open_records(struct link_socket *s)
+{
+    unsigned count = make_room(s);
+    ssize_t n = tls_session_read(s->tls, s->rx_iov, count);
+
+    if (n > 0)
+        count_received(s, (size_t)n);
+    else if (n != -EAGAIN)
+        link_fail(s->resource, "%s", n ? tls_session_why(s->tls) : closed_by_peer);
+    return n > 0;
+}
+
+static void process(struct link_socket *s)
+{
+    struct resource *r = s->resource;
+
+    s->paused = false;
+    do
+        take_packets(s);
+    while (link_alive(&r->link) && !s->paused && s->tls && open_records(s));
+    if (link_alive(&r->link) && !s->paused)
         receive_more(s);
 }
 
@@ -309,45 +451,29 @@ static void received(struct io_op *op, int32_t res, uint32_t flags)
 
     resource_enter(r);
     s->rx_running = false;
+    if (s->tls)
+        tls_session_received(s->tls, res > 0 ? (size_t)res : 0);
     if (res <= 0 && res != -EINTR && res != -EAGAIN) {
-        link_fail(r, "%s", res ? strerror(-res) : "the peer closed the connection");
+        link_fail(r, "%s", res ? strerror(-res) : closed_by_peer);
     } else if (link_alive(&r->link)) {
         size_t n = res > 0 ? (size_t)res : 0;
 
         s->last_ns = r->home->now_ns;
         r->received_bytes += n;
-        if (s->bulk_active) { /* data first, what follows is in the buffer */
-            size_t left = s->bulk.payload->length - s->bulk_got;
-            size_t direct = n < left ? n : left;
-
-            s->bulk_got += direct;
-            n -= direct;
-        }
-        s->end += n;
+        if (!s->tls)
+            count_received(s, n);
         process(s);
     } else if (lingers(&r->link) && !s->bulk_active && res > 0) {
-        s->start = s->end = 0;
-        receive_more(s);
+        receive_and_forget(s);
     }
     resource_leave(r);
 }
 
-static void receive_more(struct link_socket *s)
+static void receive(struct link_socket *s, unsigned count)
 {
-    struct io_uring_sqe *sqe;
-    unsigned count = 0;
+    struct io_uring_sqe *sqe = reactor_sqe(s->resource->home, &s->rx_op);
 
     assert(!s->rx_running);
-    if (s->start) {
-        memmove(s->buffer, s->buffer + s->start, s->end - s->start);
-        s->end -= s->start;
-        s->start = 0;
-    }
-    if (s->bulk_active)
-        count = payload_slice(s->bulk.payload, s->bulk_got, s->bulk.payload->length - s->bulk_got,
-                              s->rx_iov);
-    s->rx_iov[count++] = (struct iovec){s->buffer + s->end, s->size - s->end};
-    sqe = reactor_sqe(s->resource->home, &s->rx_op);
     s->rx_running = true;
     if (count == 1) {
         io_uring_prep_recv(sqe, s->fd, s->rx_iov[0].iov_base, s->rx_iov[0].iov_len, 0);
@@ -355,6 +481,27 @@ static void receive_more(struct link_socket *s)
     }
     s->rx_msg = (struct msghdr){.msg_iov = s->rx_iov, .msg_iovlen = count};
     io_uring_prep_recvmsg(sqe, s->fd, &s->rx_msg, 0);
+}
+
+static void receive_more(struct link_socket *s)
+{
+    uint8_t *bytes;
+
+    if (!s->tls) {
+        receive(s, make_room(s));
+        return;
+    }
+    s->rx_iov[0].iov_len = tls_session_room(s->tls, &bytes);
+    s->rx_iov[0].iov_base = bytes;
+    receive(s, 1);
+}
+
+/* Only the peer's end is waited for. */
+static void receive_and_forget(struct link_socket *s)
+{
+    s->start = s->end = 0;
+    s->rx_iov[0] = (struct iovec){s->buffer, s->size};
+    receive(s, 1);
 }
 
 void link_resume(struct resource *r)
@@ -383,9 +530,10 @@ static int socket_init(struct link_socket *s, struct resource *r, uint8_t kind, 
 
 int link_init(struct resource *r)
 {
-    r->link.listen_fd = r->link.connect_fd = r->link.data_fd = r->link.meta_fd = -1;
+    r->link.listen_fd = -1;
+    r->link.connect = r->link.data_end = r->link.meta_end = CHANNEL_NONE;
     for (unsigned i = 0; i < LINK_PENDING; i++)
-        r->link.pending[i].fd = -1;
+        r->link.pending[i].channel = CHANNEL_NONE;
     if (socket_init(&r->link.data, r, SOCKET_DATA, LINK_RX_DATA) ||
         socket_init(&r->link.meta, r, SOCKET_META, LINK_RX_META))
         return -ENOMEM;
@@ -402,21 +550,25 @@ void link_free(struct resource *r)
     }
     free(r->link.data.buffer);
     free(r->link.meta.buffer);
+    tls_context_free(r->link.tls);
     if (r->link.listen_fd >= 0)
         close(r->link.listen_fd);
 }
 
-static void socket_begin(struct link_socket *s, int fd)
+static void socket_begin(struct link_socket *s, struct channel channel)
 {
-    s->fd = fd;
+    s->fd = channel.fd;
+    s->tls = channel.tls;
     s->start = s->end = 0;
     s->paused = s->bulk_active = false;
     s->tx_sent = 0;
+    s->tx_sealed = 0;
     s->last_ns = s->resource->home->now_ns;
-    receive_more(s);
+    if (!s->tls)
+        receive_more(s);
 }
 
-void link_begin(struct resource *r, int data_fd, int meta_fd)
+void link_begin(struct resource *r, struct channel data, struct channel meta)
 {
     struct link *link = &r->link;
 
@@ -426,14 +578,33 @@ void link_begin(struct resource *r, int data_fd, int meta_fd)
     link->failing = link->stay_down = false;
     link->pings = link->ping_acks = 0;
     link->phase_ns = link->ping_ns = r->home->now_ns;
-    socket_begin(&link->data, data_fd);
-    socket_begin(&link->meta, meta_fd);
+    socket_begin(&link->data, data);
+    socket_begin(&link->meta, meta);
     handshake_start(r);
+    if (!data.tls)
+        return;
+    process(&link->data); /* what came behind the handshake is there already */
+    process(&link->meta);
+}
+
+/* close_notify as far as the socket takes it at once: nobody waits for the peer here. */
+static void say_close(struct link_socket *s)
+{
+    const uint8_t *bytes;
+    size_t n;
+
+    if (!s->tls || s->tx_running || !tls_session_close(s->tls))
+        return;
+    n = tls_session_output(s->tls, &bytes);
+    if (n && send(s->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        tls_session_sent(s->tls, n); /* all or a part: nothing follows */
 }
 
 static void hang_up(struct link *link)
 {
     link->linger_ns = 0;
+    say_close(&link->data);
+    say_close(&link->meta);
     shutdown(link->data.fd, SHUT_RDWR);
     shutdown(link->meta.fd, SHUT_RDWR);
 }
@@ -454,13 +625,11 @@ void link_drop(struct resource *r)
     }
     /* The refusal came out of a packet: nothing is being received, and only the peer's end tells that it
      * has read what it needs to refuse as well. */
-    if (!link->data.rx_running && !link->data.bulk_active) {
-        link->data.start = link->data.end = 0;
-        receive_more(&link->data);
-    }
+    if (!link->data.rx_running && !link->data.bulk_active)
+        receive_and_forget(&link->data);
     link->linger_ns = r->home->now_ns + LINGER_MS * 1000000ull;
     if (!link->data.tx_running)
-        shutdown(link->data.fd, SHUT_WR);
+        end_sending(&link->data);
 }
 
 static void socket_close(struct link_socket *s)
@@ -469,6 +638,8 @@ static void socket_close(struct link_socket *s)
 
     close(s->fd);
     s->fd = -1;
+    tls_session_free(s->tls);
+    s->tls = NULL;
     s->tx_first = NULL;
     s->tx_end = &s->tx_first;
     while (item) {

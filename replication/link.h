@@ -8,11 +8,13 @@
 #include <sys/socket.h>
 
 #include "replication/message.h"
+#include "replication/secure.h"
 #include "target/base/limits.h"
 #include "target/base/payload.h"
 #include "target/base/reactor.h"
 
 struct resource;
+struct replica;
 
 enum {
     LINK_RX_DATA = 128 << 10, /* receive buffers */
@@ -45,6 +47,7 @@ struct link_socket {
     struct resource *resource;
     uint8_t kind; /* SOCKET_DATA, SOCKET_META */
     int fd;
+    struct tls_session *tls; /* NULL: plain */
 
     uint8_t *buffer;
     size_t size, start, end;
@@ -60,6 +63,8 @@ struct link_socket {
     struct tx_item *tx_first, **tx_end;
     uint64_t tx_sent; /* bytes of the first item that are out */
     bool tx_running, tx_full;
+    size_t tx_sealed;      /* TLS: bytes of items in records that are being sent */
+    struct post seal_post; /* TLS: makes records of all that one turn of the reactor queued */
     struct io_op tx_op;
     struct msghdr tx_msg;
     struct iovec tx_iov[LINK_TX_SEGMENTS];
@@ -77,7 +82,8 @@ enum link_phase {
 
 struct pending_socket {
     struct link *link;
-    int fd;
+    struct channel channel;
+    struct securing securing;
     bool running, given_up;
     struct io_op op;
     struct timer timer;
@@ -107,11 +113,15 @@ struct link {
     int listen_fd;
     struct io_op accept_op, connect_op;
     bool accepting, connecting, stopping;
-    int connect_fd;
+    struct channel connect;
+    struct securing securing; /* what was connected, while `securing_own` */
+    bool securing_own;
     struct timer retry;
     struct pending_socket pending[LINK_PENDING];
-    int data_fd, meta_fd;
+    struct channel data_end, meta_end; /* made, waiting for each other */
     bool data_own, meta_own;
+    struct tls_context *tls; /* of the next connection; NULL: plain */
+    char peer_name[LIMIT_NAME + 1];
     unsigned failures;
 
     /* authentication */
@@ -124,7 +134,7 @@ struct link {
 int link_init(struct resource *r);
 void link_free(struct resource *r);
 /* Both sockets are there: the handshake starts. Takes them over. */
-void link_begin(struct resource *r, int data_fd, int meta_fd);
+void link_begin(struct resource *r, struct channel data, struct channel meta);
 /* Something is wrong with the connection: it is dropped by the outermost resource_leave().
  * printf-like. */
 __attribute__((format(printf, 2, 3))) void link_fail(struct resource *r, const char *format, ...);
@@ -135,6 +145,8 @@ void link_drop(struct resource *r);
 bool link_try_close(struct resource *r);
 /* Continues to receive after -EAGAIN. */
 void link_resume(struct resource *r);
+/* The peer began with TLS, this node has none: complains. */
+void link_peer_has_tls(struct resource *r);
 void link_push(struct link_socket *s, struct tx_item *item);
 /* Sends a control packet; body is copied. */
 void link_send(struct resource *r, struct link_socket *s, unsigned volume, unsigned command,
@@ -144,6 +156,10 @@ static inline bool link_alive(const struct link *link)
 {
     return link->phase >= LINK_FEATURES && link->phase <= LINK_UP && !link->failing;
 }
+
+/* link_tls.c: control thread. -errno and a sentence in `why` (256 bytes), or 0. */
+int link_tls_open(struct resource *r, char *why);
+int link_tls_reload(struct replica *replica, bool apply, char *why);
 
 /* connector.c */
 int connector_listen(struct resource *r, char *why);

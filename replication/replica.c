@@ -31,6 +31,11 @@ struct store *replica_store(struct replica *replica, unsigned volume)
     return replica->engine->store(replica, volume);
 }
 
+int replica_reload(struct replica *replica, bool apply, char *why)
+{
+    return replica->engine->reload ? replica->engine->reload(replica, apply, why) : 0;
+}
+
 void replica_get_status(const struct replica *replica, struct replica_status *status)
 {
     struct replica *unlocked = (struct replica *)replica;

@@ -37,6 +37,9 @@ struct replica_status {
     enum replica_connection connection;
     bool suspended;            /* writes wait (for the peer's outdating to be agreed) */
     bool paused_here, paused_there; /* resync: by order on this node, on the peer */
+    bool tls;                  /* the link is TLS or there is none */
+    const char *tls_cipher;    /* of the connection; NULL = there is none, or it is plain */
+    int64_t tls_expires, tls_peer_expires; /* certificates; s since 1970; the peer's: 0 = unknown */
     uint64_t out_of_sync;      /* bytes still to resync */
     uint64_t resync_total, resync_done, resync_rate; /* bytes, bytes, bytes/s; 0 when none runs */
     uint64_t resync_left_s;    /* estimated; 0: unknown, or none runs */
@@ -46,6 +49,7 @@ struct replica_status {
 
 /* The peer's node when it is outside the cluster (drbd_peer): nobody can outdate its copy. */
 enum { REPLICA_PEER_OUTSIDE = 0 };
+enum { REPLICA_TLS_WARN_DAYS = 30 }; /* before a certificate ends */
 
 /* What a replica asks of the cluster. On the control thread. */
 struct replica_callbacks {
@@ -150,6 +154,10 @@ void replica_new_generation(struct replica *replica,
 /* Resyncs stop where they are, on both nodes, or go on. Not kept over a restart. Goes on only when neither
  * node wants it paused. */
 void replica_pause(struct replica *replica, bool pause);
+/* Reads the group's TLS files again, for the next connection; the one that there is goes on. With `apply`
+ * false they are only looked at. When they are unusable the old ones stay: -errno and a sentence in `why`
+ * (256 bytes). 0 also when there are none. */
+int replica_reload(struct replica *replica, bool apply, char *why);
 /* One volume, for status and events. */
 struct replica_volume_status {
     unsigned number;

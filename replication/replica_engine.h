@@ -38,6 +38,8 @@ struct replica_engine {
     bool hands_over;
     int (*open)(const struct replica_options *options, struct replica **replica, char *why);
     struct store *(*store)(struct replica *replica, unsigned volume);
+    /* Files beside the configuration; NULL: the engine has none. */
+    int (*reload)(struct replica *replica, bool apply, char *why);
     /* `done` NULL: nobody waits for it. After ORDER_CLOSE the replica is freed. */
     void (*order)(struct replica *replica, enum replica_order order, bool flag, replica_done *done,
                   void *context);

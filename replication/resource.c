@@ -23,12 +23,31 @@ uint64_t resource_random(void)
 
 void resource_say(struct resource *r, const char *format, ...)
 {
+    char why[sizeof r->why];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(r->why, sizeof r->why, format, args);
+    vsnprintf(why, sizeof why, format, args);
     va_end(args);
+    if (strcmp(r->why, why))
+        memcpy(r->why_before, r->why, sizeof r->why);
+    memcpy(r->why, why, sizeof why);
     r->publish = true;
+}
+
+/* Both directions of connecting may fail, each with its own sentence, in turn. */
+static bool is_news(const struct resource *r, const char *why)
+{
+    size_t n = sizeof r->why - 1;
+
+    return strncmp(r->why, why, n) && strncmp(r->why_before, why, n);
+}
+
+void resource_complain(struct resource *r, const char *why)
+{
+    if (is_news(r, why))
+        qb_log(LOG_WARNING, "group \"%s\": %s", r->group->name, why);
+    resource_say(r, "%s", why);
 }
 
 struct volume *resource_volume(struct resource *r, unsigned number)
@@ -227,12 +246,18 @@ void resource_publish(struct resource *r)
         .peer_disk = DISK_UP_TO_DATE,
         .connection = r->volumes[0]->state.conn,
         .suspended = suspended(r),
+        .tls = r->link.tls,
+        .tls_expires = r->link.tls ? tls_context_expires(r->link.tls) : 0,
         .written = r->written,
         .received = r->received_bytes,
         .sent = r->sent_bytes,
     };
     bool changed;
 
+    if (r->link.data.tls && link_alive(&r->link)) {
+        s.tls_cipher = tls_session_cipher(r->link.data.tls);
+        s.tls_peer_expires = tls_session_peer_expires(r->link.data.tls);
+    }
     resource_ask_outdate(r);
     if (r->peer_node == REPLICA_PEER_OUTSIDE)
         resource_tell_current(r); /* a peer that is no node says nothing about this copy to the cluster */
@@ -270,7 +295,7 @@ static void link_lost(struct resource *r)
     for (unsigned i = 0; i < r->volume_count; i++)
         established |= conn_established(r->volumes[i]->state.conn);
     /* A connection that fails again and again is logged once. */
-    if (established || strcmp(r->why, r->link.fail_why))
+    if (established || is_news(r, r->link.fail_why))
         qb_log(LOG_NOTICE, "group \"%s\": connection lost: %s", r->group->name, r->link.fail_why);
     resource_say(r, "%s", r->link.fail_why);
     link_drop(r);

@@ -382,7 +382,7 @@ struct resource {
     uint64_t written, received_bytes, sent_bytes;
     uint64_t published_ns;
     bool publish;
-    char why[128];
+    char why[128], why_before[128]; /* why the link is not up; the sentence before that */
 
     struct post start_post, changed_post, outdate_post, self_post, current_post, lost_post;
     _Atomic bool changed_posted, outdate_posted, self_posted, current_posted, lost_posted;
@@ -399,6 +399,8 @@ void resource_leave(struct resource *r);
 /* Remembers the last reason for the status; printf-like. */
 __attribute__((format(printf, 2, 3))) void resource_say(struct resource *r, const char *format,
                                                         ...);
+/* The same, and in the log unless that was said lately: a connection is tried again and again. */
+void resource_complain(struct resource *r, const char *why);
 void resource_publish(struct resource *r);
 uint64_t resource_random(void);
 struct volume *resource_volume(struct resource *r, unsigned number);

@@ -76,6 +76,22 @@ static void look_at(void *context, const struct plan_action *action)
         json_array_append_new(planned->actions, json_string(text));
 }
 
+/* The replicas' TLS files, that may have changed where the configuration did not. */
+static int reload_replicas(struct daemon *daemon, bool apply, char *why)
+{
+    for (unsigned i = 0; i < daemon->config->group_count; i++) {
+        struct replica *replica = daemon->groups[i].replica;
+        char sentence[256];
+        int rc = replica ? replica_reload(replica, apply, sentence) : 0;
+
+        if (rc) {
+            snprintf(why, 512, "group \"%s\": %s", daemon->config->groups[i].name, sentence);
+            return rc;
+        }
+    }
+    return 0;
+}
+
 /* Loads the file, and keeps it if the difference can be applied. Returns 0, or -errno with a sentence in `why`
  * (512 bytes). */
 static int prepare(struct daemon *daemon, json_t *actions, char *why)
@@ -96,6 +112,8 @@ static int prepare(struct daemon *daemon, json_t *actions, char *why)
     } else if (planned.refused[0]) {
         snprintf(why, 512, "%s", planned.refused);
         rc = -EINVAL;
+    } else {
+        rc = reload_replicas(daemon, false, why);
     }
     if (rc) {
         config_free(config);
@@ -139,6 +157,8 @@ static int install(struct daemon *daemon, void (*done)(void *context), void *con
 
     if (!first)
         first = daemon->config;
+    if (reload_replicas(daemon, true, why))
+        qb_log(LOG_ERR, "%s: the old certificate stays", why);
     rc = iscsi_server_reload(daemon->iscsi, config, portals_let_go, NULL, why);
     if (rc)
         return rc;

@@ -4,6 +4,7 @@
 #include <qb/qblog.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "target/base/container.h"
 #include "target/base/threads.h"
@@ -74,6 +75,46 @@ static const char *paused_by(const struct replica_status *s)
     return s->paused_there ? "peer" : "no";
 }
 
+/* What an operator has to do before a certificate ends, and what goes wrong then; "" = nothing. */
+static void warn_of_end(char *out, size_t size, const char *whose, int64_t end)
+{
+    size_t used = strlen(out);
+    int64_t left = end - time(NULL);
+
+    if (!end || left >= REPLICA_TLS_WARN_DAYS * 86400 || used >= size)
+        return;
+    if (left < 0)
+        snprintf(out + used, size - used, "%s%s certificate has expired", used ? "; " : "", whose);
+    else
+        snprintf(out + used, size - used, "%s%s certificate expires in %d days", used ? "; " : "", whose,
+                 (int)(left / 86400));
+}
+
+static json_t *time_json(int64_t seconds)
+{
+    char text[32];
+    time_t t = (time_t)seconds;
+    struct tm tm;
+
+    if (!seconds)
+        return json_null();
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+    return json_string(text);
+}
+
+static json_t *tls_json(const struct replica_status *s)
+{
+    char warning[160] = "";
+
+    if (!s->tls)
+        return json_null();
+    warn_of_end(warning, sizeof warning, "this node's", s->tls_expires);
+    warn_of_end(warning, sizeof warning, "the peer's", s->tls_peer_expires);
+    return json_pack("{s:s?, s:o, s:o, s:s}", "cipher", s->tls_cipher, "certificate_expires",
+                     time_json(s->tls_expires), "peer_certificate_expires", time_json(s->tls_peer_expires),
+                     "warning", warning);
+}
+
 json_t *replica_json(struct group *group, bool details)
 {
     struct replica_status status;
@@ -83,12 +124,12 @@ json_t *replica_json(struct group *group, bool details)
         return json_null();
     replica_get_status(group->replica, &status);
     object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:I, s:o, s:s}", "role", role_name(status.role),
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:I, s:o, s:s, s:o}", "role", role_name(status.role),
         "peer_role", status.connection < CONN_CONNECTED ? "unknown" : role_name(status.peer_role),
         "disk", replica_disk_name(status.disk), "peer_disk", replica_disk_name(status.peer_disk),
         "connection", replica_connection_name(status.connection), "suspended", (int)status.suspended,
         "resync_suspended", paused_by(&status), "out_of_sync", (json_int_t)status.out_of_sync, "resync",
-        resync_json(&status), "why", status.why);
+        resync_json(&status), "why", status.why, "tls", tls_json(&status));
     if (details) {
         json_object_set_new(object, "written", json_integer((json_int_t)status.written));
         json_object_set_new(object, "received", json_integer((json_int_t)status.received));

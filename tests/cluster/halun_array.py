@@ -51,13 +51,13 @@ class Shape:
 
 class Array:
     def __init__(self, directory, shape="two", lus=(("disk0", "256M"), ("disk1", "128M")), build=None,
-                 lease_ms=3000, boot_delay=5, token=1000, fence_delay=1):
+                 lease_ms=3000, boot_delay=5, token=1000, fence_delay=1, tls=False):
         self.dir = os.path.abspath(directory)
         self.shape = Shape(shape)
         self.lus = lus
         self.build = build or os.environ.get("BUILD", TOP + "/build/release")
         self.lease_ms, self.boot_delay, self.token = lease_ms, boot_delay, token
-        self.fence_delay = fence_delay
+        self.fence_delay, self.tls = fence_delay, tls
         self.root = self.dir + ".root"
         self.env = {**os.environ, "CLUSTER_DIR": self.dir, "ASAN_OPTIONS": "detect_leaks=0"}
 
@@ -207,7 +207,7 @@ class Array:
                         f'        address = "10.99.0.{i}:3260"\n        rtpi = {i}\n    }}\n}}\n')
         text.append(f'target "{TARGET}" {{\n    alias = "array"\n}}\n')
         text.append(f'group "{GROUP}" {{\n    replication = builtin\n    nodes = {{ "node1", "node2" }}\n'
-                    "    port = 7790\n}\n")
+                    f"    port = 7790\n    tls = {str(self.tls).lower()}\n}}\n")
         for name, size in self.lus:
             text.append(f'lu "{name}" {{\n    uuid = "{uuid.uuid5(uuid.NAMESPACE_OID, name)}"\n'
                         f'    group = "{GROUP}"\n    path = "/var/lib/halun/{name}.img"\n'
@@ -216,6 +216,24 @@ class Array:
         text += [f'    lun {number} {{\n        lu = "{name}"\n    }}\n'
                  for number, (name, _) in enumerate(self.lus)]
         return "\n".join(text) + "}\n"
+
+    def write_configuration(self, *nodes):
+        for node in nodes or self.serving_nodes():
+            with open(f"{self.dir}/{node}/etc/halun/halun.conf", "w") as f:
+                f.write(self.configuration())
+
+    def certify(self, *nodes, signer="tls-signer"):
+        """Certificates for the nodes; the signer's key stays in the array's directory."""
+        ca = f"{self.dir}/{signer}"
+        for words in [["node", *nodes]] if os.path.exists(ca) else [["ca"], ["node", *nodes]]:
+            done = subprocess.run([TOP + "/config/halun-tls", *words, "--dir", ca], capture_output=True, text=True)
+            if done.returncode:
+                raise Trouble(f"halun-tls {' '.join(words)}: {done.stderr.strip()}")
+        for node in nodes:
+            folder = f"{self.dir}/{node}/etc/halun/tls"
+            os.makedirs(folder, exist_ok=True)
+            for name in ("ca.crt", node + ".crt", node + ".key"):
+                shutil.copy(f"{ca}/{name}", folder)
 
     def pacemaker(self):
         """The resources: the daemons, then the group."""
@@ -263,9 +281,9 @@ colocation {GROUP}-with-halun inf: {GROUP}-clone halun-clone
         self.rig("up", self.shape.nodes, "--token", self.token, "--nets", 2, "--boot-delay", self.boot_delay, "--fence-delay", self.fence_delay,
                  "--overlay", self.root, "--env",
                  "ASAN_OPTIONS=log_path=/var/log/sanitizer:detect_leaks=0")
-        for node in self.serving_nodes():
-            with open(f"{self.dir}/{node}/etc/halun/halun.conf", "w") as f:
-                f.write(self.configuration())
+        if self.tls:
+            self.certify(*self.copies())
+        self.write_configuration()
         daemons, group = self.pacemaker()
         self.configure(daemons, "daemons.crm")
         self.until("every daemon serves", 60, lambda: all(

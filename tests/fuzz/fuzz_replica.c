@@ -311,7 +311,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reset(primary, relation, created);
     resource_enter(r);
     reactor_timer_cancel(&reactor, &r->link.retry);
-    link_begin(r, data_pair[1], meta_pair[1]);
+    link_begin(r, (struct channel){.fd = data_pair[1]}, (struct channel){.fd = meta_pair[1]});
     resource_leave(r);
     if (relation != 3)
         shake_hands(primary, relation, created);

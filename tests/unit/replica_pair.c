@@ -38,7 +38,8 @@ static void peer_marked(void *context, int error, const char *why)
 {
     struct rig_node *node = context;
 
-    replica_peer_outdated(node->replica, !error);
+    if (node->replica) /* it may have been closed meanwhile */
+        replica_peer_outdated(node->replica, !error);
 }
 
 static void cluster_outdates(struct rig_node *node)

@@ -132,6 +132,8 @@ static void configure(struct rig_node *node, unsigned index, const struct rig_op
         .lu_count = o->lus,
         .self = index,
     };
+    if (o->arrange)
+        o->arrange(node);
 }
 
 static void stop(struct post *post)

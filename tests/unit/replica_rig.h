@@ -12,6 +12,8 @@
 
 enum { RIG_LUS = 2, RIG_BLOCK = 4096 };
 
+struct rig_node;
+
 struct rig_options {
     const char *directory;
     uint16_t port;
@@ -23,6 +25,7 @@ struct rig_options {
     unsigned timeout_ms; /* 0 = 2000 */
     void (*tune)(struct config_group *group); /* more of the group's options; may be NULL */
     bool recorded; /* the test says what a cluster records of the copies */
+    void (*arrange)(struct rig_node *node);   /* more of one node's configuration; may be NULL */
 };
 
 struct rig_node {
