@@ -92,6 +92,7 @@ static void set_up(void)
         snprintf(nodes[i].replication_address, 64, "127.77.%u.%u", getpid() % 250, i + 1);
     }
     strcpy(group.name, "g");
+    group.replication = REPLICATION_BUILTIN;
     group.nodes[0] = 1;
     group.nodes[1] = 2;
     group.node_count = 2;
