@@ -174,6 +174,7 @@ static void promote_at_once(struct resource *r, struct admin *a)
     r->primary = r->serving = true;
     for (unsigned i = 0; i < r->volume_count; i++) {
         r->volumes[i]->promoted_alone = false;
+        r->volumes[i]->complete = true;
         role_mark_set(r->volumes[i]);
         volume_changed(r->volumes[i], true);
     }
@@ -193,6 +194,7 @@ static void promote_write(struct resource *r, struct admin *a)
             generation_new_offline(&v->sb.generations, resource_random(), true);
         }
         v->state.disk = DISK_UP_TO_DATE;
+        v->complete = true;
         generation_set_role(&v->sb.generations, true);
         v->promoted_alone = !conn_established(v->state.conn);
         volume_changed(v, false);
@@ -486,6 +488,7 @@ static bool new_current(struct resource *r, struct admin *a)
             generation_skip_sync_initiate(&v->sb.generations, resource_random(), r->primary);
             dirty_map_clear_all(v->map);
             v->state.disk = DISK_UP_TO_DATE;
+            v->complete = true;
             volume_changed(v, false);
         }
         admin_persist(r, a, true);

@@ -318,6 +318,8 @@ int handshake_uuids(struct volume *v, const uint8_t *body, size_t length)
     if (v->have_state && volume_through_peer(v))
         v->exposed = p.current; /* it began a new generation, as the only good copy */
     v->have_uuids = true;
+    if (v->state.conn == CONN_CONNECTED && generation_equal(p.current, v->sb.generations.current))
+        standing_compared(v); /* what was missing here has been sent (catchup_pump()) */
     if (conn_established(v->state.conn) && p.flags & UUIDS_SKIP_INITIAL_SYNC) {
         struct generations g = {p.current, p.bitmap, {p.history[0], p.history[1]}};
 
@@ -403,6 +405,8 @@ static void compare(struct volume *v, const struct wire_state *peer)
     if (verdict.full)
         dirty_map_set_all(v->map);
     volume_verdict(&v->state, verdict.action);
+    if (verdict.action == GENERATION_CONNECT)
+        standing_compared(v);
     volume_changed(v, true);
     if (verdict.action == GENERATION_SYNC_SOURCE)
         resync_as_source(v);

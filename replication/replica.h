@@ -35,6 +35,7 @@ struct replica_status {
     enum replica_role role, peer_role;
     enum replica_disk disk, peer_disk;  /* worst of the volumes */
     enum replica_connection connection;
+    bool complete;             /* this copy has all that was acknowledged while it was one of two, and did not lose it */
     bool suspended;            /* writes wait (for the peer's outdating to be agreed) */
     bool paused_here, paused_there; /* resync: by order on this node, on the peer */
     bool tls;                  /* the link is TLS or there is none */
@@ -89,6 +90,8 @@ struct replica_options {
     /* The cluster records which copies are current, and says so with replica_set_standing(). Otherwise what the
      * metadata say has to do, as with DRBD. */
     bool recorded;
+    /* The copies here were `complete` when they were closed or left, and no cache has lost its power since. */
+    bool kept;
 };
 int replica_open(const struct replica_options *options, struct replica **replica, char *why);
 /* May an owner that Pacemaker has demoted execute until its successor asks for the group? Also without replication. */

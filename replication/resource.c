@@ -245,6 +245,7 @@ void resource_publish(struct resource *r)
         .disk = DISK_UP_TO_DATE,
         .peer_disk = DISK_UP_TO_DATE,
         .connection = r->volumes[0]->state.conn,
+        .complete = standing_complete(r),
         .suspended = suspended(r),
         .tls = r->link.tls,
         .tls_expires = r->link.tls ? tls_context_expires(r->link.tls) : 0,

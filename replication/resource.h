@@ -174,6 +174,7 @@ struct resync {
     uint64_t rate_bits, rate_ns, rate; /* bits left at rate_ns; bytes/s, smoothed */
     /* Primary, connected without resync though bits are set: those are sent as writes */
     bool catching_up, catchup_again;
+    bool behind; /* the peer, when that began */
     uint64_t catchup_cursor;
     unsigned catchups;
 };
@@ -267,6 +268,7 @@ struct volume {
     uint64_t mark;  /* superblock ticket with the mark of a Primary (role_mark.h); 0: long durable */
     bool unmarking; /* Secondary, but the mark is still to be cleared */
     bool unflushed; /* written to for the peer since the last flush began */
+    bool complete;  /* has had all that was acknowledged, and kept it: see standing.h */
 
     struct range_table ranges;
     struct qb_list_head al_wait, al_busy; /* struct log_hold */

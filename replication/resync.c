@@ -162,6 +162,7 @@ static void source_ready(struct md_waiter *waiter, int error)
     link_send(r, &r->link.data, v->number, P_SYNC_UUID, body,
               packet_sync_uuid_encode(v->resync.uuid, body));
     v->state.peer_disk = DISK_INCONSISTENT;
+    v->complete = true;
     move(v, CONN_SYNC_SOURCE);
     resync_begin_count(v);
     resync_paused(v);
@@ -271,6 +272,7 @@ static void target_flushed(struct md_waiter *waiter, int error)
     }
     generation_finish_target(&v->sb.generations, &s->peer, s->uuid, false);
     v->state.disk = DISK_UP_TO_DATE;
+    v->complete = true;
     move(v, CONN_CONNECTED);
     volume_changed(v, false);
     step(v, false, target_reported);
@@ -305,6 +307,7 @@ static void adopted(struct md_waiter *waiter, int error)
     if (!step_valid(waiter, error))
         return;
     v->state.disk = v->state.peer_disk = DISK_UP_TO_DATE;
+    v->complete = true;
     volume_changed(v, true);
 }
 

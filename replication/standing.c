@@ -64,6 +64,29 @@ void standing_equal(struct resource *r)
 
 /* --- the comparison --- */
 
+bool standing_complete(const struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (!r->volumes[i]->complete || r->volumes[i]->state.disk < DISK_CONSISTENT)
+            return false;
+    return true;
+}
+
+void standing_compared(struct volume *v)
+{
+    if (v->complete || v->state.disk != DISK_UP_TO_DATE || v->peer_uuids.dirty_bits || v->map->set)
+        return;
+    v->complete = true;
+    v->resource->publish = true;
+}
+
+/* Has this copy all that the crashed peer acknowledged? Then it does not become the target. */
+static bool witness(const struct volume *v)
+{
+    return v->complete && v->state.disk >= DISK_CONSISTENT &&
+           v->resource->standing != REPLICA_WORSE;
+}
+
 bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
                     const struct wire_state *peer)
 {
@@ -80,7 +103,7 @@ bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
         return false;
     if (target ? v->state.disk < DISK_CONSISTENT : peer->disk < DISK_CONSISTENT)
         return false; /* it could not be the source anyway */
-    if (r->standing == REPLICA_UNSETTLED && !(target && v->state.disk == DISK_UP_TO_DATE)) {
+    if (r->standing == REPLICA_UNSETTLED && !(target && witness(v))) {
         link_fail(
             r,
             "one node crashed as Primary, and the cluster does not say yet whose copy is current");
@@ -91,7 +114,7 @@ bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
         link_fail(r, "this copy begins a new generation");
         return true;
     }
-    if (target && v->state.disk == DISK_UP_TO_DATE) {
+    if (target && witness(v)) {
         resource_tell_outdate(
             r); /* every time: what can be agreed depends on what becomes of the peer's node */
         link_fail(r, "the peer crashed as Primary, and this copy has all: it has to be agreed on");

@@ -12,8 +12,11 @@
  * the source, and any peer, also after any crash, comes to the same.
  * - A crashed Primary is compared as rule 40 says only when the record is settled and does not
  * prefer one of them.
- * - A copy that was UpToDate all the time never gives way to a crashed Primary of its own
- * generation: it asks the cluster to agree that the peer's copy is outdated. */
+ * - A copy that is complete never gives way to a crashed Primary of its own generation: it asks the
+ * cluster to agree that the peer's copy is outdated. Complete: it was compared with the peer's, or
+ * resynchronised, or Primary, since when no cache lost its power (replica_options.kept). Nothing
+ * was acknowledged without it since, or the generations differed.
+ */
 #ifndef HALUN_REPLICATION_STANDING_H
 #define HALUN_REPLICATION_STANDING_H
 
@@ -31,6 +34,10 @@ void standing_set(struct resource *r, enum replica_standing standing);
 void standing_equal(struct resource *r);
 /* Begins the new generation when one is due and there is no connection. After every event. */
 void standing_pump(struct resource *r);
+/* All volumes are complete. */
+bool standing_complete(const struct resource *r);
+/* Both copies of the volume are equal, by verdict or because what one missed was sent. */
+void standing_compared(struct volume *v);
 /* Must the verdict about a volume not be carried out now? Then the link is being dropped, to be
  * made again. */
 bool standing_holds(struct volume *v, const struct generation_verdict *verdict,

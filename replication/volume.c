@@ -160,6 +160,7 @@ static int attach(struct volume *v, const struct config_lu *lu, int fd, char *wh
     v->state.disk = metadata_disk_state(v->sb.flags, false);
     v->state.peer_disk = v->sb.flags & MD_PEER_OUTDATED ? DISK_OUTDATED : DISK_UNKNOWN;
     v->state.conn = CONN_UNCONNECTED;
+    v->complete = v->resource->public.options.kept && v->state.disk >= DISK_CONSISTENT;
     if (v->file.log_applied || v->file.log_damaged)
         qb_log(LOG_NOTICE, "group \"%s\" volume %u: activity log applied, %u extents%s",
                group->name, v->number, v->file.log_extents,
@@ -360,6 +361,7 @@ void volume_failed(struct volume *v, int error, const char *what)
     resource_say(r, "volume %u: %s: %s", v->number, what, strerror(-error));
     v->peer_only = v->peer_usable = peer_has_all(v);
     v->exposed = v->sb.generations.current;
+    v->complete = false;
     verify_end(v, false);
     v->state.disk = DISK_FAILED;
     atomic_store(&v->failed, true);

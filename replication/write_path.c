@@ -376,6 +376,7 @@ void write_replicating(struct volume *v)
         return;
     }
     v->resync.catching_up = true;
+    v->resync.behind = v->map->set;
     v->resync.catchup_again = true;
     v->resync.catchup_cursor = 0;
     catchup_pump(v);
@@ -444,6 +445,9 @@ void catchup_pump(struct volume *v)
     }
     if (!v->map->set && !s->catchups) {
         in_sync_again(v);
+        if (s->behind && r->recorded)
+            send_uuids(v, 0); /* nothing is dirty any more */
+        s->behind = false;
         resource_tell_current(r);
         r->publish = true;
     }

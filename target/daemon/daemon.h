@@ -43,6 +43,7 @@ struct group {
     struct cluster_request outdate;       /* of the peer's copy */
     struct cluster_request current[2];    /* copies that became current */
     enum replica_standing standing; /* as last told to the replica */
+    bool kept;                      /* as last noted (kept.h) */
     unsigned outdate_node;
     bool outdate_wanted, outdate_busy; /* outdate_node is this node when its disk failed */
     bool survivor_told; /* that the peer's copy is to be outdated as a crashed Primary's was logged */

@@ -7,6 +7,7 @@
 
 #include "target/base/container.h"
 #include "target/daemon/group.h"
+#include "target/daemon/kept.h"
 #include "target/daemon/replica_control.h"
 
 enum { LOST_MS = 60000 }; /* to give a group up whose split brain is settled by that */
@@ -272,13 +273,26 @@ static void on_primary_lost(void *context, struct replica *replica)
     group_demote(group, false, LOST_MS, lost_demoted, group);
 }
 
+static void note_kept(struct group *group)
+{
+    struct replica_status status;
+
+    replica_get_status(group->replica, &status);
+    if (status.complete == group->kept)
+        return;
+    group->kept = status.complete;
+    kept_note(halund.config->state_dir, config_of(group)->name, group->kept);
+}
+
 static void on_changed(void *context, struct replica *replica)
 {
     struct group *group = group_of(replica);
 
     replica_events_changed();
-    if (group)
-        group_step(group);
+    if (!group)
+        return;
+    note_kept(group);
+    group_step(group);
 }
 
 const struct replica_callbacks groups_replica_callbacks = {

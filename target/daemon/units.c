@@ -7,6 +7,7 @@
 
 #include "target/base/threads.h"
 #include "target/daemon/daemon.h"
+#include "target/daemon/kept.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
 #include "target/nexus/meter.h"
@@ -108,6 +109,7 @@ static int open_group(struct daemon *daemon, unsigned index, char *why)
         .control = &threads.control,
         .callbacks = &groups_replica_callbacks,
         .recorded = !config->drbd_peer.length,
+        .kept = kept_read(daemon->config->state_dir, config->name),
     };
     char sentence[256] = "";
     bool here = false;
@@ -119,6 +121,7 @@ static int open_group(struct daemon *daemon, unsigned index, char *why)
         here |= config->nodes[i] == daemon->self;
     if (!here)
         return 0;
+    daemon->groups[index].kept = options.kept;
     error = replica_open(&options, &daemon->groups[index].replica, sentence);
     if (error)
         snprintf(why, 512, "group \"%s\": %s", config->name, sentence);

@@ -217,6 +217,7 @@ void hosts_forget(void)
 void sim_power_on(unsigned node)
 {
     struct host *host = &hosts[node];
+    char boot_id[64];
 
     if (host->powered)
         return;
@@ -224,6 +225,8 @@ void sim_power_on(unsigned node)
     host->powered = host->corosync = true;
     host->frozen = host->stalled = false;
     host->boot++;
+    snprintf(boot_id, sizeof boot_id, "boot %llu of node%u\n", (unsigned long long)host->boot, node);
+    file_put(host, "/proc/sys/kernel/random/boot_id", boot_id);
     host->clock_base = world_between(10, 1000) * 1000000000u;
     bus_host_up(host);
 }

@@ -158,6 +158,7 @@ int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
         .config = &node->config,
         .group = &node->group,
         .recorded = o->recorded,
+        .kept = o->kept,
     };
     int rc;
 

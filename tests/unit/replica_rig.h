@@ -26,6 +26,7 @@ struct rig_options {
     void (*tune)(struct config_group *group); /* more of the group's options; may be NULL */
     bool recorded; /* the test says what a cluster records of the copies */
     void (*arrange)(struct rig_node *node);   /* more of one node's configuration; may be NULL */
+    bool kept;     /* no cache lost its power before the replica is opened */
 };
 
 struct rig_node {

@@ -1,7 +1,8 @@
 /* Who is the source after a Primary has crashed, when the cluster records which copies are current.
  *
- * The crash of node 0, with the loss of what it had not flushed, is an image of its file that is put back while its
- * replica is closed. Not covered here: who records what, and when (test_shared_group, tests/sim/stories). */
+ * The crash of node 0, with the loss of what it had not flushed, is an image of its file that is
+ * put back while its replica is closed. Not covered here: who records what, and when
+ * (test_shared_group, tests/sim/stories). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,8 +30,8 @@ static void copy_file(const char *from, const char *to)
     close(out);
 }
 
-/* Node 0 was Primary, acknowledged a write, and crashed without it: it is closed, its file as the power cut left it.
- * Node 1 has the write, and was there all the time. */
+/* Node 0 was Primary, acknowledged a write, and crashed without it: it is closed, its file as the
+ * power cut left it. Node 1 has the write, and was there all the time. */
 static void lose_the_primary(struct rig *rig)
 {
     char path[200], image[220];
@@ -90,7 +91,8 @@ static void crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd(vo
     assert_false(has_the_write(rig, 1)); /* the reason for everything below */
 }
 
-static void crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed(void **state)
+static void
+crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed(void **state)
 {
     struct rig *rig = *state;
 
@@ -124,6 +126,75 @@ static void crashed_primary_when_the_survivor_was_restarted_then_the_record_deci
     assert_int_equal(rig->n[1].asked, 0);
     assert_equal_copies(rig);
     assert_true(has_the_write(rig, 0));
+}
+
+static void
+crashed_primary_when_only_the_daemon_of_the_other_died_then_held_until_agreed(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    rig->options.kept = true;
+    restart(rig, 1);
+    assert_true(rig_status(&rig->n[1]).disk == DISK_CONSISTENT);
+    rig->options.kept = false;
+    open_node(rig, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_EQUAL);
+    replica_set_standing(rig->n[1].replica, REPLICA_EQUAL);
+    WAIT(rig->n[1].asked >= 2);
+    stays_apart(rig);
+    replica_set_standing(rig->n[0].replica, REPLICA_WORSE);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_true(has_the_write(rig, 0));
+}
+
+/* Only a copy that was not compared since it may have lost something is not complete. */
+static void copy_when_restarted_and_compared_then_complete(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    rig->agree = false;
+    start_primary(rig);
+    WAIT(rig_status(&rig->n[0]).complete && rig_status(&rig->n[1]).complete);
+    rig_close(&rig->n[1]);
+    open_node(rig, 1);
+    assert_false(rig_status(&rig->n[1]).complete);
+    WAIT(good(0) && good(1) && rig_status(&rig->n[1]).complete);
+}
+
+static void copy_when_something_is_sent_again_then_complete_after_that(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[1 << 20];
+    struct rig_io io = {0};
+
+    rig->options.recorded = true;
+    rig->agree = false;
+    start_primary(rig);
+    rig_close(&rig->n[1]);
+    rig_submit(&rig->n[0], &io, 0, STORE_WRITE, 0, 0, data,
+               sizeof data); /* waits for the peer or an agreement */
+    WAIT(rig_status(&rig->n[0]).out_of_sync);
+    open_node(rig, 1);
+    WAIT(io.done && !io.error);
+    WAIT(good(0) && good(1) && rig_status(&rig->n[1]).complete);
+    assert_equal_copies(rig);
+}
+
+static void copy_when_its_disk_fails_then_not_complete(void **state)
+{
+    struct rig *rig = *state;
+
+    start_primary(rig);
+    WAIT(rig_status(&rig->n[1]).complete);
+    for (unsigned operation = STORE_READ; operation <= STORE_UNMAP; operation++)
+        fault_fail(pair_fault(rig, 1, 0), operation, -EIO);
+    churn(rig, 0, 20);
+    WAIT(!rig_status(&rig->n[1]).complete && rig_status(&rig->n[0]).complete);
 }
 
 static void crashed_primary_when_both_were_lost_then_source(void **state)
@@ -196,7 +267,11 @@ int main(void)
         PAIR_CASE(crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd),
         PAIR_CASE(crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed),
         PAIR_CASE(crashed_primary_when_the_survivor_was_restarted_then_the_record_decides),
+        PAIR_CASE(crashed_primary_when_only_the_daemon_of_the_other_died_then_held_until_agreed),
         PAIR_CASE(crashed_primary_when_both_were_lost_then_source),
+        PAIR_CASE(copy_when_restarted_and_compared_then_complete),
+        PAIR_CASE(copy_when_something_is_sent_again_then_complete_after_that),
+        PAIR_CASE(copy_when_its_disk_fails_then_not_complete),
         PAIR_CASE(survivor_when_recorded_as_better_then_newer_before_the_other_is_back),
         PAIR_CASE(survivor_when_the_new_generation_is_not_durable_then_not_compared),
         PAIR_CASE(survivor_when_promoted_meanwhile_then_goes_on_alone_once_agreed),

@@ -1,0 +1,45 @@
+/* What was noted in this boot counts, what another boot left does not. Not covered: a machine that
+ * is reset. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "target/daemon/kept.h"
+
+static void kept_when_noted_in_this_boot_then_known(void **state)
+{
+    char directory[] = "/tmp/test_kept.XXXXXX", path[64];
+    FILE *file;
+
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/kept-g0", directory);
+    assert_false(kept_read(directory, "g0"));
+    kept_note(directory, "g0", true);
+    assert_true(kept_read(directory, "g0"));
+    assert_false(kept_read(directory, "g1"));
+    kept_note(directory, "g0", false);
+    assert_false(kept_read(directory, "g0"));
+    kept_note(directory, "g0", true);
+    kept_note(directory, "g0", true);
+    assert_true(kept_read(directory, "g0"));
+    file = fopen(path, "w"); /* as a boot before left it */
+    fputs("6f5b3f7e-0000-4000-8000-000000000000\n", file);
+    fclose(file);
+    assert_false(kept_read(directory, "g0"));
+    kept_note(directory, "g0", true);
+    assert_true(kept_read(directory, "g0"));
+    unlink(path);
+    rmdir(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(kept_when_noted_in_this_boot_then_known)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
