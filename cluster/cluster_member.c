@@ -1,5 +1,5 @@
-/* Membership: what the group's changes mean for the agreed members, and the proof that a lost member
- * can do no harm any more. */
+/* Membership: what the group's changes mean for the agreed members, and the proof that a lost
+ * member can do no harm any more. */
 #include <stdio.h>
 #include <syslog.h>
 
@@ -7,9 +7,10 @@
 
 enum { REPEAT_NS = 1000000000, FENCING_CLOCK_NS = 1000000000 };
 
-/* A change of the agreed members, at the same place on all nodes that moved together. `lost` leave. The
- * epoch tells sides of a partition apart: it grows only where somebody was proven harmless or a whole
- * view begins, so the side that went on has the larger one, whatever happened on a side that waited. */
+/* A change of the agreed members, at the same place on all nodes that moved together. `lost` leave.
+ * The epoch tells sides of a partition apart: it grows only where somebody was proven harmless or a
+ * whole view begins, so the side that went on has the larger one, whatever happened on a side that
+ * waited. */
 void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost,
                    bool proven)
 {
@@ -21,7 +22,8 @@ void member_change(struct cluster *c, struct cluster_updates *u, uint32_t member
     c->unproven &= members;
     if (proven || !c->unproven)
         c->epoch++;
-    shared_members(c->state, members, lost, prefer ? members & ~lost & ~c->unproven : 0, &c->effects);
+    shared_members(c->state, members, lost, prefer ? members & ~lost & ~c->unproven : 0,
+                   &c->effects);
     cluster_persist(c);
     if (lost || !c->view_persist)
         c->view_persist = c->persist; /* a smaller view serves only when it is on disk */
@@ -34,7 +36,8 @@ static void drop(struct cluster *c, struct cluster_updates *u, uint32_t lost, bo
 {
     for (unsigned node = 1; node <= LIMIT_NODES; node++)
         if (lost & node_bit(node))
-            cluster_log(c, u, LOG_NOTICE, "%s is no member any more: %s", c->setup.names[node], why);
+            cluster_log(c, u, LOG_NOTICE, "%s is no member any more: %s", c->setup.names[node],
+                        why);
     member_change(c, u, c->state->members & ~lost, lost, proven);
 }
 
@@ -89,14 +92,14 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
         memset(c->nodes[node].confirm, 0, sizeof c->nodes[node].confirm);
     }
     if (c->phase == PHASE_MEMBER) {
-        /* The process is known to have ended, or said good-bye. One that came back after it was lost
-         * must have said what it had: perhaps it went on without us. */
-        uint32_t harmless = event->group.left & c->state->members & ~self &
-                            ~(c->unproven & ~c->hello_mask);
+        /* The process is known to have ended, or said good-bye. One that came back after it was
+         * lost must have said what it had: perhaps it went on without us. */
+        uint32_t harmless =
+            event->group.left & c->state->members & ~self & ~(c->unproven & ~c->hello_mask);
         uint32_t lost = event->group.down & c->state->members & ~harmless & ~self;
 
-        /* Who reappears was away from here; what it missed is settled by its HELLO. A member that comes
-         * back without ever having left is a new process or one that we lost. */
+        /* Who reappears was away from here; what it missed is settled by its HELLO. A member that
+         * comes back without ever having left is a new process or one that we lost. */
         lost |= event->group.joined & live_members(c) & ~harmless & ~self;
         if (lost && c->lease <= c->now)
             c->suspect = true;
@@ -151,9 +154,10 @@ static bool same_stamp(const struct cluster_stamp *a, const struct cluster_stamp
            a->members == b->members;
 }
 
-/* The wire version in use at this place of the order: the newest that every member and every joiner speaks.
- * Members say HELLO before anybody can be admitted, so all know of all. An upgraded node speaks the old version
- * until the last one of them is upgraded; one of the old version may still come back. Agreed. */
+/* The wire version in use at this place of the order: the newest that every member and every joiner
+ * speaks. Members say HELLO before anybody can be admitted, so all know of all. An upgraded node
+ * speaks the old version until the last one of them is upgraded; one of the old version may still
+ * come back. Agreed. */
 uint8_t member_wire(const struct cluster *c)
 {
     uint8_t wire = c->setup.wire_max;
@@ -193,9 +197,9 @@ static uint32_t hello_vector(const struct cluster *c, uint32_t attempt[LIMIT_NOD
     return said;
 }
 
-/* Sides of a partition are together again (a lost member is back in the group): when all have said what
- * they have, each confirms which HELLOs it knows. A HELLO may be from before the last change of the
- * group; that a node confirms everybody's newest one proves that it had seen that change. */
+/* Sides of a partition are together again (a lost member is back in the group): when all have said
+ * what they have, each confirms which HELLOs it knows. A HELLO may be from before the last change
+ * of the group; that a node confirms everybody's newest one proves that it had seen that change. */
 static void confirm(struct cluster *c, struct cluster_updates *u)
 {
     struct cluster_message m = {.type = MESSAGE_CONFIRM};
@@ -209,9 +213,10 @@ static void confirm(struct cluster *c, struct cluster_updates *u)
     cluster_send(c, u, &m);
 }
 
-/* Everybody has confirmed the same HELLOs: either nothing happened on any side while they were apart and
- * all go on, or one side goes on and the others end. Nothing but these HELLOs counts, so that all come to
- * the same end at the same place; until then nobody is dropped on one side alone. */
+/* Everybody has confirmed the same HELLOs: either nothing happened on any side while they were
+ * apart and all go on, or one side goes on and the others end. Nothing but these HELLOs counts, so
+ * that all come to the same end at the same place; until then nobody is dropped on one side alone.
+ */
 static void settle(struct cluster *c, struct cluster_updates *u, uint32_t said)
 {
     const struct cluster_stamp *first = NULL, *best = NULL;
@@ -294,8 +299,8 @@ void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
             cluster_fatal(c, u, "the cluster went on without this node; %s is of the newer view",
                           c->setup.names[node]);
     } else {
-        /* One node runs one daemon: a new process proves that the lost one has ended. If it is the same
-         * process, it never learned that it had been admitted. */
+        /* One node runs one daemon: a new process proves that the lost one has ended. If it is the
+         * same process, it never learned that it had been admitted. */
         if (c->unproven & node_bit(node))
             drop(c, u, node_bit(node), false, "it has begun anew");
         if (!(c->state->members & node_bit(node)))
@@ -304,13 +309,16 @@ void member_hello(struct cluster *c, struct cluster_updates *u, unsigned node,
     confirm(c, u);
 }
 
-static const char *const proofs[] = {"harmless", "it was fenced", "its lease ran out", "the operator said so"};
+static const char *const proofs[] = {"harmless", "it was fenced", "its lease ran out",
+                                     "the operator said so"};
 
-/* Own delivery proves nothing, of a proof neither: the ring may be broken already, and the others go on without
- * this node. So the lost go when everyone who is live has said so of all of them, and the epoch grows by one
- * at the first word and by one when they go. Whoever said so and did not hear the rest has a larger epoch than
- * those whom it gave up, and a smaller one than whoever went on: it can go together with neither by mistake. A
- * proof counts in the group in which it was sent: nobody knows what one is worth that a broken ring left over. */
+/* Own delivery proves nothing, of a proof neither: the ring may be broken already, and the others
+ * go on without this node. So the lost go when everyone who is live has said so of all of them, and
+ * the epoch grows by one at the first word and by one when they go. Whoever said so and did not
+ * hear the rest has a larger epoch than those whom it gave up, and a smaller one than whoever went
+ * on: it can go together with neither by mistake. A proof counts in the group in which it was sent:
+ * nobody knows what one is worth that a broken ring left over. Where a member does not know this,
+ * the first word drops the lost one, as it does there. */
 void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
                      const struct cluster_message *message)
 {
@@ -321,11 +329,15 @@ void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node
         !n->hello_seen || n->hello.group != c->group || !(c->unproven & node_bit(lost)) ||
         (c->unproven & c->group) || c->nodes[lost].incarnation != message->harmless.incarnation)
         return;
+    if (!c->nodes[lost].harmless_said)
+        c->nodes[lost].harmless_proof = message->harmless.proof < 4 ? message->harmless.proof : 0;
+    if (member_wire(c) < WIRE_PROOFS) {
+        drop(c, u, node_bit(lost), true, proofs[c->nodes[lost].harmless_proof]);
+        return;
+    }
     if (!c->proof_begun)
         c->epoch++;
     c->proof_begun = true;
-    if (!c->nodes[lost].harmless_said)
-        c->nodes[lost].harmless_proof = message->harmless.proof < 4 ? message->harmless.proof : 0;
     c->nodes[lost].harmless_said |= node_bit(node);
     for (unsigned i = 1; i <= LIMIT_NODES; i++)
         if ((c->unproven & node_bit(i)) && (live_members(c) & ~c->nodes[i].harmless_said))
@@ -349,29 +361,30 @@ static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned
 }
 
 /* Where a lease is a proof, the other side may have gone on while this one could not, and have died
- * later: then nobody's absence is a proof here. But who is live here, by name and all the time, did not
- * take part in that (its host would have brought its daemon along): if these are a majority, there was
- * none elsewhere. */
+ * later: then nobody's absence is a proof here. But who is live here, by name and all the time, did
+ * not take part in that (its host would have brought its daemon along): if these are a majority,
+ * there was none elsewhere. */
 static bool may_go_on(const struct cluster *c)
 {
     return !c->setup.lease_proves || !c->suspect ||
            __builtin_popcount(live_members(c)) * 2 > __builtin_popcount(c->setup.configured);
 }
 
-/* Whether a proof about `node` is still wanted: who is back in the group speaks for itself. The lease says that
- * a message has gone round since the group changed: what was known of quorum before that is known anew. */
+/* Whether a proof about `node` is still wanted: who is back in the group speaks for itself. The
+ * lease says that a message has gone round since the group changed: what was known of quorum before
+ * that is known anew. */
 static bool wants_proof(const struct cluster *c, unsigned node)
 {
-    return c->phase == PHASE_MEMBER && (c->unproven & node_bit(node)) && !(c->unproven & c->group) &&
-           c->quorate && c->lease > c->now;
+    return c->phase == PHASE_MEMBER && (c->unproven & node_bit(node)) &&
+           !(c->unproven & c->group) && c->quorate && c->lease > c->now;
 }
 
 void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time)
 {
     if (node < 1 || node > LIMIT_NODES || !wants_proof(c, node) || !may_go_on(c))
         return;
-    /* The fencer's times are whole seconds. A fencing older than the last sign of life, or of the second
-     * in which the node joined or before, hit an earlier life of it. */
+    /* The fencer's times are whole seconds. A fencing older than the last sign of life, or of the
+     * second in which the node joined or before, hit an earlier life of it. */
     if (time + FENCING_CLOCK_NS > c->nodes[node].heard_wall &&
         time / FENCING_CLOCK_NS > c->nodes[node].joined_wall / FENCING_CLOCK_NS)
         send_harmless(c, u, node, PROOF_FENCED);

@@ -1,6 +1,6 @@
-/* What halunds tell each other through CPG: encoding and bounded decoding. The layout of every message
- * is in docs/cluster.md. A message that this version does not know is refused by decode; it is never
- * skipped (a member that cannot follow must not stay a member). Pure. */
+/* What halunds tell each other through CPG: encoding and bounded decoding. The layout of every
+ * message is in docs/cluster.md. A message that this version does not know is refused by decode; it
+ * is never skipped (a member that cannot follow must not stay a member). Pure. */
 #ifndef HALUN_CLUSTER_MESSAGE_H
 #define HALUN_CLUSTER_MESSAGE_H
 
@@ -11,13 +11,17 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 3, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, survivors */
-    WIRE_SURVIVORS = 3, /* from here on a lost owner's copy gives way to a survivor's (shared_members()) */
+    WIRE_MAX = 3, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, survivors,
+                     proofs */
+    WIRE_SURVIVORS =
+        3, /* from here on a lost owner's copy gives way to a survivor's (shared_members()) */
+    WIRE_PROOFS =
+        3, /* from here on a proof counts when all who are live have said it (member_harmless()) */
     MESSAGE_OPINION_TEXT = 200,
     MESSAGE_HEADER = 12,
-    MESSAGE_CHUNK = 32 << 10,  /* snapshot bytes in one message */
-    MESSAGE_MAX = 128 << 10,   /* longest message: an operation with a full parameter list */
-    SNAPSHOT_MAX = 32 << 20,   /* longest snapshot accepted */
+    MESSAGE_CHUNK = 32 << 10, /* snapshot bytes in one message */
+    MESSAGE_MAX = 128 << 10,  /* longest message: an operation with a full parameter list */
+    SNAPSHOT_MAX = 32 << 20,  /* longest snapshot accepted */
 };
 
 enum message_type {
@@ -116,7 +120,7 @@ struct cluster_message {
         } confirm;
         struct {
             uint32_t owner, group; /* group: index */
-            uint32_t epoch;        /* of the group as the sender sees it: an older wish means nothing */
+            uint32_t epoch; /* of the group as the sender sees it: an older wish means nothing */
         } handover;
         struct {
             uint64_t number; /* the asker's */
@@ -125,15 +129,15 @@ struct cluster_message {
         struct {
             uint32_t to;
             uint64_t number;
-            uint8_t good;     /* 1: yes */
+            uint8_t good; /* 1: yes */
             uint16_t length;
             const uint8_t *text; /* why not; into the message's memory */
         } opinion;
     };
 };
 
-/* The wire version that a message needs. What has not changed since version 1 says so in its head, so that
- * nodes of different versions read each other as long as nothing newer is used. */
+/* The wire version that a message needs. What has not changed since version 1 says so in its head,
+ * so that nodes of different versions read each other as long as nothing newer is used. */
 uint8_t message_wire(const struct cluster_message *message);
 /* Encodes; body bytes (op, snapshot) are copied from where the message points to. The caller checks
  * w->used <= w->size. */

@@ -1,8 +1,9 @@
-/* Versions of the wire: negotiated for every view, upgraded and taken back node after node while the cluster serves.
- * A machine pinned to version 1 (setup.wire_max) refuses what is newer exactly as a build that does not know it.
+/* Versions of the wire: negotiated for every view, upgraded and taken back node after node while
+ * the cluster serves. A machine pinned to version 1 (setup.wire_max) refuses what is newer exactly
+ * as a build that does not know it.
  *
- * Not covered: a build that really is older; versions of the operations' and the state's own encoding, of which
- * there is one. */
+ * Not covered: a build that really is older; versions of the operations' and the state's own
+ * encoding, of which there is one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -233,6 +234,35 @@ static void version_when_none_is_common_then_not_admitted(void **state)
     sim_free(sim);
 }
 
+static bool two_serve(struct sim *sim)
+{
+    return sim->node[1].serving && sim->node[2].serving;
+}
+
+/* The epochs that a fenced member costs. */
+static uint64_t epochs_of_a_loss(struct sim *sim)
+{
+    struct cluster_view before, after;
+
+    cluster_describe(sim->node[1].machine, &before);
+    sim_fence(sim, 3);
+    sim_run(sim, seconds(2));
+    assert_true(sim_until(sim, two_serve, seconds(30)));
+    cluster_describe(sim->node[1].machine, &after);
+    assert_int_equal(after.members, 0x6);
+    commits(sim, 2);
+    sim_free(sim);
+    return after.epoch - before.epoch;
+}
+
+/* A member of version 2 drops who was lost at the first word of anybody: all have to do it at that
+ * place. */
+static void proof_when_a_member_is_old_then_the_first_word_counts(void **state)
+{
+    assert_int_equal(epochs_of_a_loss(started(3, 8, 2, 0)), 1);
+    assert_int_equal(epochs_of_a_loss(started(3, 9, 0, 0)), 2);
+}
+
 /* MODE SELECT of the page of one parameter, SWP or WCE. */
 static void select_parameter(struct sim *sim, unsigned node, bool swp, bool on)
 {
@@ -288,11 +318,13 @@ static void mode_select_when_a_member_knows_whole_sets_only_then_said_so(void **
     sim_free(sim);
 }
 
-/* Nodes come and go with any version while handovers are asked for and things are committed: nobody ever meets a
- * message that it does not know (the simulation fails then), and all agree on the version in the end. */
+/* Nodes come and go with any version while handovers are asked for and things are committed: nobody
+ * ever meets a message that it does not know (the simulation fails then), and all agree on the
+ * version in the end. */
 static void mixture(uint64_t seed)
 {
-    struct sim *sim = started(3, seed, (uint8_t)(1 + seed % WIRE_MAX), (uint8_t)(1 + seed / WIRE_MAX % WIRE_MAX));
+    struct sim *sim =
+        started(3, seed, (uint8_t)(1 + seed % WIRE_MAX), (uint8_t)(1 + seed / WIRE_MAX % WIRE_MAX));
     unsigned newest = WIRE_MAX;
 
     for (unsigned i = 0; i < 60; i++) {
@@ -307,9 +339,10 @@ static void mixture(uint64_t seed)
             sim_boot(sim, node);
             break;
         case 2:
-            sim_group_op(sim, node,
-                         (const enum shared_op_kind[]){SHARED_OP_GROUP_ACQUIRE, SHARED_OP_GROUP_RELEASE,
-                                                       SHARED_OP_CONFIGURATION}[sim_random(sim, 3)]);
+            sim_group_op(
+                sim, node,
+                (const enum shared_op_kind[]){SHARED_OP_GROUP_ACQUIRE, SHARED_OP_GROUP_RELEASE,
+                                              SHARED_OP_CONFIGURATION}[sim_random(sim, 3)]);
             break;
         case 3:
             sim_submit(sim, node);
@@ -361,6 +394,7 @@ int main(void)
         cmocka_unit_test(upgrade_when_one_comes_back_old_then_all_speak_old),
         cmocka_unit_test(consultation_when_all_know_it_then_everybody_says_what_it_thinks),
         cmocka_unit_test(operation_when_a_member_does_not_know_it_then_refused_at_once),
+        cmocka_unit_test(proof_when_a_member_is_old_then_the_first_word_counts),
         cmocka_unit_test(version_when_none_is_common_then_not_admitted),
         cmocka_unit_test(mode_select_when_two_nodes_at_once_then_none_is_lost),
         cmocka_unit_test(mode_select_when_a_member_knows_whole_sets_only_then_said_so),
