@@ -26,7 +26,7 @@ struct ctl {
     const char *run_dir, *node, *resource, *get;
     bool json, force, skip_sync, wait, handover, roff;
     unsigned timeout_s;
-    bool discard_my_data, peer, now, statistics, timestamps;
+    bool discard_my_data, peer, assume_clean, now, statistics, timestamps;
     const struct ctl_command *command;
     struct ctl_client *client; /* opened at the first call */
 };

@@ -25,6 +25,8 @@ int ctl_replica_order(struct ctl *ctl, int count, char **arguments)
         json_object_set_new(object, "discard_my_data", json_true());
     if (ctl->peer)
         json_object_set_new(object, "peer", json_true());
+    if (ctl->assume_clean)
+        json_object_set_new(object, "assume_clean", json_true());
     method_of(ctl->command, method, sizeof method);
     return ctl_call_patiently(ctl, method, object);
 }

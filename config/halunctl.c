@@ -38,6 +38,8 @@ const struct ctl_command ctl_commands[] = {
      ctl_replica_order},
     {"replica invalidate", "GROUP", "--peer " WAITING,
      "give up this node's copy and copy everything again", 1, 1, ctl_replica_order},
+    {"replica resize", "GROUP", "--assume-clean " WAITING,
+     "use what the devices of both nodes have grown; on the owner", 1, 1, ctl_replica_order},
     {"replica new-current-uuid", "GROUP", WAITING, "begin a new data generation while disconnected", 1, 1,
      ctl_replica_order},
     {"group list", "", "", "groups, their owners and copies", 0, 0, ctl_group_list},
@@ -84,6 +86,7 @@ enum {
     OPT_SKIP_SYNC,
     OPT_DISCARD,
     OPT_PEER,
+    OPT_ASSUME_CLEAN,
     OPT_NOW,
     OPT_STATISTICS,
     OPT_TIMESTAMPS,
@@ -108,6 +111,7 @@ static const struct {
      OPT_HANDOVER},
     {"discard-my-data", NULL, "split brain: the changes of this node's copy are given up", OPT_DISCARD},
     {"peer", NULL, "the peer's copy instead of this node's", OPT_PEER},
+    {"assume-clean", NULL, "what is new is known to be equal on both nodes (zeros): nothing is copied", OPT_ASSUME_CLEAN},
     {"now", NULL, "what is now, and end", OPT_NOW},
     {"statistics", NULL, "sizes and counts, too", OPT_STATISTICS},
     {"timestamps", NULL, "each line begins with the time", OPT_TIMESTAMPS},
@@ -204,6 +208,9 @@ static int take_switch(struct ctl *ctl, int code, const char *value)
         return 0;
     case OPT_PEER:
         ctl->peer = true;
+        return 0;
+    case OPT_ASSUME_CLEAN:
+        ctl->assume_clean = true;
         return 0;
     case OPT_NOW:
         ctl->now = true;

@@ -538,7 +538,8 @@ static bool quiet(struct resource *r)
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume *v = r->volumes[i];
 
-        if (v->step_running || v->checkpoint_running || (volume_usable(v) && !md_idle(v)))
+        if (v->step_running || v->checkpoint_running || grow_runs(&v->growth) ||
+            (volume_usable(v) && !md_idle(v)))
             return false;
     }
     return true;
@@ -652,6 +653,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ORDER_INVALIDATE_PEER] = admin_invalidate_peer,
     [ORDER_NEW_GENERATION] = admin_new_generation,
     [ORDER_STANDING] = set_standing,
+    [ORDER_RESIZE] = admin_resize,
 };
 
 static void refuse_rest(struct resource *r)

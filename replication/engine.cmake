@@ -3,12 +3,15 @@ halun_library(halun_replication
   SOURCES
     admin.c
     admin_copy.c
+    admin_resize.c
     builtin.c
     connector.c
     digest.c
     engine.c
     epoch.c
+    grow.c
     handshake.c
+    last_place.c
     link.c
     link_tls.c
     log_hold.c

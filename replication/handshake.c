@@ -65,13 +65,14 @@ void send_uuids(struct volume *v, uint64_t flags)
     send_data(v->resource, v->number, P_UUIDS, body, packet_uuids_encode(&p, body));
 }
 
-void send_sizes(struct volume *v)
+static void say_sizes(struct volume *v, uint64_t device, uint64_t user, uint64_t current, uint16_t flags)
 {
     struct resource *r = v->resource;
     struct packet_sizes p = {
-        .device_size = volume_usable(v) ? v->sectors : 0,
-        .user_size = v->sectors,
-        .current_size = v->sectors,
+        .device_size = device,
+        .user_size = user,
+        .current_size = current,
+        .flags = flags,
         .max_bio = MESSAGE_MAX_BIO,
         .physical_block = MD_BLOCK,
         .logical_block = v->store.block_size,
@@ -85,6 +86,16 @@ void send_sizes(struct volume *v)
     if (!qlim)
         p.physical_block = p.logical_block = p.io_min = p.discard_enabled = p.discard_zeroes = 0;
     send_data(r, v->number, P_SIZES, body, packet_sizes_encode(&p, qlim, body));
+}
+
+void send_sizes(struct volume *v)
+{
+    say_sizes(v, volume_usable(v) ? v->sectors : 0, v->sectors, v->sectors, 0);
+}
+
+void send_sizes_wanted(struct volume *v, uint64_t sectors, bool no_resync)
+{
+    say_sizes(v, sectors, sectors, 0, no_resync ? SIZES_NO_RESYNC : 0);
 }
 
 /* The options' words, as the wire numbers them. */
@@ -292,6 +303,76 @@ int handshake_sync_param(struct volume *v, const uint8_t *body, size_t length)
     return 0;
 }
 
+/* --- sizes --- */
+
+static void grown_for_peer(struct volume *v, int error, const char *why)
+{
+    if (link_alive(&v->resource->link) && conn_established(v->state.conn))
+        send_sizes(v); /* as it is now: the peer sees whether it is larger */
+}
+
+/* The peer's devices have grown, and it asks for that size. What is new comes as writes of the peer. */
+static int peer_wants_size(struct volume *v)
+{
+    const struct packet_sizes *p = &v->peer_sizes;
+    uint64_t to = p->user_size && p->user_size < p->device_size ? p->user_size : p->device_size, room;
+    char why[MD_WHY];
+
+    if (grow_runs(&v->growth))
+        return -EPROTO;
+    room = grow_room(v, why);
+    if (why[0])
+        resource_say(v->resource, "volume %u: %s", v->number, why);
+    if (to > room)
+        to = room;
+    if (to > v->sectors && v->state.conn == CONN_CONNECTED && !v->resource->primary && !v->step_running)
+        grow_begin(v, to, false, grown_for_peer);
+    else
+        send_sizes(v);
+    return 0;
+}
+
+static void grown_alone(struct volume *v, int error, const char *why)
+{
+}
+
+void handshake_grow(struct volume *v)
+{
+    const struct resource *r = v->resource;
+    uint64_t to = v->grow_to;
+
+    if (!to || grow_runs(&v->growth) || conn_established(v->state.conn) || r->link.failing)
+        return;
+    v->grow_to = 0;
+    if (to > v->sectors)
+        grow_begin(v, to, true, grown_alone);
+}
+
+/* Both have to be equally large. One of two nodes may have missed that they grew: then it does that first. */
+static void compare_sizes(struct volume *v)
+{
+    struct resource *r = v->resource;
+    const struct packet_sizes *p = &v->peer_sizes;
+    bool outside = r->peer_node == REPLICA_PEER_OUTSIDE;
+    char why[MD_WHY];
+
+    if (grow_runs(&v->growth)) {
+        link_fail(r, "volume %u is just growing", v->number);
+    } else if (p->device_size && p->device_size < v->sectors) {
+        (outside ? link_refuse : link_fail)(r, "volume %u: the peer's copy has %llu bytes, this one %llu", v->number,
+                                            (unsigned long long)p->device_size * MD_SECTOR,
+                                            (unsigned long long)v->sectors * MD_SECTOR);
+    } else if (!outside && p->current_size > v->sectors && p->device_size) {
+        if (grow_room(v, why) >= p->current_size) {
+            link_fail(r, "volume %u grows to the size of the peer's", v->number);
+            v->grow_to = p->current_size;
+        } else {
+            link_refuse(r, "volume %u: the peer's copy has %llu bytes, and here is no room for that", v->number,
+                        (unsigned long long)p->current_size * MD_SECTOR);
+        }
+    }
+}
+
 int handshake_sizes(struct volume *v, const uint8_t *body, size_t length)
 {
     struct resource *r = v->resource;
@@ -299,12 +380,12 @@ int handshake_sizes(struct volume *v, const uint8_t *body, size_t length)
     if (packet_sizes_decode(body, length, r->features & FEATURE_WSAME, &v->peer_sizes))
         return -EPROTO;
     v->have_sizes = true;
-    if (v->peer_sizes.device_size && v->peer_sizes.device_size < v->sectors)
-        link_refuse(r, "volume %u: the peer's copy has %llu bytes, this one %llu", v->number,
-                    (unsigned long long)v->peer_sizes.device_size * MD_SECTOR,
-                    (unsigned long long)v->sectors * MD_SECTOR);
-    else if (conn_established(v->state.conn) && !v->peer_sizes.current_size)
-        send_sizes(v);
+    if (!conn_established(v->state.conn))
+        compare_sizes(v);
+    else if (!v->peer_sizes.current_size)
+        return peer_wants_size(v);
+    else
+        v->resize_answer = v->peer_sizes.current_size;
     return 0;
 }
 

@@ -5,17 +5,19 @@
 #include "replication/resource.h"
 #include "replication/role_mark.h"
 
-/* Gets the extents into the log. False: no slot can be evicted now, or the volume is not marked yet. */
+/* Gets the extents into the log. False: no slot can be evicted now, or the volume is not marked yet,
+ * or it is just growing. */
 static bool begin(struct volume *v, struct log_hold *hold)
 {
     enum al_answer answer;
 
-    if (!role_mark_durable(v))
+    if (!role_mark_durable(v) || grow_runs(&v->growth))
         return false;
     answer = al_begin(v->al, hold->first, hold->last, &hold->ticket);
     if (answer == AL_BUSY)
         return false;
     hold->held = true;
+    v->holds++;
     if (answer == AL_READY) {
         hold->start(hold);
         return true;
@@ -43,6 +45,7 @@ void log_hold_end(struct volume *v, struct log_hold *hold)
     if (!hold->held)
         return;
     hold->held = false;
+    v->holds--;
     al_end(v->al, hold->first, hold->last);
     if (!qb_list_empty(&v->al_busy))
         log_hold_changed(v);

@@ -183,6 +183,8 @@ void md_kick(struct volume *v)
     struct md_io *md = &v->md;
     bool evicts = false;
 
+    if (grow_has_metadata(&v->growth))
+        return;
     if (md->running || !volume_usable(v)) {
         if (!md->running && (md->wanted != md->durable || !qb_list_empty(&md->pass_next)))
             cycle_failed(v, -EIO);

@@ -141,6 +141,12 @@ void replica_new_generation(struct replica *replica,
     order(replica, ORDER_NEW_GENERATION, false, done, context);
 }
 
+void replica_resize(struct replica *replica, bool assume_clean,
+                    void (*done)(void *context, int error, const char *why), void *context)
+{
+    order(replica, ORDER_RESIZE, assume_clean, done, context);
+}
+
 void replica_pause(struct replica *replica, bool pause)
 {
     order(replica, ORDER_PAUSE, pause, NULL, NULL);

@@ -154,6 +154,12 @@ void replica_invalidate_peer(struct replica *replica,
  * Secondary that is StandAlone. */
 void replica_new_generation(struct replica *replica,
                             void (*done)(void *context, int error, const char *why), void *context);
+/* The volumes become as large as the devices of both nodes allow, which were made larger before. On the owner, connected,
+ * both copies UpToDate. done() when both have grown and the new part is equal on both: it was copied, or `assume_clean`
+ * says that it is. The stores' sizes are larger then; the cluster has to agree on the capacities. -EAGAIN: to be ordered
+ * again; harmless at any time. */
+void replica_resize(struct replica *replica, bool assume_clean,
+                    void (*done)(void *context, int error, const char *why), void *context);
 /* Resyncs stop where they are, on both nodes, or go on. Not kept over a restart. Goes on only when neither
  * node wants it paused. */
 void replica_pause(struct replica *replica, bool pause);

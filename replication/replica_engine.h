@@ -27,6 +27,7 @@ enum replica_order {
     ORDER_INVALIDATE_PEER,
     ORDER_NEW_GENERATION,
     ORDER_STANDING, /* the built-in engine's, of standing() */
+    ORDER_RESIZE, /* flag: the new part is known to be equal on both */
 };
 
 typedef void replica_done(void *context, int error, const char *why);

@@ -110,6 +110,15 @@ static void run_lost(struct post *post)
         callbacks->primary_lost(callbacks->context, &r->public);
 }
 
+static void run_place(struct post *post)
+{
+    struct resource *r = container_of(post, struct resource, place_post);
+
+    atomic_store(&r->place_posted, false);
+    for (unsigned i = 0; i < r->volume_count; i++)
+        volume_keep_place(r->volumes[i]);
+}
+
 static void tell(struct resource *r, struct post *post, _Atomic bool *posted,
                  void (*run)(struct post *))
 {
@@ -122,6 +131,11 @@ static void tell(struct resource *r, struct post *post, _Atomic bool *posted,
 void resource_tell_lost(struct resource *r)
 {
     tell(r, &r->lost_post, &r->lost_posted, run_lost);
+}
+
+void resource_tell_place(struct resource *r)
+{
+    tell(r, &r->place_post, &r->place_posted, run_place);
 }
 
 void resource_tell_current(struct resource *r)
@@ -379,8 +393,11 @@ void resource_leave(struct resource *r)
         link_resume(r);
         standing_pump(r);
         sync_retry_memory(r);
-        for (unsigned i = 0; i < r->volume_count; i++)
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            handshake_grow(r->volumes[i]);
+            grow_pump(r->volumes[i]);
             catchup_pump(r->volumes[i]);
+        }
         write_pump(r);
         peer_read_pump(r);
         admin_run(r);

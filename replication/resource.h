@@ -17,6 +17,7 @@
 #include "replication/engine.h"
 #include "replication/epoch.h"
 #include "replication/generation.h"
+#include "replication/grow.h"
 #include "replication/link.h"
 #include "replication/log_hold.h"
 #include "replication/md_file.h"
@@ -231,6 +232,8 @@ struct volume {
     _Atomic bool elsewhere; /* Primary whose data are on the peer only */
     struct read_pool *reads[LIMIT_REACTORS];
 
+    uint8_t uuid[16];               /* of the LU */
+    _Atomic uint64_t device_bytes; /* that the metadata were laid out for */
     struct md_file file; /* layout and memory of the map */
     struct superblock sb;
     struct dirty_map *map;
@@ -269,6 +272,12 @@ struct volume {
     bool unmarking; /* Secondary, but the mark is still to be cleared */
     bool unflushed; /* written to for the peer since the last flush began */
     bool complete;  /* has had all that was acknowledged, and kept it: see standing.h */
+
+    struct growth growth;
+    uint64_t resize_to, resize_answer; /* sectors: asked for, answered by the peer (admin_resize.c) */
+    struct admin *resizing;
+    uint64_t grow_to; /* sectors: the peer has them already, this node missed it */
+    unsigned holds;   /* of the activity log */
 
     struct range_table ranges;
     struct qb_list_head al_wait, al_busy; /* struct log_hold */
@@ -386,8 +395,8 @@ struct resource {
     bool publish;
     char why[128], why_before[128]; /* why the link is not up; the sentence before that */
 
-    struct post start_post, changed_post, outdate_post, self_post, current_post, lost_post;
-    _Atomic bool changed_posted, outdate_posted, self_posted, current_posted, lost_posted;
+    struct post start_post, changed_post, outdate_post, self_post, current_post, lost_post, place_post;
+    _Atomic bool changed_posted, outdate_posted, self_posted, current_posted, lost_posted, place_posted;
 };
 
 static inline struct resource *resource_of(struct replica *replica)
@@ -412,6 +421,8 @@ void resource_tell_outdate(struct resource *r);
 void resource_ask_self_outdate(struct resource *r);
 void resource_tell_current(struct resource *r);
 void resource_tell_lost(struct resource *r);
+/* Metadata have moved: last_place.h. */
+void resource_tell_place(struct resource *r);
 /* The peer gets no writes of this volume, and it is not about to. */
 bool volume_without_peer(const struct volume *v);
 void resource_start(struct resource *r);
@@ -420,6 +431,8 @@ void resource_stop_timers(struct resource *r);
 /* volume.c: control thread */
 int volume_open(struct resource *r, const struct config_lu *lu, struct volume **volume, char *why);
 void volume_free(struct volume *v);
+/* Has where the metadata are kept outside of the device. */
+void volume_keep_place(const struct volume *v);
 /* home: something in the state changed: flags to disk when they differ, status, P_STATE when told
  * to. */
 void volume_changed(struct volume *v, bool tell_peer);
@@ -571,6 +584,10 @@ void handshake_link_down(struct resource *r);
 void send_state(struct volume *v);
 void send_uuids(struct volume *v, uint64_t flags);
 void send_sizes(struct volume *v);
+/* Asks the peer for this size; `no_resync`: the new part is equal on both. */
+void send_sizes_wanted(struct volume *v, uint64_t sectors, bool no_resync);
+/* This node missed a growth: done while there is no connection. */
+void handshake_grow(struct volume *v);
 
 /* receive.c: the dispatch of packets; 0 or -errno: drop the link */
 int receive_packet(struct resource *r, struct link_socket *s, const struct packet_header *header,

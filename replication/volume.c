@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "replication/last_place.h"
 #include "replication/resource.h"
 #include "target/base/container.h"
 
@@ -71,6 +72,32 @@ static int check_empty(int fd, const struct metadata_layout *layout, char *why)
     return rc;
 }
 
+void volume_keep_place(const struct volume *v)
+{
+    int rc = last_place_write(v->resource->public.options.config->state_dir, v->uuid, v->device_bytes);
+
+    if (rc)
+        qb_log(LOG_ERR, "group \"%s\" volume %u: state_dir: the size of its device cannot be kept: %s: do not make it "
+                        "larger while halund does not run",
+               v->resource->group->name, v->number, strerror(-rc));
+}
+
+/* Metadata are at the end of the device as it was when they were written: it may have grown. */
+static uint64_t size_with_metadata(const struct volume *v, int fd, uint64_t device_bytes)
+{
+    uint64_t last = last_place_read(v->resource->public.options.config->state_dir, v->uuid);
+    char why[MD_WHY];
+
+    if (last && last < device_bytes && md_file_probe(fd, METADATA_INTERNAL, device_bytes, why) == -ENODATA &&
+        !md_file_probe(fd, METADATA_INTERNAL, last, why)) {
+        qb_log(LOG_NOTICE, "group \"%s\" volume %u: its device has grown from %" PRIu64 " to %" PRIu64
+                           " bytes: used as before until \"halunctl replica resize\"",
+               v->resource->group->name, v->number, last, device_bytes);
+        return last;
+    }
+    return device_bytes;
+}
+
 static int load(struct volume *v, int fd, uint64_t device_bytes, char *why)
 {
     int rc = md_file_probe(fd, METADATA_INTERNAL, device_bytes, why);
@@ -92,9 +119,11 @@ static int load(struct volume *v, int fd, uint64_t device_bytes, char *why)
 static int choose_size(struct volume *v, const struct config_lu *lu, char *why)
 {
     struct md_file *file = &v->file;
-    uint64_t sectors = lu->size ? lu->size / MD_SECTOR : file->superblock.effective_sectors;
+    uint64_t sectors = lu->size / MD_SECTOR;
     uint64_t unit = v->backing->block_size / MD_SECTOR;
 
+    if (file->superblock.effective_sectors >= sectors)
+        sectors = file->superblock.effective_sectors; /* it may have grown since it was configured */
     if (!sectors)
         sectors = file->layout.data_sectors / unit * unit;
     if (sectors > file->layout.data_sectors) {
@@ -105,8 +134,7 @@ static int choose_size(struct volume *v, const struct config_lu *lu, char *why)
     }
     if (file->superblock.effective_sectors && sectors != file->superblock.effective_sectors) {
         snprintf(why, MD_WHY,
-                 "was used with %" PRIu64 " bytes: a size of %" PRIu64 " is another "
-                 "device",
+                 "was used with %" PRIu64 " bytes: %" PRIu64 " is more, which \"halunctl replica resize\" makes of it",
                  file->superblock.effective_sectors * MD_SECTOR, sectors * MD_SECTOR);
         return -EINVAL;
     }
@@ -130,9 +158,11 @@ static int attach(struct volume *v, const struct config_lu *lu, int fd, char *wh
         snprintf(why, MD_WHY, "its size is unknown");
         return (int)device_bytes;
     }
+    device_bytes = (int64_t)size_with_metadata(v, fd, (uint64_t)device_bytes);
     rc = load(v, fd, (uint64_t)device_bytes, why);
     if (rc)
         return rc;
+    v->device_bytes = (uint64_t)device_bytes;
     rc = choose_size(v, lu, why);
     if (rc)
         return rc;
@@ -202,6 +232,7 @@ int volume_open(struct resource *r, const struct config_lu *lu, struct volume **
     }
     v->resource = r;
     v->number = lu->volume;
+    memcpy(v->uuid, lu->uuid, sizeof v->uuid);
     range_table_init(&v->ranges);
     qb_list_init(&v->al_wait);
     qb_list_init(&v->al_busy);
@@ -237,6 +268,7 @@ int volume_open(struct resource *r, const struct config_lu *lu, struct volume **
         .volatile_cache = true,
         .can_unmap = v->backing->can_unmap,
     };
+    volume_keep_place(v);
     *volume = v;
     return 0;
 failed:
@@ -250,6 +282,7 @@ void volume_free(struct volume *v)
         return;
     read_pools_free(v);
     md_io_free(v);
+    grow_free(v);
     md_file_free(&v->file);
     free(v->al_memory);
     store_close(v->backing);

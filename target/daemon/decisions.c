@@ -175,9 +175,8 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
             break;
         case SHARED_EFFECT_CAPACITY:
             unsettle(ticket, effect->lu);
-            /* What was admitted with blocks behind the new end is over when this is acknowledged. */
-            if (change_capacity(state, effect->lu))
-                lane_change_lu(change, effect->lu, &state->lus[effect->lu], true);
+            /* Smaller: what was admitted with blocks behind the new end is over when this is acknowledged. */
+            lane_change_lu(change, effect->lu, &state->lus[effect->lu], change_capacity(state, effect->lu));
             break;
         case SHARED_EFFECT_GROUP:
             for (uint32_t g = 0; g < state->group_count; g++)

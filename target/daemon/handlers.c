@@ -453,6 +453,7 @@ static const struct control_handlers handlers = {
     .replica_verify = on_replica_verify,
     .replica_outdate = on_replica_outdate,
     .replica_invalidate = on_replica_invalidate,
+    .replica_resize = on_replica_resize,
     .replica_new_current_uuid = on_replica_new_current_uuid,
     .group_switch = on_switch,
     .group_promote = on_promote,

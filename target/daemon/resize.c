@@ -76,10 +76,13 @@ void resize_apply(unsigned index, uint64_t blocks)
     struct lu *lu = device_lus[index];
     uint64_t bytes = blocks * lu->block_size;
 
-    if (bytes > lu->store->size) {
+    if (lu->store && bytes > lu->store->size) {
+        const struct config_group *group = &halund.config->groups[lu->group_index];
+
         if (store_room(lu->store) >= bytes)
             lu->store->size = bytes;
-        else /* its commands are refused where this node executes them */
+        else if (group->replication == REPLICATION_NONE || halund.groups[lu->group_index].replica)
+            /* its commands are refused where this node executes them */
             qb_log(LOG_ERR, "lu \"%s\": %" PRIu64 " bytes were agreed, there is room for %" PRIu64 " here",
                    lu->config.name, bytes, store_room(lu->store));
     }
@@ -179,6 +182,73 @@ static const char *obstacle(const struct lu *lu, uint64_t bytes, bool force)
     if (halund.view.wire < WIRE_RESIZE)
         return "a member speaks an older wire version: upgrade every node first";
     return NULL;
+}
+
+/* ---- replicated groups ---- */
+
+struct growing {
+    struct control_call *call;
+    struct group *group;
+    unsigned next;   /* unit to look at */
+    json_t *changed; /* name: bytes */
+};
+
+static void grown_end(struct growing *g, int error, const char *why)
+{
+    if (!error)
+        control_reply(g->call, json_pack("{s:O}", "lus", g->changed));
+    else
+        control_fail(g->call,
+                     error == -EAGAIN                           ? CONTROL_AGAIN
+                     : error == -ENOMEM || error == -EIO ? CONTROL_FAILED
+                                                                : CONTROL_REFUSED,
+                     "%s", why);
+    json_decref(g->changed);
+    free(g);
+}
+
+/* The capacities of its units, one after the other. */
+static void agree_next(void *context, int error, const char *why)
+{
+    struct growing *g = context;
+
+    while (!error && g->next < device_lu_count) {
+        const struct lu *lu = device_lus[g->next++];
+        uint64_t blocks = lu && lu->store ? lu->store->size / lu->block_size : 0;
+
+        if (!lu || lu->group_index != g->group->index || blocks <= atomic_load(&lu->blocks))
+            continue;
+        json_object_set_new(g->changed, lu->config.name, json_integer((json_int_t)(blocks * lu->block_size)));
+        resize_agree(lu->index, blocks, agree_next, g);
+        return;
+    }
+    grown_end(g, error, why);
+}
+
+void on_replica_resize(struct control_call *call, json_t *arguments)
+{
+    const char *name = json_string_value(json_object_get(arguments, "group"));
+    struct group *group = group_find(&halund, name);
+    struct growing *g;
+
+    if (!group || !group->replica) {
+        control_fail(call, group ? CONTROL_REFUSED : CONTROL_USAGE,
+                     group ? "group \"%s\" is not replicated" : "no group is named \"%s\"", name);
+        return;
+    }
+    if (cluster_state(halund.cluster)->groups[group->index].owner != halund.self) {
+        control_fail(call, CONTROL_REFUSED, "this node is not the owner of group \"%s\"", name);
+        return;
+    }
+    g = calloc(1, sizeof *g);
+    if (!g) {
+        control_fail(call, CONTROL_FAILED, "out of memory");
+        return;
+    }
+    g->call = call;
+    g->group = group;
+    g->changed = json_object();
+    replica_resize(group->replica, json_is_true(json_object_get(arguments, "assume_clean")), agree_next, g);
 }
 
 void on_lu_resize(struct control_call *call, json_t *arguments)

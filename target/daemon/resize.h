@@ -16,7 +16,10 @@
 /* In the number of a CONSULT: its digest is a question about a capacity (wire version 3). */
 #define RESIZE_QUESTION (UINT64_C(1) << 62)
 
-control_handler on_lu_resize;
+control_handler on_lu_resize, on_replica_resize;
+
+/* A replicated group grows by its replica first, on both nodes; what both have then is agreed as above, without the
+ * question. */
 
 /* A member asks whether this node has room; a member's answer to this node's question. */
 void resize_consulted(unsigned node, uint64_t number, const uint8_t digest[32]);

@@ -49,7 +49,7 @@ struct store_operations {
     const char *name; /* "file", "memory", "null", "replicated" */
     void (*submit)(struct store *store, struct store_io *io);
     /* Most bytes that `size` could be now, whole blocks: what is below may have grown since it was opened. NULL: its
-     * size is for ever. Control thread; may block for a moment. */
+     * size is for ever. Any thread; may block for a moment. */
     uint64_t (*room)(struct store *store);
     /* Frees the store. No io may be in flight. Control thread. */
     void (*close)(struct store *store);
@@ -57,7 +57,7 @@ struct store_operations {
 
 struct store {
     const struct store_operations *operations;
-    _Atomic uint64_t size; /* bytes, whole blocks; grown by the control thread, up to its room */
+    _Atomic uint64_t size; /* bytes, whole blocks; only grows, up to its room */
     uint32_t block_size;  /* smallest unit of offset and length, bytes (512 or 4096) */
     bool read_only;
     bool volatile_cache;  /* a write is stable only after STORE_FLUSH (reported as WCE) */

@@ -327,6 +327,20 @@ void sim_disk_fail(unsigned node, int error)
     sim_trace(node, "disk: writes end with %d", -error);
 }
 
+void sim_enlarge(unsigned lu, uint64_t bytes)
+{
+    for (unsigned node = 1; node <= sim_config()->nodes; node++) {
+        struct vfile *file;
+        char path[96];
+
+        config_lu_path(lu, node, path, sizeof path);
+        file = find(&hosts[node], path);
+        if (file)
+            file->size = file->stable_size = file->size + bytes;
+    }
+    sim_trace(0, "the files of lu%u are made %u KiB larger", lu, (unsigned)(bytes >> 10));
+}
+
 /* ---- the calls of the module ---- */
 
 int __wrap_open(const char *path, int flags, ...);

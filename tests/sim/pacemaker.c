@@ -399,7 +399,20 @@ void sim_switch(unsigned group, unsigned to)
     resources[group].wanted = to;
 }
 
-/* ---- the operator's stop and start ---- */
+/* ---- the operator's stop, start and growth ---- */
+
+static void resized(void *context, int code, const char *reply)
+{
+    sim_trace(0, "replica.resize ended with %d: %s", code, reply);
+}
+
+void sim_resize(unsigned group, unsigned node)
+{
+    char arguments[64];
+
+    snprintf(arguments, sizeof arguments, "{\"group\":\"g%u\"}", group);
+    control_ask(&hosts[node], "replica.resize", arguments, resized, NULL);
+}
 
 void sim_stop(unsigned node)
 {

@@ -150,6 +150,9 @@ void sim_start(unsigned node);
 void sim_reload(unsigned node);       /* another halun.conf is put on all nodes, this one reloads it */
 void sim_other_version(unsigned node); /* the first wire version or the newest, in turn; stops the daemon */
 void sim_disk_slow(unsigned node, uint64_t extra_ns); /* added to each operation; 0 = as before */
+/* The operator makes the file of a unit larger, on all nodes; then has the group grow, on the node that owns it. */
+void sim_enlarge(unsigned lu, uint64_t bytes);
+void sim_resize(unsigned group, unsigned node);
 void sim_disk_fail(unsigned node, int error);         /* writes end with -error; 0 = as before */
 void sim_fencing_delay(uint64_t ns, unsigned failures); /* of the next fencings */
 

@@ -383,6 +383,10 @@ static bool run_fault(struct step *step)
         sim_switch(node, (unsigned)number(step, 2));
     else if (!strcmp(what, "slow_disk"))
         sim_disk_slow(node, number(step, 2) * SIM_MS);
+    else if (!strcmp(what, "enlarge"))
+        sim_enlarge(node, number(step, 2) << 20);
+    else if (!strcmp(what, "resize"))
+        sim_resize(node, (unsigned)number(step, 2));
     else if (!strcmp(what, "fencing"))
         sim_fencing_delay(number(step, 1) * SIM_MS, (unsigned)number(step, 2));
     else
@@ -514,7 +518,7 @@ static bool known(const struct step *step)
     static const char *const faults[] = {"power_cut", "power_on", "kill",      "freeze",  "stall",
                                          "thaw",      "stop",     "start",     "cluster", "link",
                                          "heal",      "switch",   "slow_disk", "fencing", "break",
-                                         "reload",    "other_version"};
+                                         "reload",    "other_version", "enlarge", "resize"};
 
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (!strcmp(step->words[0], faults[i]))

@@ -6,11 +6,12 @@
  *   at MS power_cut N [lost] | power_on N | kill N | freeze N | stall N | thaw N | stop N | start N
  *   at MS cluster N FROM... | link N FROM... | heal
  *   at MS switch GROUP NODE | slow_disk N MS | fencing MS FAILURES | break NEXUS
- *   at MS reload N | other_version N
+ *   at MS reload N | other_version N | enlarge LU MIB | resize GROUP NODE
  *   at MS NEXUS COMMAND ARGUMENT... [-> RESULT [value N]] [within MS]
  *
  * cluster and link: node N hears only these nodes any more (none: nobody). reload: all nodes get another halun.conf,
  * node N reloads it. other_version: it stops, and will speak the first wire version, or the newest again.
+ * enlarge: the files of a unit, on all nodes; resize: the owner is told.
  *
  * A nexus is a client (a letter) and a node: A1, B2. Times count from when all clients are logged
  * in and know it (their unit attentions are taken). Commands are those of the table in stories.c;

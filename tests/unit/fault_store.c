@@ -115,6 +115,16 @@ static void submit(struct store *store, struct store_io *io)
         go_on(f, io);
 }
 
+static uint64_t room(struct store *store)
+{
+    struct store *below = container_of(store, struct fault, store)->below;
+    uint64_t bytes = store_room(below);
+
+    if (bytes > below->size)
+        below->size = bytes;
+    return bytes;
+}
+
 static void close_fault(struct store *store)
 {
     struct fault *f = container_of(store, struct fault, store);
@@ -133,6 +143,7 @@ static void close_fault(struct store *store)
 static const struct store_operations operations = {
     .name = "fault",
     .submit = submit,
+    .room = room,
     .close = close_fault,
 };
 

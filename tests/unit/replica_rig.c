@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "target/base/container.h"
@@ -118,6 +119,7 @@ static void configure(struct rig_node *node, unsigned index, const struct rig_op
 
         snprintf(lu->name, sizeof lu->name, "lu%u", i);
         lu->volume = i;
+        lu->uuid[15] = (uint8_t)(i + 1);
         lu->store = STORE_KIND_FILE;
         snprintf(lu->path, sizeof lu->path, "%s/%%n-%u", o->directory, i);
         lu->size = o->size;
@@ -134,6 +136,10 @@ static void configure(struct rig_node *node, unsigned index, const struct rig_op
     };
     if (o->arrange)
         o->arrange(node);
+    if (o->keep_state) {
+        snprintf(node->config.state_dir, sizeof node->config.state_dir, "%s/state%u", o->directory, index);
+        mkdir(node->config.state_dir, 0700);
+    }
 }
 
 static void stop(struct post *post)

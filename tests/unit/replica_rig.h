@@ -23,6 +23,7 @@ struct rig_options {
     unsigned al_extents; /* 0 = 67, so that extents are evicted */
     unsigned resync_rate;
     unsigned timeout_ms; /* 0 = 2000 */
+    bool keep_state;     /* a state_dir for each node */
     void (*tune)(struct config_group *group); /* more of the group's options; may be NULL */
     bool recorded; /* the test says what a cluster records of the copies */
     void (*arrange)(struct rig_node *node);   /* more of one node's configuration; may be NULL */
