@@ -1,6 +1,8 @@
 /* What a server on one core can do at most: reads requests of a fixed length, answers each with
  * bytes that are always the same, as many in one send as have come in one receive. The answer is
- * one that tests/bench/load takes (--echo). Bare io_uring; no protocol, no memory, no tasks. */
+ * one that tests/bench/load takes (--echo). Bare io_uring; no protocol, no memory, no tasks.
+ * Ways to try: spin instead of sleeping; multishot receives into a ring of buffers; registered
+ * sockets. */
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/in.h>
@@ -14,20 +16,23 @@
 #include "target/base/bytes.h"
 #include "target/iscsi/iscsi_wire.h"
 
-enum { CONNECTIONS = 64, BATCH = 64, IN = 256 << 10 };
+enum { CONNECTIONS = 256, BATCH = 64, IN = 256 << 10, BUFFERS = 32, BUFFER = 16 << 10 };
 
 struct connection {
     int fd;
     uint8_t *in;
     size_t got, left;
     unsigned answers;
+    bool sending;
 };
 
 static struct io_uring ring;
 static struct connection connections[CONNECTIONS];
 static uint8_t *answers; /* BATCH of them */
 static size_t request, response;
-static bool spin;
+static bool spin, multishot, fixed;
+static struct io_uring_buf_ring *buffers;
+static uint8_t *buffer_memory;
 
 static struct io_uring_sqe *sqe_for(struct connection *connection, bool out)
 {
@@ -39,24 +44,59 @@ static struct io_uring_sqe *sqe_for(struct connection *connection, bool out)
     return sqe;
 }
 
+/* The socket of a prepared operation is the registered one. */
+static void use_fixed(struct connection *c, struct io_uring_sqe *sqe)
+{
+    if (!fixed)
+        return;
+    sqe->fd = (int)(c - connections);
+    sqe->flags |= IOSQE_FIXED_FILE;
+}
+
 static void receive(struct connection *c)
 {
-    io_uring_prep_recv(sqe_for(c, false), c->fd, c->in, IN, 0);
+    struct io_uring_sqe *sqe = sqe_for(c, false);
+
+    if (multishot) {
+        io_uring_prep_recv_multishot(sqe, c->fd, NULL, 0, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        sqe->buf_group = 0;
+    } else {
+        io_uring_prep_recv(sqe, c->fd, c->in, IN, 0);
+    }
+    use_fixed(c, sqe);
 }
 
 static void answer(struct connection *c)
 {
     unsigned n = c->answers < BATCH ? c->answers : BATCH;
+    struct io_uring_sqe *sqe = sqe_for(c, true);
 
+    c->sending = true;
     if (!c->left) {
         c->answers -= n;
         c->left = n * response;
     }
-    io_uring_prep_send(sqe_for(c, true), c->fd, answers, c->left, MSG_WAITALL | MSG_NOSIGNAL);
+    io_uring_prep_send(sqe, c->fd, answers, c->left, MSG_WAITALL | MSG_NOSIGNAL);
+    use_fixed(c, sqe);
 }
 
-static void event(struct connection *c, bool out, int32_t res)
+static void give_back(uint32_t flags)
 {
+    unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
+
+    if (!(flags & IORING_CQE_F_BUFFER))
+        return;
+    io_uring_buf_ring_add(buffers, buffer_memory + (size_t)id * BUFFER, BUFFER, (unsigned short)id,
+                          io_uring_buf_ring_mask(BUFFERS), 0);
+    io_uring_buf_ring_advance(buffers, 1);
+}
+
+static void event(struct connection *c, bool out, int32_t res, uint32_t flags)
+{
+    give_back(flags);
+    if (!out && res == -ENOBUFS)
+        res = -EAGAIN;
     if (res <= 0 && res != -EAGAIN && res != -EINTR) {
         close(c->fd);
         c->fd = -1;
@@ -69,9 +109,11 @@ static void event(struct connection *c, bool out, int32_t res)
         c->answers += (unsigned)(c->got / request);
         c->got %= request;
     }
-    if (c->left || c->answers)
+    if (out)
+        c->sending = false;
+    if (!c->sending && (c->left || c->answers))
         answer(c);
-    else
+    if (multishot ? !out && !(flags & IORING_CQE_F_MORE) : !c->sending)
         receive(c);
 }
 
@@ -90,6 +132,9 @@ static void take(int fd)
             abort();
         c->fd = fd;
         c->got = c->left = c->answers = 0;
+        c->sending = false;
+        if (fixed && io_uring_register_files_update(&ring, i, &fd, 1) != 1)
+            abort();
         receive(c);
         return;
     }
@@ -113,7 +158,7 @@ static void serve(int listener)
             struct connection *c = (struct connection *)(uintptr_t)(cqe->user_data & ~1ull);
             seen++;
             if (c)
-                event(c, cqe->user_data & 1, cqe->res);
+                event(c, cqe->user_data & 1, cqe->res, cqe->flags);
             else if (cqe->res >= 0)
                 take(cqe->res);
         }
@@ -137,6 +182,22 @@ static void shape(size_t in, size_t out)
     }
 }
 
+static void make_buffers(void)
+{
+    struct io_uring_buf_reg reg = {.ring_entries = BUFFERS};
+
+    buffers = aligned_alloc(4096, 4096);
+    buffer_memory = aligned_alloc(4096, BUFFERS * BUFFER);
+    if (!buffers || !buffer_memory)
+        abort();
+    memset(buffers, 0, 4096);
+    reg.ring_addr = (uintptr_t)buffers;
+    if (io_uring_register_buf_ring(&ring, &reg, 0))
+        abort();
+    for (uint32_t i = 0; i < BUFFERS; i++)
+        give_back(i << IORING_CQE_BUFFER_SHIFT | IORING_CQE_F_BUFFER);
+}
+
 int main(int argc, char **argv)
 {
     struct io_uring_params params = {.flags =
@@ -145,12 +206,16 @@ int main(int argc, char **argv)
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
     if (argc < 4) {
-        fputs("usage: echo PORT DATA-OUT DATA-IN [spin]\n", stderr);
+        fputs("usage: echo PORT DATA-OUT DATA-IN [spin] [multishot] [fixed]\n", stderr);
         return 2;
     }
     address.sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10));
     shape(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10));
-    spin = argc > 4 && !strcmp(argv[4], "spin");
+    for (int i = 4; i < argc; i++) {
+        spin |= !strcmp(argv[i], "spin");
+        multishot |= !strcmp(argv[i], "multishot");
+        fixed |= !strcmp(argv[i], "fixed");
+    }
     for (unsigned i = 0; i < CONNECTIONS; i++)
         connections[i].fd = -1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -162,6 +227,10 @@ int main(int argc, char **argv)
         perror("echo: io_uring");
         return 1;
     }
+    if (multishot)
+        make_buffers();
+    if (fixed && io_uring_register_files_sparse(&ring, CONNECTIONS))
+        abort();
     puts("ready");
     fflush(stdout);
     serve(listener);
