@@ -7,6 +7,8 @@ halun_library(halun_replication
     builtin.c
     connector.c
     digest.c
+    drbd_event.c
+    drbd_view.c
     engine.c
     epoch.c
     grow.c

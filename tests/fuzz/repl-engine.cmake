@@ -1,1 +1,2 @@
 halun_fuzz(fuzz_replica LINK halun_replication)
+halun_fuzz(fuzz_drbd_events LINK halun_replication)

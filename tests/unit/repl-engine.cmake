@@ -19,3 +19,5 @@ halun_test(test_replica_crash SOURCES test_replica_crash.c replica_rig.c LINK ha
 halun_test(test_drbd_peer SOURCES test_drbd_peer.c replica_rig.c LINK halun_replication)
 halun_pair_test(test_standing)
 halun_test(test_tls SOURCES test_tls.c tls_files.c LINK halun_replication)
+halun_test(test_drbd_events LINK halun_replication)
+target_compile_definitions(test_drbd_events PRIVATE DRBD_STREAMS="${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/fuzz_drbd_events")
