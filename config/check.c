@@ -168,6 +168,53 @@ static int check_builtin(const struct parser *parser, unsigned index)
     return 0;
 }
 
+static const char *drbd_resource_of(const struct config_group *group)
+{
+    return group->drbd_resource[0] ? group->drbd_resource : group->name;
+}
+
+/* The kernel's DRBD has its own addresses; ours to check is what stands on it. */
+static int check_drbd(const struct parser *parser, unsigned index)
+{
+    const struct config *config = parser->config;
+    const struct config_group *group = &config->groups[index];
+    struct place place = {BLOCK_GROUP, index, 0};
+    unsigned lus = 0;
+
+    if (!group->node_count)
+        return parse_complain(parser, place, "nodes", NULL,
+                              "expected 2 names of nodes with replication = drbd, or 1 when the other copy's "
+                              "machine is no node");
+    for (unsigned i = 0; i < index; i++)
+        if (config->groups[i].replication == REPLICATION_DRBD &&
+            !strcmp(drbd_resource_of(&config->groups[i]), drbd_resource_of(group)))
+            return parse_complain(parser, place, "drbd_resource", drbd_resource_of(group),
+                                  "expected another one than group \"%s\" in line %u",
+                                  config->groups[i].name, config->groups[i].line);
+    for (unsigned i = 0; i < config->lu_count; i++)
+        lus += config->lus[i].group_index == index;
+    if (lus > LIMIT_DRBD_LUS)
+        return parse_complain(parser, place, NULL, NULL,
+                              "expected at most %d lu blocks with replication = drbd, found %u",
+                              LIMIT_DRBD_LUS, lus);
+    return 0;
+}
+
+/* Options that mean something to one engine only. */
+static int check_engine(const struct parser *parser, unsigned index)
+{
+    const struct config_group *group = &parser->config->groups[index];
+    struct place place = {BLOCK_GROUP, index, 0};
+
+    if (group->drbd_peer.length && group->replication != REPLICATION_BUILTIN)
+        return parse_complain(parser, place, "drbd_peer", group->drbd_peer.text,
+                              "expected only with replication = builtin");
+    if (group->drbd_resource[0] && group->replication != REPLICATION_DRBD)
+        return parse_complain(parser, place, "drbd_resource", group->drbd_resource,
+                              "expected only with replication = drbd");
+    return 0;
+}
+
 static int check_groups(const struct parser *parser)
 {
     const struct config *config = parser->config;
@@ -180,9 +227,10 @@ static int check_groups(const struct parser *parser)
                                    "expected two different nodes");
         else if (group->replication == REPLICATION_BUILTIN)
             error = check_builtin(parser, i);
-        else if (group->drbd_peer.length)
-            error = parse_complain(parser, (struct place){BLOCK_GROUP, i, 0}, "drbd_peer",
-                                   group->drbd_peer.text, "expected only with replication = builtin");
+        else if (group->replication == REPLICATION_DRBD)
+            error = check_drbd(parser, i);
+        if (!error)
+            error = check_engine(parser, i);
         if (error)
             return error;
     }
@@ -195,6 +243,7 @@ static int check_lu(const struct parser *parser, unsigned index)
     const struct config_lu *lu = &config->lus[index];
     struct place place = {BLOCK_LU, index, 0};
     const char *size = parse_value(parse_section(parser, place), "size", 0);
+    enum config_replication replication = config->groups[lu->group_index].replication;
 
     if (lu->store == STORE_KIND_FILE && !lu->path[0])
         return parse_complain(parser, place, "path", NULL,
@@ -210,10 +259,13 @@ static int check_lu(const struct parser *parser, unsigned index)
     if (lu->physical_block < lu->block_size)
         return parse_complain(parser, place, "physical_block", NULL,
                               "expected at least block_size (%u)", lu->block_size);
-    if (lu->store != STORE_KIND_FILE &&
-        config->groups[lu->group_index].replication == REPLICATION_BUILTIN)
+    if (lu->store != STORE_KIND_FILE && replication != REPLICATION_NONE)
         return parse_complain(parser, place, "store", NULL,
-                              "expected file in a group with replication = builtin");
+                              "expected file in a group with replication = %s",
+                              replication == REPLICATION_BUILTIN ? "builtin" : "drbd");
+    if (!lu->size && replication == REPLICATION_DRBD) /* its device tells it to a Primary alone */
+        return parse_complain(parser, place, "size", NULL,
+                              "missing: expected the bytes of the device with replication = drbd");
     return 0;
 }
 

@@ -34,7 +34,10 @@ struct config_node {
     unsigned line;
 };
 
-enum config_replication { REPLICATION_NONE, REPLICATION_BUILTIN };
+enum config_replication { REPLICATION_NONE, REPLICATION_BUILTIN, REPLICATION_DRBD };
+
+/* Who makes the kernel's DRBD Primary and Secondary: Pacemaker by ocf:linbit:drbd, or halund by drbdadm. */
+enum config_drbd_role { CONFIG_DRBD_ROLE_PACEMAKER, CONFIG_DRBD_ROLE_HALUND };
 
 /* What becomes of writes when a peer outside the cluster is lost. */
 /* The first word of after_sb_0pri that means something else on the other node. */
@@ -51,6 +54,8 @@ struct config_group {
     struct config_address drbd_peer; /* who holds the other, outside the cluster; length 0 = a node does */
     enum config_peer_lost peer_lost;
     unsigned node_count;
+    char drbd_resource[LIMIT_NAME + 1]; /* "" = named as the group */
+    enum config_drbd_role drbd_role;
     unsigned al_extents;    /* activity log slots, 67..6433, default 1237 */
     unsigned timeout_ms;    /* peer silent for so long = link lost; default 2000 */
     unsigned ping_ms;       /* idle ping interval, default 1000 */

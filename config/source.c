@@ -19,7 +19,7 @@
 #define END_MARK "}"
 static const char end_text[] = "\n\"}\" { }\n";
 
-enum { SCHEMA_OPTIONS = 32 };
+enum { SCHEMA_OPTIONS = 64 };
 
 struct raw_value {
     unsigned line;

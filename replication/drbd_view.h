@@ -6,7 +6,7 @@
 #include "replication/drbd_event.h"
 
 enum {
-    DRBD_VOLUMES = 64, /* of one resource that is followed */
+    DRBD_VOLUMES = LIMIT_DRBD_LUS, /* of one resource that is followed */
     DRBD_PEERS = 32,   /* DRBD 9 has at most 31 */
 };
 

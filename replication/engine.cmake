@@ -7,7 +7,11 @@ halun_library(halun_replication
     builtin.c
     connector.c
     digest.c
+    drbd_engine.c
     drbd_event.c
+    drbd_follow.c
+    drbd_orders.c
+    drbd_store.c
     drbd_view.c
     engine.c
     epoch.c

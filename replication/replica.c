@@ -7,6 +7,7 @@
 
 static const struct replica_engine *const engines[] = {
     [REPLICATION_BUILTIN] = &replica_builtin,
+    [REPLICATION_DRBD] = &replica_drbd,
 };
 
 static const struct replica_engine *engine_of(enum config_replication replication)

@@ -7,6 +7,7 @@
 #ifndef HALUN_REPLICATION_REPLICA_H
 #define HALUN_REPLICATION_REPLICA_H
 
+#include <qb/qbloop.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -86,6 +87,7 @@ struct replica_options {
     unsigned group_index;
     struct reactor *home;
     struct mailbox *control; /* the control thread's */
+    qb_loop_t *loop;         /* the control thread's; NULL where no group has the engine drbd */
     const struct replica_callbacks *callbacks;
     /* The cluster records which copies are current, and says so with replica_set_standing(). Otherwise what the
      * metadata say has to do, as with DRBD. */

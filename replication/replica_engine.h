@@ -48,6 +48,7 @@ struct replica_engine {
     void (*standing)(struct replica *replica, enum replica_standing standing);
 };
 extern const struct replica_engine replica_builtin; /* builtin.c */
+extern const struct replica_engine replica_drbd;    /* drbd_engine.c */
 
 struct replica {
     const struct replica_engine *engine;

@@ -13,6 +13,7 @@ enum {
     LIMIT_TARGETS = 64,         /* iSCSI targets */
     LIMIT_GROUPS = 256,         /* groups (replication resources) of one cluster */
     LIMIT_LUS = 4096,           /* logical units of one cluster */
+    LIMIT_DRBD_LUS = 64,        /* logical units of one group over the kernel's DRBD */
     LIMIT_GROUP_LUS = 1024,     /* logical units of one group that is replicated (its volumes) */
     LIMIT_LUNS = 1024,          /* LUNs of one host's map; flat addressing reaches 16383 */
     LIMIT_HOSTS = 1024,         /* host blocks */

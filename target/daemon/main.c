@@ -198,7 +198,8 @@ static void own_everything(struct daemon *daemon)
 
     for (unsigned i = 0; i < daemon->config->group_count; i++) {
         struct group *group = &daemon->groups[i];
-        if (daemon->config->groups[i].drbd_peer.length)
+        if (daemon->config->groups[i].drbd_peer.length ||
+            daemon->config->groups[i].replication == REPLICATION_DRBD)
             continue; /* the other copy may be in use: an operator decides */
         if (state->groups[i].current)
             group_promote(group, UINT_MAX, promoted_alone, group);

@@ -386,6 +386,11 @@ static void give_up(struct control_call *call, json_t *arguments, bool invalidat
 
     if (!group)
         return;
+    if (json_is_true(json_object_get(arguments, "peer")) &&
+        halund.config->groups[group->index].node_count < 2) {
+        control_fail(call, CONTROL_REFUSED, "the peer is no node of the cluster: nothing can be agreed about its copy");
+        return;
+    }
     g = calloc(1, sizeof *g);
     if (!g) {
         control_fail(call, CONTROL_FAILED, "out of memory");

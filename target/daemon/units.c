@@ -53,6 +53,9 @@ static int open_plain(struct daemon *daemon, const struct config_lu *config, str
         snprintf(why, 256, "path %s is too long", config->path);
         return error;
     }
+    /* A node without a copy never executes: there is no device of DRBD here to open. */
+    if (daemon->config->groups[config->group_index].replication == REPLICATION_DRBD)
+        return null_store_open(&options, store, why);
     switch (config->store) {
     case STORE_KIND_MEMORY:
         return memory_store_open(&options, store, why);
@@ -107,6 +110,7 @@ static int open_group(struct daemon *daemon, unsigned index, char *why)
         .group_index = index,
         .home = threads.reactors[index % threads.reactor_count],
         .control = &threads.control,
+        .loop = daemon->loop,
         .callbacks = &groups_replica_callbacks,
         .recorded = !config->drbd_peer.length,
         .kept = kept_read(daemon->config->state_dir, config->name),

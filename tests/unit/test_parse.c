@@ -88,7 +88,7 @@ static const struct {
     {HEAD NODES "target \"x\" { }\n", "f:4: target \"x\": expected an iSCSI name "
                                       "(iqn.YYYY-MM.DOMAIN:NAME, in lower case) as name"},
     {HEAD NODES "group \"g\" {\n replication = mirror\n}\n",
-     "f:5: group \"g\": replication mirror: expected one of none builtin"},
+     "f:5: group \"g\": replication mirror: expected one of none builtin drbd"},
     {HEAD NODES "group \"g\" {\n replication = builtin\n nodes = { n1 }\n port = 1\n}\n",
      "f:6: group \"g\": nodes: expected 2 names of nodes with replication = builtin, found 1"},
     {HEAD NODES "group \"g\" {\n replication = builtin\n nodes = { n1, n2 }\n port = 1\n"
@@ -100,6 +100,22 @@ static const struct {
      "nodes"},
     {HEAD NODES "group \"g\" {\n nodes = { n1 }\n drbd_peer = \"10.0.0.9:7789\"\n}\n",
      "f:6: group \"g\": drbd_peer 10.0.0.9:7789: expected only with replication = builtin"},
+    {HEAD NODES "group \"g\" {\n replication = drbd\n}\n",
+     "f:4: group \"g\": nodes: expected 2 names of nodes with replication = drbd, or 1 when the other copy's machine is no "
+     "node"},
+    {HEAD NODES "group \"g\" {\n nodes = { n1 }\n drbd_resource = r0\n}\n",
+     "f:6: group \"g\": drbd_resource r0: expected only with replication = drbd"},
+    {HEAD NODES "group \"g\" {\n replication = drbd\n nodes = { n1, n2 }\n drbd_peer = \"10.0.0.9:7789\"\n}\n",
+     "f:7: group \"g\": drbd_peer 10.0.0.9:7789: expected only with replication = builtin"},
+    {HEAD NODES "group r0 { replication = drbd nodes = { n1, n2 } }\n"
+                "group \"g\" { replication = drbd nodes = { n1, n2 } drbd_resource = r0 }\n",
+     "f:5: group \"g\": drbd_resource r0: expected another one than group \"r0\" in line 4"},
+    {HEAD NODES "group g { replication = drbd nodes = { n1, n2 } }\n"
+                "lu a { uuid = " UUID1 " group = g path = \"/dev/drbd0\" }\n",
+     "f:5: lu \"a\": size: missing: expected the bytes of the device with replication = drbd"},
+    {HEAD NODES "group g { replication = drbd nodes = { n1, n2 } }\n"
+                "lu a { uuid = " UUID1 " group = g store = memory size = 1M }\n",
+     "f:5: lu \"a\": store: expected file in a group with replication = drbd"},
     {HEAD NODES "group \"g\" {\n nodes = { n1, n2, n1 }\n}\n",
      "f:5: group \"g\": nodes n1: expected at most 2 names of nodes"},
     {HEAD NODES "group \"g\" {\n nodes = { n1, n1 }\n}\n",
