@@ -26,7 +26,7 @@ struct ctl {
     const char *run_dir, *node, *resource, *get;
     bool json, force, skip_sync, wait, handover, roff;
     unsigned timeout_s;
-    bool discard_my_data, peer, assume_clean, now, statistics, timestamps;
+    bool discard_my_data, peer, assume_clean, now, statistics, timestamps, builtin;
     const struct ctl_command *command;
     struct ctl_client *client; /* opened at the first call */
 };
@@ -69,7 +69,7 @@ int ctl_call_patiently(struct ctl *ctl, const char *method, json_t *arguments);
  */
 int ctl_condition(json_t *status, const char *condition, const char *group);
 
-/* The commands, by file: show.c, metrics.c, group.c, wait.c, local.c */
+/* The commands, by file: show.c, metrics.c, group.c, wait.c, local.c, drbd.c */
 int ctl_status(struct ctl *ctl, int count, char **arguments);
 int ctl_sessions(struct ctl *ctl, int count, char **arguments);
 int ctl_metrics(struct ctl *ctl, int count, char **arguments);
@@ -89,6 +89,7 @@ int ctl_group_role(struct ctl *ctl, int count, char **arguments);
 int ctl_group_score(struct ctl *ctl, int count, char **arguments);
 int ctl_wait(struct ctl *ctl, int count, char **arguments);
 int ctl_check_config(struct ctl *ctl, int count, char **arguments);
+int ctl_import_drbd(struct ctl *ctl, int count, char **arguments);
 int ctl_reload(struct ctl *ctl, int count, char **arguments);
 int ctl_force_start(struct ctl *ctl, int count, char **arguments);
 int ctl_shutdown(struct ctl *ctl, int count, char **arguments);

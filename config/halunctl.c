@@ -34,7 +34,7 @@ const struct ctl_command ctl_commands[] = {
     {"replica resume", "GROUP", "", "let resyncs go on", 1, 1, ctl_replica_order},
     {"replica verify", "GROUP", WAITING, "compare both copies block by block while they are in use", 1,
      1, ctl_replica_order},
-    {"replica outdate", "GROUP", WAITING, "record this node's copy as not current", 1, 1,
+    {"replica outdate", "GROUP", "--peer " WAITING, "record this node's copy as not current", 1, 1,
      ctl_replica_order},
     {"replica invalidate", "GROUP", "--peer " WAITING,
      "give up this node's copy and copy everything again", 1, 1, ctl_replica_order},
@@ -59,6 +59,8 @@ const struct ctl_command ctl_commands[] = {
     {"group score", "GROUP", "", "print this node's promotion score", 1, 1, ctl_group_score},
     {"check-config", "FILE", "--node --get", "check a configuration file; needs no daemon", 1, 1,
      ctl_check_config},
+    {"import-drbd", "FILE [RESOURCE]", "--builtin",
+     "print resources of DRBD's configuration as blocks of halun.conf; needs no daemon", 1, 2, ctl_import_drbd},
     {"cluster force-start", "", "", "cold start without the absent nodes: their newer state is lost", 0,
      0, ctl_force_start},
     {"reload", "", "", "apply the changed configuration file", 0, 0, ctl_reload},
@@ -91,6 +93,7 @@ enum {
     OPT_STATISTICS,
     OPT_TIMESTAMPS,
     OPT_HANDOVER,
+    OPT_BUILTIN,
     OPT_WAIT,
     OPT_ROFF,
     OPT_HELP
@@ -115,6 +118,7 @@ static const struct {
     {"now", NULL, "what is now, and end", OPT_NOW},
     {"statistics", NULL, "sizes and counts, too", OPT_STATISTICS},
     {"timestamps", NULL, "each line begins with the time", OPT_TIMESTAMPS},
+    {"builtin", NULL, "for the built-in engine on DRBD's disks, instead of DRBD below the group", OPT_BUILTIN},
     {"resource", "ID", "name of the Pacemaker resource, when it is not found", OPT_RESOURCE},
     {"node", "NAME", "check for this node", OPT_NODE},
     {"get", "OPTION", "print the value of an option of the cluster block", OPT_GET},
@@ -220,6 +224,9 @@ static int take_switch(struct ctl *ctl, int code, const char *value)
         return 0;
     case OPT_TIMESTAMPS:
         ctl->timestamps = true;
+        return 0;
+    case OPT_BUILTIN:
+        ctl->builtin = true;
         return 0;
     case OPT_WAIT:
         ctl->wait = true;

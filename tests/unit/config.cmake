@@ -15,3 +15,7 @@ add_test(NAME conform/agents
 set_tests_properties(conform/help_equals_man conform/agents PROPERTIES LABELS conform TIMEOUT 300
                      SKIP_RETURN_CODE 77)
 halun_test(test_ctl_events LINK halun_ctl)
+halun_test(test_drbd_res LINK halun_drbd_res)
+target_compile_definitions(test_drbd_res PRIVATE RES_FILES="${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/fuzz_drbd_res")
+add_test(NAME conform/drbdadm COMMAND ${CMAKE_SOURCE_DIR}/tests/conform/drbdadm $<TARGET_FILE:halunctl>)
+set_tests_properties(conform/drbdadm PROPERTIES LABELS conform TIMEOUT 60 SKIP_RETURN_CODE 77)
