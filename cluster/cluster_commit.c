@@ -116,13 +116,27 @@ static bool take_ack(struct cluster *c, unsigned node, uint64_t order)
     return tracked;
 }
 
+/* The acknowledgement of an operation of this node is for the others alone, and of no use to them before all have
+ * acknowledged: it goes out behind the answer and does not delay it. Not so a change of the members (false). */
+static bool owe_ack(struct cluster *c, uint64_t order)
+{
+    bool own = false;
+
+    for (unsigned i = 0; i < c->pending_end && !own; i++)
+        own = c->pending[i].state == PENDING_APPLIED && c->pending[i].order == order;
+    for (unsigned i = 0; own && i < c->unsettled_count; i++)
+        if (c->unsettled[i].order == order)
+            c->unsettled[i].owed = true;
+    return own;
+}
+
 static void acknowledge(struct cluster *c, struct cluster_updates *u, uint32_t origin,
                         uint64_t order)
 {
     struct cluster_message m = {.type = MESSAGE_ACK};
 
     /* The origin answers without hearing its own; the others may tell what changed when they have heard it. */
-    if (origin == c->setup.self && !take_ack(c, origin, order))
+    if (origin == c->setup.self && (!take_ack(c, origin, order) || owe_ack(c, order)))
         return;
     m.ack.origin = origin;
     m.ack.order = order;
@@ -404,11 +418,15 @@ static void advance_unsettled(struct cluster *c, struct cluster_updates *u)
         return;
     for (unsigned i = 0; i < c->unsettled_count; i++) {
         struct cluster_unsettled *s = &c->unsettled[i];
-        if (!updates_have_room(u, MESSAGE_HEADER + 8)) {
+        if (s->settled) {
+            /* only the acknowledgement is still owed */
+        } else if (!updates_have_room(u, MESSAGE_HEADER + 8)) {
             u->more = true;
         } else if (!(s->need & c->state->members & ~s->acks)) {
             update_add(u, CLUSTER_SETTLED)->ticket = s->order;
-            continue;
+            s->settled = true;
+            if (!s->owed)
+                continue;
         } else {
             ask_for(c, u, s);
         }
@@ -417,14 +435,27 @@ static void advance_unsettled(struct cluster *c, struct cluster_updates *u)
     c->unsettled_count = kept;
 }
 
-void commit_advance(struct cluster *c, struct cluster_updates *u)
+static void send_owed(struct cluster *c, struct cluster_updates *u)
 {
-    if (c->ticket_count)
-        commit_durable(c, u);
-    if (c->unsettled_count)
-        advance_unsettled(c, u);
-    if (!c->pending_used)
-        return;
+    struct cluster_message m = {.type = MESSAGE_ACK, .ack.origin = c->setup.self};
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < c->unsettled_count; i++) {
+        struct cluster_unsettled *s = &c->unsettled[i];
+        if (s->settled && updates_have_room(u, MESSAGE_HEADER + 12)) {
+            m.ack.order = s->order;
+            if (c->state->members & ~node_bit(c->setup.self)) /* somebody waits for it */
+                cluster_send(c, u, &m);
+            continue;
+        }
+        u->more |= s->settled;
+        c->unsettled[kept++] = *s;
+    }
+    c->unsettled_count = kept;
+}
+
+static void advance_requests(struct cluster *c, struct cluster_updates *u)
+{
     for (unsigned i = 0; i < c->pending_end; i++) {
         if (c->pending[i].state == PENDING_FREE)
             continue;
@@ -439,4 +470,17 @@ void commit_advance(struct cluster *c, struct cluster_updates *u)
             u->more = true;
             return;
         }
+}
+
+/* In this order: what is settled may be told when its answer makes the initiator ask for it. */
+void commit_advance(struct cluster *c, struct cluster_updates *u)
+{
+    if (c->ticket_count)
+        commit_durable(c, u);
+    if (c->unsettled_count)
+        advance_unsettled(c, u);
+    if (c->pending_used)
+        advance_requests(c, u);
+    if (c->unsettled_count)
+        send_owed(c, u);
 }

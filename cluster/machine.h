@@ -76,6 +76,8 @@ struct cluster_ticket {
 struct cluster_unsettled {
     uint64_t order, asked;
     uint32_t need, acks;
+    bool settled; /* told so; this node's acknowledgement is still to be sent */
+    bool owed;    /* this node's acknowledgement is to be sent when all others have come */
 };
 
 struct cluster {

@@ -110,6 +110,7 @@ static void answered(struct sim *sim, unsigned node, const struct cluster_update
         sim_fail(sim, "operation %u answered twice", (unsigned)(op - sim->ops));
     op->answered = sim->now;
     op->reason = update->answer.reason;
+    op->acks = sim->node[node].acks;
     if (op->op.kind != SHARED_OP_PR_OUT)
         return;
     if (op->reason == REASON_GOOD) {
@@ -160,6 +161,7 @@ static void take(struct sim *sim, unsigned node, const struct cluster_update *up
     case CLUSTER_SEND:
         push(&n->outbox, &n->outbox_count,
              message_new(sim, EVENT_MESSAGE, node, update->send.bytes, update->send.size));
+        n->acks += update->send.bytes[3] == MESSAGE_ACK;
         break;
     case CLUSTER_PERSIST:
         n->wanted = update->sequence;

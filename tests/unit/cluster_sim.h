@@ -26,6 +26,7 @@ struct sim_op {
     unsigned node;
     uint64_t asked, answered;
     enum scsi_reason reason;
+    unsigned acks;   /* acknowledgements that its node had sent before the answer */
     bool lost_ok; /* asked of a process that ended meanwhile */
 };
 
@@ -43,6 +44,7 @@ struct sim_node {
     unsigned reach; /* messages of the ring's log that it has */
     uint64_t tickets[1024], ticket_due[1024];
     unsigned ticket_count;
+    unsigned acks;      /* sent by this process */
     unsigned unsettled; /* applied, not yet told to be so everywhere */
     uint8_t *record; /* durable */
     size_t record_size;

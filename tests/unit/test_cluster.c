@@ -305,6 +305,32 @@ static void proof_when_its_ring_broke_then_no_answer_is_forgotten(void **state)
     sim_free(sim);
 }
 
+/* Nobody's answer waits for the origin's own acknowledgement, so it does not stand in the way of the others'. */
+static void commit_when_answered_then_the_origin_acknowledges_after_it(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim *sim = sim_new(3, seed);
+        unsigned before[SIM_NODES + 1];
+
+        for (unsigned i = 1; i <= 3; i++)
+            sim_boot(sim, i);
+        assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+        sim_run(sim, seconds(2));
+        for (unsigned i = 1; i <= 3; i++)
+            before[i] = sim->node[i].acks;
+        sim_submit(sim, 2);
+        assert_true(sim_until(sim, last_answered, seconds(20)));
+        assert_int_equal(sim->ops[0].reason, REASON_GOOD);
+        assert_int_equal(sim->ops[0].acks, before[2]);
+        sim_run(sim, seconds(2));
+        for (unsigned i = 1; i <= 3; i++) { /* one each, and everybody may tell of it */
+            assert_int_equal(sim->node[i].acks, before[i] + 1);
+            assert_int_equal(sim->node[i].unsettled, 0);
+        }
+        sim_free(sim);
+    }
+}
+
 /* --- one machine, messages by hand ------------------------------------------------------------- */
 
 struct bench {
@@ -557,6 +583,7 @@ int main(void)
         cmocka_unit_test(cold_start_when_only_the_older_copy_is_there_then_waits),
         cmocka_unit_test(cold_start_when_the_last_survivor_is_alone_then_serves),
         cmocka_unit_test(lease_when_three_votes_then_makes_the_lost_node_harmless),
+        cmocka_unit_test(commit_when_answered_then_the_origin_acknowledges_after_it),
         cmocka_unit_test(cold_start_when_the_starter_begins_anew_then_it_is_admitted_again),
         cmocka_unit_test(lease_when_two_daemons_and_a_vote_then_fencing_proves),
         cmocka_unit_test(proof_when_its_ring_broke_then_the_others_go_on_and_all_meet_again),
