@@ -61,6 +61,14 @@ static void target_reset(struct shared_state *state, const struct shared_op *op,
     shared_effect_ua(effects, UA_LU_RESET, SHARED_NO_LU, NULL);
 }
 
+/* Sessions are lost, reservations are not: what holds without APTPL falls with the power of everything only. */
+static void target_cold_reset(struct shared_state *state, const struct shared_op *op,
+                              struct shared_effects *effects)
+{
+    target_reset(state, op, effects);
+    shared_effect_add(effects, SHARED_EFFECT_SESSIONS, SHARED_NO_LU);
+}
+
 static void clear_task_set(struct shared_state *state, const struct shared_op *op,
                            struct shared_effects *effects)
 {
@@ -170,6 +178,7 @@ static const struct {
     [SHARED_OP_MODE_PAGES] = {SHARED_PART_LU | SHARED_PART_NEXUS_OR_NOBODY | SHARED_PART_MODE |
                                   SHARED_PART_MODE_SELECTED,
                               mode_select},
+    [SHARED_OP_TARGET_COLD_RESET] = {SHARED_PART_NEXUS_OR_NOBODY, target_cold_reset},
 };
 
 uint8_t shared_op_wire(enum shared_op_kind kind)
@@ -183,6 +192,8 @@ bool shared_op_speak(struct shared_op *op, uint8_t wire, const struct shared_sta
         op->mode = selected(&state->lus[op->lu], op);
         op->kind = SHARED_OP_MODE_SELECT;
     }
+    if (op->kind == SHARED_OP_TARGET_COLD_RESET && wire < shared_op_wire(op->kind))
+        op->kind = SHARED_OP_TARGET_RESET;
     return shared_op_wire(op->kind) <= wire;
 }
 

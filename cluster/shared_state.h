@@ -119,6 +119,7 @@ enum shared_op_kind {
     SHARED_OP_CURRENT,       /* `node`'s copy is current again (resync finished) */
     SHARED_OP_CONFIGURATION, /* wire 2. Every node uses the configuration with this digest (hosts, LUN maps) */
     SHARED_OP_MODE_PAGES,    /* wire 3. MODE SELECT of some pages: what others select at the same time stays */
+    SHARED_OP_TARGET_COLD_RESET, /* wire 3. TARGET_RESET, and all sessions end (RFC 7143 11.5.1) */
     SHARED_OP_KIND_COUNT
 };
 
@@ -131,7 +132,7 @@ struct shared_op {
     uint32_t lu;        /* index; SHARED_NO_LU with NEXUS_LOSS means every LU */
     uint32_t group;     /* index */
     /* Who asks. All zero = nobody (an administrator): allowed with LU_RESET, TARGET_RESET,
-     * CLEAR_TASK_SET, MODE_SELECT, MODE_PAGES. */
+     * TARGET_COLD_RESET, CLEAR_TASK_SET, MODE_SELECT, MODE_PAGES. */
     struct nexus_identity nexus;
     /* PR OUT (SPC-4 6.16) */
     uint8_t action;     /* service action 0..7; with GROUP_*: 1 = by SET TARGET PORT GROUPS */
@@ -173,6 +174,7 @@ enum shared_effect_kind {
     SHARED_EFFECT_OUTDATE,     /* `node`: if that is me, my copy of `group` is outdated: make that durable
                                 * before ack */
     SHARED_EFFECT_CONFIGURATION, /* use the configuration with effects->digest; ack when all nexuses have it */
+    SHARED_EFFECT_SESSIONS,    /* all sessions end, after the answer to who asked for it */
     SHARED_EFFECT_PERSIST,     /* the state must be durable before ack (APTPL, current sets) */
 };
 
@@ -261,7 +263,8 @@ void shared_op_encode(const struct shared_op *op, struct writer *w);
 /* The wire version (message.h) that brought an operation. */
 uint8_t shared_op_wire(enum shared_op_kind kind);
 /* Says the same as well as it can be said in an older wire version, as the state is now. False: it cannot be said
- * there at all. MODE_PAGES becomes MODE_SELECT, which takes back what another node selects at the same moment. */
+ * there at all. MODE_PAGES becomes MODE_SELECT, which takes back what another node selects at the same moment;
+ * TARGET_COLD_RESET becomes TARGET_RESET, sessions stay. */
 bool shared_op_speak(struct shared_op *op, uint8_t wire, const struct shared_state *state);
 int shared_op_decode(struct shared_op *op, struct reader *r, const struct shared_state *state);
 

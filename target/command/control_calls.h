@@ -30,7 +30,7 @@ void task_read_state(struct task *task,
  * goes back to its checks when it may be. On its reactor; implemented by command/execute.c. */
 void task_read_again(struct task *task);
 
-/* Commits a reset: SHARED_OP_LU_RESET of tmf->lu, or SHARED_OP_TARGET_RESET. When every node has aborted
+/* Commits a reset: SHARED_OP_LU_RESET of tmf->lu, SHARED_OP_TARGET_RESET or _COLD_RESET. When every node has aborted
  * and drained, tmf->done() is called on the nexus's reactor: TMF_COMPLETE, or TMF_REJECTED if the cluster
  * could not decide. */
 void tmf_commit(struct tmf *tmf, enum shared_op_kind kind);

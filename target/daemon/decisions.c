@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "target/base/threads.h"
 #include "target/daemon/daemon.h"
 #include "target/daemon/outdate.h"
 #include "target/daemon/reload.h"
@@ -11,13 +12,14 @@
 #include "target/device/device.h"
 #include "target/iscsi/iscsi.h"
 #include "target/nexus/lane_change.h"
+#include "target/nexus/nexus_table.h"
 #include "target/transport/peer.h"
 
 /* Units whose reservations, mode parameters or capacity a decision changed, until every member has carried it out. */
 struct unsettled {
     struct qb_list_head link;
     uint64_t ticket;
-    unsigned lu;
+    unsigned lu; /* SHARED_NO_LU: sessions end when it is so everywhere */
 };
 
 static QB_LIST_DECLARE(unsettled);
@@ -31,8 +33,25 @@ static void unsettle(uint64_t ticket, unsigned lu)
     entry->ticket = ticket;
     entry->lu = lu;
     qb_list_add_tail(&entry->link, &unsettled);
-    if (device_lus[lu])
+    if (lu != SHARED_NO_LU && device_lus[lu])
         atomic_fetch_add(&device_lus[lu]->unsettled, 1);
+}
+
+/* Posted by this thread to itself: behind the answer that this step of the cluster gives. */
+static void at_control_end_sessions(struct post *post)
+{
+    free(post);
+    nexus_table_drop_all("target cold reset");
+}
+
+static void end_sessions(void)
+{
+    struct post *post = calloc(1, sizeof *post);
+
+    if (!post)
+        abort();
+    post->run = at_control_end_sessions;
+    control_post(post);
 }
 
 static void on_settled(void *context, uint64_t ticket)
@@ -43,7 +62,9 @@ static void on_settled(void *context, uint64_t ticket)
     {
         if (entry->ticket != ticket)
             continue;
-        if (device_lus[entry->lu])
+        if (entry->lu == SHARED_NO_LU)
+            end_sessions();
+        else if (device_lus[entry->lu])
             atomic_fetch_sub(&device_lus[entry->lu]->unsettled, 1);
         qb_list_del(&entry->link);
         free(entry);
@@ -172,6 +193,9 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
             break;
         case SHARED_EFFECT_KEYS:
             unsettle(ticket, effect->lu);
+            break;
+        case SHARED_EFFECT_SESSIONS:
+            unsettle(ticket, SHARED_NO_LU);
             break;
         case SHARED_EFFECT_CAPACITY:
             unsettle(ticket, effect->lu);

@@ -300,6 +300,14 @@ bool nexus_table_has(const struct nexus_identity *identity)
     return false;
 }
 
+void nexus_table_drop_all(const char *why)
+{
+    struct nexus_registration *registration;
+
+    qb_list_for_each_entry(registration, &table.registered, link)
+        drop(registration, why);
+}
+
 unsigned nexus_table_count(void)
 {
     return table.count;

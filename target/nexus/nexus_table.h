@@ -29,6 +29,8 @@ struct nexus_info {
 void nexus_table_each(void (*each)(const struct nexus_info *info, void *context), void *context);
 /* Is this nexus connected? Control thread. */
 bool nexus_table_has(const struct nexus_identity *identity);
+/* Ends every session that is logged in; those that log in meanwhile stay. Control thread. */
+void nexus_table_drop_all(const char *why);
 /* Sessions registered. Control thread. */
 unsigned nexus_table_count(void);
 

@@ -150,7 +150,8 @@ void tmf_execute(struct tmf *tmf)
         return;
     }
     if (rows[tmf->function].scope == SCOPE_TARGET) {
-        tmf_commit(tmf, SHARED_OP_TARGET_RESET);
+        tmf_commit(tmf, tmf->function == TMF_TARGET_COLD_RESET ? SHARED_OP_TARGET_COLD_RESET
+                                                               : SHARED_OP_TARGET_RESET);
         return;
     }
     entry = lun_map_find(tmf->nexus->lun_map, tmf->lun);

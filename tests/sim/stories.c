@@ -216,6 +216,11 @@ static void do_reset(struct step *step)
     job_send_tmf(&step->job, TMF_LOGICAL_UNIT_RESET, 0, MODEL_LU_RESET);
 }
 
+static void do_cold_reset(struct step *step)
+{
+    job_send_tmf(&step->job, TMF_TARGET_COLD_RESET, 0, MODEL_LU_RESET);
+}
+
 /* caching|control */
 static void do_mode_sense(struct step *step)
 {
@@ -255,6 +260,7 @@ static const struct {
     {"serial", do_ask, 0},
     {"populate_token", do_ask, 0},
     {"write_using_token", do_ask, 0},
+    {"cold_reset", do_cold_reset, 0},
     {"mode_sense", do_mode_sense, 1},
     {"mode_select", do_mode_select, 1},
     {"register", do_pr_out, 2},

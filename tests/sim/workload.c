@@ -260,7 +260,7 @@ void job_send_tmf(struct job *job, enum tmf_function function, uint64_t tag, enu
     job->tmf = (struct sim_tmf){.function = function, .lun = job->lu, .tag = tag, .done = tmf_done};
     begin(job, kind);
     job->patience.run = impatient;
-    if (function == TMF_TARGET_WARM_RESET)
+    if (function == TMF_TARGET_WARM_RESET || function == TMF_TARGET_COLD_RESET)
         job->op.lu = HISTORY_ALL_LUS;
     sim_tmf_send(job->path->session, &job->tmf);
 }

@@ -650,8 +650,10 @@ static void resets_when_asked_then_committed(void **state)
     start_tmf(&tmf, TMF_LOGICAL_UNIT_RESET, 1, 0);
     assert_int_equal(rig->tmf_kind, SHARED_OP_LU_RESET);
     assert_ptr_equal(tmf.lu, device_lus[1]);
-    start_tmf(&tmf, TMF_TARGET_COLD_RESET, 77, 0);
+    start_tmf(&tmf, TMF_TARGET_WARM_RESET, 77, 0);
     assert_int_equal(rig->tmf_kind, SHARED_OP_TARGET_RESET);
+    start_tmf(&tmf, TMF_TARGET_COLD_RESET, 77, 0);
+    assert_int_equal(rig->tmf_kind, SHARED_OP_TARGET_COLD_RESET);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)

@@ -127,6 +127,22 @@ static void target_reset_when_many_reserved_then_one_effect(void **context)
     assert_int_equal(state->lus[3].epoch, 0);
 }
 
+static void cold_reset_when_applied_then_a_reset_that_ends_sessions(void **context)
+{
+    struct shared_state *state = *context;
+    struct shared_op op = op_of(SHARED_OP_TARGET_COLD_RESET, SHARED_NO_LU, 1);
+
+    assert_int_equal(apply(state, op), REASON_GOOD);
+    assert_int_equal(effects.count, 3);
+    effect_is(0, SHARED_EFFECT_ABORT, SHARED_NO_LU, SHARED_ALL, UA_COUNT);
+    effect_is(1, SHARED_EFFECT_UA, SHARED_NO_LU, SHARED_ALL, UA_LU_RESET);
+    effect_is(2, SHARED_EFFECT_SESSIONS, SHARED_NO_LU, SHARED_ALL, UA_COUNT);
+    assert_true(shared_op_speak(&op, 3, state));
+    assert_int_equal(op.kind, SHARED_OP_TARGET_COLD_RESET);
+    assert_true(shared_op_speak(&op, 1, state));
+    assert_int_equal(op.kind, SHARED_OP_TARGET_RESET);
+}
+
 static void clear_task_set_when_tas_then_status_tells(void **context)
 {
     struct shared_state *state = *context;
@@ -381,6 +397,7 @@ int main(void)
         CASE(lu_reset_when_persistent_then_kept),
         CASE(lu_reset_when_by_nobody_then_all_are_told),
         CASE(target_reset_when_many_reserved_then_one_effect),
+        CASE(cold_reset_when_applied_then_a_reset_that_ends_sessions),
         CASE(clear_task_set_when_tas_then_status_tells),
         CASE(nexus_loss_when_holder_then_released_everywhere),
         CASE(members_when_node_lost_then_its_legacy_reservations_fall),
