@@ -1,0 +1,159 @@
+"""The rows of tests/bench/run that need two nodes: Corosync, Pacemaker and halund in the namespaces of
+tests/cluster/rig, links are veth pairs, both disks are files of one file system. Nothing is pinned: two nodes and
+the load share the machine's cores, and so do the programs that they are compared with.
+
+Replicated writes are compared with halun-floor: the same blocks, at the same depth, to the same file system, written
+here while they travel to the other node and are written there; it has no SCSI, no iSCSI, no order to keep."""
+import json
+import os
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests/cluster"))
+import halun_array  # noqa: E402  (found by the line above)
+
+SIZE = 256 << 20
+FLOOR_PORT = "7999"
+DISK, MEMORY = 0, 1  # LUNs
+
+
+class BenchArray(halun_array.Array):
+    """Group g0 with a replicated unit on O_DIRECT, and a group without replication for the way of a command."""
+
+    def configuration(self):
+        text = super().configuration().replace("direct = false  # any file system", "direct = true")
+        text = text.replace('cluster {\n', 'cluster {\n    reactors = 1\n', 1)
+        text = text.replace('host "client"', 'group "memory" {\n}\nlu "memory" {\n'
+                            '    uuid = "5d2c1f0e-8c3a-4b57-9a41-7f1f0f3c9e77"\n    group = "memory"\n'
+                            f'    store = memory\n    size = 64M\n}}\nhost "client"', 1)
+        return text.replace("    lun 0 {", f'    lun {MEMORY} {{\n        lu = "memory"\n    }}\n    lun 0 {{', 1)
+
+
+    def status(self, node):
+        """Of the group that Pacemaker moves; nobody but us knows the other one."""
+        found = super().status(node)
+        if found:
+            found["groups"] = [g for g in found["groups"] if g["name"] == halun_array.GROUP]
+        return found
+
+
+class TwoNodes:
+    """One array, brought up when a row first needs it."""
+
+    name = "two-nodes"
+
+    def __init__(self, tls):
+        directory = f"/var/tmp/halun-bench-{os.getpid()}{'-tls' if tls else ''}"
+        self.array = BenchArray(directory, lus=(("disk0", SIZE),), tls=tls)
+        try:
+            self.array.up()
+            self.array.must("node1", "halunctl", "group", "promote", "memory")
+            self.floor_files()
+            for lun, size in ((DISK, SIZE), (MEMORY, 64 << 20)):
+                self.load(lun, True, ["--sequential", "--reads", "0", "--block", str(1 << 20), "--depth", "4",
+                                      "--warm-up", "0", "--seconds", "2"], size)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self):
+        self.array.down()
+
+    def entry(self, host):
+        with open(f"{self.array.dir}/{host}/pid") as f:
+            return ["nsenter", "-t", f.read().split()[0], "-n"]
+
+    def floor_file(self, node):
+        return f"{self.array.dir}/{node}/var/lib/halun/floor.img"
+
+    def floor_files(self):
+        for node in ("node1", "node2"):
+            with open(self.floor_file(node), "wb") as f:
+                for _ in range(SIZE >> 20):
+                    f.write(b"\x01" * (1 << 20))
+                os.fsync(f.fileno())
+
+    def owner(self, lun):
+        return "node1" if lun == MEMORY else self.array.owner()
+
+    def load(self, lun, at_owner, options, size=SIZE):
+        owner = self.owner(lun)
+        node = owner if at_owner else {"node1": "node2", "node2": "node1"}[owner]
+        program = os.path.join(self.array.build, "tests/bench/halun-load")
+        done = subprocess.run(self.entry("client") + [program, "--lun", str(lun), "--size", str(size), *options,
+                                                      f"10.99.0.{node[4:]}", "3260", halun_array.TARGET],
+                              capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            sys.exit(f"bench: two nodes: {' '.join(done.args)}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def floor(self, block, depth, seconds, sequential):
+        program = os.path.join(self.array.build, "tests/bench/halun-floor")
+        server = subprocess.Popen(self.entry("node2") + [program, "serve", FLOOR_PORT, self.floor_file("node2")],
+                                  stdout=subprocess.PIPE, text=True)
+        try:
+            server.stdout.readline()
+            done = subprocess.run(self.entry("node1") + [program, "ask", "10.99.1.2", FLOOR_PORT,
+                                                         self.floor_file("node1"), str(SIZE), str(block), str(depth),
+                                                         str(seconds)] + ["sequential"] * sequential,
+                                  capture_output=True, text=True, timeout=60)
+        finally:
+            server.terminate()
+            server.wait()
+        if done.returncode:
+            sys.exit(f"bench: halun-floor: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+
+class Load:
+    def __init__(self, server, lun, at_owner, options):
+        self.server, self.lun, self.at_owner, self.options = server, lun, at_owner, options.split()
+        self.name = " ".join([server, "disk" if lun == DISK else "memory", "direct" if at_owner else "forwarded",
+                              *self.options])
+
+    def measure(self, bench, seconds):
+        size = SIZE if self.lun == DISK else 64 << 20
+        return bench.server(self.server).load(self.lun, self.at_owner,
+                                              self.options + ["--seconds", str(seconds)], size)
+
+
+class Floor:
+    server = "two-nodes"
+
+    def __init__(self, block, depth, sequential=False):
+        self.block, self.depth, self.sequential = block, depth, sequential
+        self.name = f"floor {block} x {depth}{' sequential' if sequential else ''}"
+
+    def measure(self, bench, seconds):
+        return bench.server(self.server).floor(self.block, self.depth, seconds, self.sequential)
+
+
+W4, R4 = "--block 4096 --reads 0", "--block 4096"
+W1M = "--block 1048576 --depth 8 --sequential --reads 0"
+
+START = {"two-nodes": lambda bench: TwoNodes(False), "two-nodes-tls": lambda bench: TwoNodes(True)}
+
+
+def rows(Row):
+    def tls(name, options, measure):
+        return Row(name, Load("two-nodes-tls", DISK, True, options), Load("two-nodes", DISK, True, options),
+                   (measure, None, None))
+
+    def forwarded(name, options, *goal):
+        return Row(name, Load("two-nodes", MEMORY, False, options), Load("two-nodes", MEMORY, True, options), goal)
+
+    return [
+        Row("replicated-write4k-q1", Load("two-nodes", DISK, True, W4), Floor(4096, 1), ("p50_us", "<=", 1.3)),
+        Row("replicated-write4k-q32", Load("two-nodes", DISK, True, W4 + " --depth 32"), Floor(4096, 32),
+            ("iops", None, None)),
+        Row("replicated-write1m-q8", Load("two-nodes", DISK, True, W1M), Floor(1 << 20, 8, True),
+            ("MBps", ">=", 0.85)),
+        tls("tls-write4k-q1", W4, "p50_us"),
+        tls("tls-write4k-q32", W4 + " --depth 32", "iops"),
+        tls("tls-write1m-q8", W1M, "MBps"),
+        forwarded("forwarded-read4k-q1", R4, "p50_us", "<=", 1.6),
+        forwarded("forwarded-write4k-q1", W4, "p50_us", "<=", 1.6),
+        forwarded("forwarded-read4k-q32", R4 + " --depth 32", "iops", ">=", 0.6),
+        forwarded("forwarded-write4k-q32", W4 + " --depth 32", "iops", ">=", 0.6),
+    ]
