@@ -1,6 +1,6 @@
 /* The receive path of a connected replica: a peer that says anything. The first byte chooses how
  * the connection is set up (roles, who is the source, a verify that runs, a Primary whose disk
- * failed), the rest are packets: a byte that names
+ * failed, a peer outside of the cluster), the rest are packets: a byte that names
  * socket and command, two bytes of length, the payload; headers are made right unless the command
  * says raw.
  *
@@ -67,7 +67,7 @@ static void settle(unsigned idle)
         reactor_turn(&reactor, 50000);
         mailbox_run(&control);
         if (before != r->received_bytes + r->sent_bytes + v->md.durable || !md_idle(v) ||
-            v->step_running || r->mirrors || r->flush_running)
+            v->step_running || r->mirrors || r->flush_running || grow_runs(&v->growth))
             quiet = 0;
         else
             quiet++;
@@ -117,6 +117,8 @@ static void set_up(void)
     }
     r = resource_of(replica);
     v = r->volumes[0];
+    if (truncate(path, 16 << 20)) /* the peer may ask for growth */
+        abort();
     turn();
 }
 
@@ -139,7 +141,7 @@ static void shake_hands(bool primary, unsigned relation, bool created)
 {
     struct packet_features features = {86, 101, 0xf};
     struct packet_protocol protocol = {.protocol = PROTOCOL_C};
-    struct packet_sizes sizes = {.device_size = SIZE / 512, .current_size = SIZE / 512};
+    struct packet_sizes sizes = {.device_size = v->sectors, .current_size = v->sectors};
     struct packet_uuids uuids = {.current = GENERATION};
     struct wire_state state = {
         .role = primary ? WIRE_SECONDARY : WIRE_PRIMARY,
@@ -292,7 +294,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .done = read_done,
     };
     int data_pair[2], meta_pair[2];
-    bool primary, created;
+    bool primary, created, outside;
     unsigned relation;
 
     if (!size)
@@ -302,8 +304,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     primary = data[0] & 1;
     relation = data[0] >> 1 & 3;
     created = data[0] & 8 && !primary;
-    if (primary && relation == 2)
+    outside = primary && relation == 2;
+    if (outside) {
+        primary = false;
         relation = 0;
+    }
+    r->peer_node = outside ? REPLICA_PEER_OUTSIDE : 2;
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, data_pair) ||
         socketpair(AF_UNIX, SOCK_STREAM, 0, meta_pair))
         abort();
@@ -343,7 +349,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             replica_peer_outdated(replica, true);
         turn();
     }
-    for (unsigned i = 0; !write_log_empty(r) || v->step_running || !md_idle(v); i++) {
+    for (unsigned i = 0; !write_log_empty(r) || v->step_running || !md_idle(v) || grow_runs(&v->growth); i++) {
         if (i == TURNS) {
             fprintf(stderr, "the engine does not come to rest\n");
             abort();
