@@ -122,8 +122,58 @@ static bool all_good(const struct resource *r)
     return true;
 }
 
+/* DRBD as the peer is asked, volume by volume; the connection stays. */
+static bool ask_whole(struct resource *r, struct admin *a, bool source)
+{
+    struct packet_state_request p = {
+        .mask.conn = WIRE_CONN_MASK,
+        .value.conn = source ? CONN_STARTING_SYNC_S : CONN_STARTING_SYNC_T,
+    };
+    uint8_t body[8];
+    struct volume *v;
+
+    if (a->phase % 2) { /* asked */
+        v = r->volumes[a->phase / 2];
+        if (!admin_link_up(r)) {
+            r->own_request = false;
+            return admin_finish(a, -EAGAIN, "the connection was lost");
+        }
+        if (r->replies_wanted) {
+            if (r->home->now_ns - a->since_ns > 2000000ull * admin_timeout_ms(r))
+                link_fail(r, "the peer does not answer when a copy is invalidated");
+            return false;
+        }
+        r->own_request = false;
+        if (r->reply < STATE_OK)
+            return admin_finish(a, r->reply == STATE_TRANSIENT || r->reply == STATE_CONCURRENT ? -EAGAIN : -EBUSY,
+                                "volume %u: the peer refuses: %s", v->number, state_reply_text(r->reply));
+        if (v->state.conn != CONN_CONNECTED || v->step_running)
+            return admin_finish(a, -EAGAIN, "volume %u: its state changed", v->number);
+        resync_whole(v, source);
+        a->phase++;
+    }
+    if (a->phase / 2 == r->volume_count)
+        return admin_finish(a, 0, "%s", "");
+    v = r->volumes[a->phase / 2];
+    if (r->own_request)
+        return false;
+    if (!admin_link_up(r) || v->state.conn != CONN_CONNECTED || v->step_running || v->resync.catching_up)
+        return admin_finish(a, -EAGAIN, "the peer is not connected, or something is under way");
+    if ((source ? v->state.disk : v->state.peer_disk) != DISK_UP_TO_DATE)
+        return admin_finish(a, -ENODATA, "volume %u: the copy that would be kept is not UpToDate", v->number);
+    r->own_request = true;
+    r->replies_wanted = 1;
+    r->reply = STATE_OK;
+    link_send(r, &r->link.data, v->number, P_STATE_CHG_REQ, body, packet_state_request_encode(&p, body));
+    a->since_ns = r->home->now_ns;
+    a->phase++;
+    return false;
+}
+
 bool admin_invalidate(struct resource *r, struct admin *a)
 {
+    if (r->peer_node == REPLICA_PEER_OUTSIDE)
+        return r->primary ? admin_finish(a, -EBUSY, "this node is Primary") : ask_whole(r, a, false);
     if (a->phase == INVALIDATE_CHECK) {
         if (r->primary)
             return admin_finish(a, -EBUSY, "this node is Primary");
@@ -160,6 +210,10 @@ bool admin_invalidate(struct resource *r, struct admin *a)
 
 bool admin_invalidate_peer(struct resource *r, struct admin *a)
 {
+    if (r->peer_node == REPLICA_PEER_OUTSIDE && admin_link_up(r))
+        return r->peer_role == WIRE_PRIMARY ? admin_finish(a, -EBUSY, "the peer is Primary") : ask_whole(r, a, true);
+    if (r->peer_node == REPLICA_PEER_OUTSIDE && a->phase % 2)
+        return ask_whole(r, a, true); /* lost while it was asked */
     if (a->phase == INVALIDATE_CHECK) {
         if (r->peer_role == WIRE_PRIMARY)
             return admin_finish(a, -EBUSY, "the peer is Primary");

@@ -142,6 +142,20 @@ int volume_may_outdate(const struct volume_state *v, bool primary, bool peer_pri
     return peer_primary && conn_is_target(v->conn) && v->peer_disk == DISK_UP_TO_DATE ? -EBUSY : 0;
 }
 
+/* A copy is invalidated: all is copied again, from this node or to it. */
+static enum state_reply whole_resync_answer(const struct state_question *q, bool source)
+{
+    if (!q->outside)
+        return STATE_FAILED_BY_PEER; /* which copies are current is agreed by the cluster first */
+    if (!q->at_rest)
+        return STATE_RESYNC_RUNNING;
+    if (source ? !q->good : !q->peer_good)
+        return STATE_NO_UP_TO_DATE_DISK;
+    if (source ? q->peer_primary : q->primary)
+        return STATE_FAILED_BY_PEER; /* a Primary's copy is not given up */
+    return STATE_OK;
+}
+
 enum state_reply state_request_answer(const struct state_question *q)
 {
     const struct wire_state *mask = &q->request->mask, *value = &q->request->value;
@@ -154,6 +168,10 @@ enum state_reply state_request_answer(const struct state_question *q)
         return STATE_OUTDATE_WHILE_CONNECTED;
     if (mask->peer && value->peer == WIRE_PRIMARY && q->primary)
         return STATE_TWO_PRIMARIES;
+    if (mask->pdsk && value->pdsk < DISK_INCONSISTENT && !q->good) /* it detaches the only good copy */
+        return STATE_NO_UP_TO_DATE_DISK;
+    if (mask->conn && (value->conn == CONN_STARTING_SYNC_S || value->conn == CONN_STARTING_SYNC_T))
+        return whole_resync_answer(q, value->conn == CONN_STARTING_SYNC_S);
     if (mask->conn && value->conn == CONN_VERIFY_T)
         return q->may_verify ? STATE_OK : STATE_FAILED_BY_PEER;
     if (mask->conn && value->conn != CONN_TEAR_DOWN && value->conn != CONN_DISCONNECTING)

@@ -52,6 +52,9 @@ struct state_question {
     bool own_request;                           /* this node asks for something itself */
     bool resolve_conflicts;                     /* and wins then */
     bool may_verify;                            /* both copies of this volume are good and at rest */
+    bool outside;     /* the peer is no node of the cluster: it may order a resync by itself */
+    bool at_rest;     /* this volume is connected, and nothing is under way */
+    bool good, peer_good, peer_primary; /* the copies are UpToDate; the peer is Primary */
 };
 enum state_reply state_request_answer(const struct state_question *q);
 

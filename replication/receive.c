@@ -199,6 +199,13 @@ static int state_request(const struct incoming *in)
         return -EPROTO;
     q.transition = in->v && conn_in_transition(in->v->state.conn) && !p.mask.conn;
     q.may_verify = in->v && verify_possible(in->v);
+    q.outside = in->r->peer_node == REPLICA_PEER_OUTSIDE;
+    if (in->v) {
+        q.at_rest = in->v->state.conn == CONN_CONNECTED && !in->v->step_running && !in->v->resync.catching_up;
+        q.good = in->v->state.disk == DISK_UP_TO_DATE;
+        q.peer_good = in->v->state.peer_disk == DISK_UP_TO_DATE;
+        q.peer_primary = in->r->peer_role == WIRE_PRIMARY;
+    }
     answer = state_request_answer(&q);
     if (answer == STATE_OK && in->v && p.mask.peer)
         in->r->peer_role = p.value.peer;
@@ -207,6 +214,9 @@ static int state_request(const struct incoming *in)
               packet_state_reply_encode(answer, body));
     if (answer == STATE_OK && p.mask.conn && p.value.conn == CONN_VERIFY_T)
         verify_begin(in->v, false);
+    else if (answer == STATE_OK && p.mask.conn &&
+             (p.value.conn == CONN_STARTING_SYNC_S || p.value.conn == CONN_STARTING_SYNC_T))
+        resync_whole(in->v, p.value.conn == CONN_STARTING_SYNC_S);
     else if (answer == STATE_OK && p.mask.conn)
         resource_say(in->r, "the peer disconnects");
     in->r->publish = true;

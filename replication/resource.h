@@ -514,6 +514,8 @@ void mirror_link_down(struct resource *r);
 int resync_init(struct resource *r);
 void resync_as_source(struct volume *v);
 void resync_as_target(struct volume *v);
+/* Everything is copied again by order (invalidate): both nodes know it, no maps are exchanged. */
+void resync_whole(struct volume *v, bool source);
 int resync_bitmap(struct volume *v, bool compressed, const uint8_t *payload, size_t length);
 int resync_sync_uuid(struct volume *v, uint64_t uuid);
 void resync_link_down(struct resource *r);

@@ -149,6 +149,23 @@ int resync_bitmap(struct volume *v, bool compressed, const uint8_t *payload, siz
     return 0;
 }
 
+void resync_whole(struct volume *v, bool source)
+{
+    struct resync *s = &v->resync;
+
+    qb_log(LOG_NOTICE, "group \"%s\" volume %u: %s copy is invalidated", v->resource->group->name, v->number,
+           source ? "the peer's" : "this node's");
+    begin(v);
+    dirty_map_set_all(v->map);
+    if (!source) {
+        move(v, CONN_WF_SYNC_UUID);
+        return;
+    }
+    s->receive.done = s->sent_all = true;
+    move(v, CONN_WF_BITMAP_S);
+    become_source(v);
+}
+
 /* --- source --- */
 
 static void source_ready(struct md_waiter *waiter, int error)

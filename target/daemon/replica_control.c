@@ -386,6 +386,12 @@ static void give_up(struct control_call *call, json_t *arguments, bool invalidat
 
     if (!group)
         return;
+    if (invalidate && halund.config->groups[group->index].drbd_peer.length) {
+        /* No node has the other copy: only the peer itself can agree. */
+        (json_is_true(json_object_get(arguments, "peer")) ? replica_invalidate_peer : replica_invalidate)(
+            group->replica, answer, call);
+        return;
+    }
     if (json_is_true(json_object_get(arguments, "peer")) &&
         halund.config->groups[group->index].node_count < 2) {
         control_fail(call, CONTROL_REFUSED, "the peer is no node of the cluster: nothing can be agreed about its copy");

@@ -286,6 +286,146 @@ static void connection_when_refused_then_open_until_the_peer_has_read_why(void *
     assert_int_equal(read(p->meta, &byte, 1), 0);
 }
 
+/* Both copies new, and equal by order of the peer (drbdadm new-current-uuid --clear-bitmap). */
+static void connect_good(struct peer *p)
+{
+    struct packet_uuids uuids = {.current = 0x4b5bc46a1cbfe8ca, .flags = UUIDS_SKIP_INITIAL_SYNC};
+    struct wire_state good = connected;
+    uint8_t body[BODY];
+
+    connect_new(p);
+    assert_int_equal(next_state(p).conn, CONN_CONNECTED);
+    say_state(p, &connected);
+    say(p->data, HEADER_100, P_UUIDS, body, packet_uuids_encode(&uuids, body));
+    assert_int_equal(next_state(p).disk, DISK_UP_TO_DATE);
+    good.disk = good.pdsk = DISK_UP_TO_DATE;
+    say_state(p, &good);
+}
+
+/* As two drbd.ko of 8.4.11 do it: STATE_CHG_REQ with StartingSyncT or StartingSyncS, reply 1, P_SYNC_UUID, and no maps. */
+static void ask_whole(struct peer *p, enum replica_connection conn, int32_t expected)
+{
+    struct packet_state_request request = {.mask.conn = WIRE_CONN_MASK, .value.conn = (uint8_t)conn};
+    uint8_t body[BODY];
+    int32_t code;
+
+    say(p->data, HEADER_100, P_STATE_CHG_REQ, body, packet_state_request_encode(&request, body));
+    assert_int_equal(
+        packet_state_reply_decode(body, receive(p->meta, HEADER_100, P_STATE_CHG_REPLY, body), &code), 0);
+    assert_int_equal(code, expected);
+}
+
+static void say_sync_uuid(struct peer *p)
+{
+    uint8_t body[BODY];
+
+    say(p->data, HEADER_100, P_SYNC_UUID, body, packet_sync_uuid_encode(0x1122334455667788, body));
+}
+
+/* This node becomes the source: of everything. */
+static void expect_source(struct peer *p)
+{
+    struct wire_state s;
+    uint64_t uuid;
+    uint8_t body[BODY];
+
+    assert_int_equal(packet_sync_uuid_decode(body, receive(p->data, HEADER_100, P_SYNC_UUID, body), &uuid), 0);
+    assert_true(uuid);
+    s = next_state(p);
+    assert_int_equal(s.conn, CONN_SYNC_SOURCE);
+    assert_int_equal(s.disk, DISK_UP_TO_DATE);
+    assert_int_equal(s.pdsk, DISK_INCONSISTENT);
+    assert_int_equal(rig_status(&p->node).out_of_sync, SIZE);
+}
+
+/* This node becomes the target: it asks from the first block on. */
+static void expect_target(struct peer *p)
+{
+    struct packet_block_request request;
+    struct wire_state s = next_state(p);
+    uint8_t body[BODY];
+
+    assert_int_equal(s.conn, CONN_SYNC_TARGET);
+    assert_int_equal(s.disk, DISK_INCONSISTENT);
+    assert_int_equal(packet_block_request_decode(body, receive(p->data, HEADER_100, P_RS_DATA_REQUEST, body),
+                                                 MESSAGE_MAX_BIO, &request),
+                     0);
+    assert_int_equal(request.sector, 0);
+    assert_int_equal(rig_status(&p->node).out_of_sync, SIZE);
+}
+
+static void invalidate_when_the_peer_gives_its_copy_up_then_all_is_served(void **state)
+{
+    struct peer *p = *state;
+
+    connect_good(p);
+    ask_whole(p, CONN_STARTING_SYNC_T, STATE_OK);
+    expect_source(p);
+}
+
+static void invalidate_when_the_peer_keeps_its_copy_then_all_is_asked_for(void **state)
+{
+    struct peer *p = *state;
+
+    connect_good(p);
+    ask_whole(p, CONN_STARTING_SYNC_S, STATE_OK);
+    say_sync_uuid(p);
+    expect_target(p);
+}
+
+static void invalidate_when_it_cannot_be_then_refused(void **state)
+{
+    struct peer *p = *state;
+
+    connect_new(p);
+    next_state(p);
+    say_state(p, &connected);
+    ask_whole(p, CONN_STARTING_SYNC_T, STATE_NO_UP_TO_DATE_DISK); /* Inconsistent both */
+    ask_whole(p, CONN_STARTING_SYNC_S, STATE_NO_UP_TO_DATE_DISK);
+}
+
+static void answer_request(struct peer *p, enum replica_connection conn)
+{
+    struct packet_state_request request;
+    uint8_t body[BODY];
+
+    assert_int_equal(packet_state_request_decode(body, receive(p->data, HEADER_100, P_STATE_CHG_REQ, body), false,
+                                                 &request),
+                     0);
+    assert_int_equal(request.mask.conn, WIRE_CONN_MASK);
+    assert_int_equal(request.value.conn, conn);
+    say(p->meta, HEADER_100, P_STATE_CHG_REPLY, body, packet_state_reply_encode(STATE_OK, body));
+}
+
+static void order(struct peer *p);
+
+static void invalidate_when_ordered_here_then_the_peer_is_asked(void **state)
+{
+    struct peer *p = *state;
+
+    connect_good(p);
+    p->node.answered = false;
+    replica_invalidate(p->node.replica, rig_answer, &p->node);
+    answer_request(p, CONN_STARTING_SYNC_T);
+    order(p);
+    assert_int_equal(p->node.error, 0);
+    say_sync_uuid(p);
+    expect_target(p);
+}
+
+static void invalidate_when_ordered_here_for_the_peer_then_it_is_asked(void **state)
+{
+    struct peer *p = *state;
+
+    connect_good(p);
+    p->node.answered = false;
+    replica_invalidate_peer(p->node.replica, rig_answer, &p->node);
+    answer_request(p, CONN_STARTING_SYNC_S);
+    order(p);
+    assert_int_equal(p->node.error, 0);
+    expect_source(p);
+}
+
 static void this_node_loses(struct config_group *group)
 {
     outside(group);
@@ -343,6 +483,15 @@ int main(void)
             parameters_when_no_rate_is_configured_then_none_that_stops_the_peer, setup, teardown),
         cmocka_unit_test_setup_teardown(
             connection_when_refused_then_open_until_the_peer_has_read_why, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            invalidate_when_the_peer_gives_its_copy_up_then_all_is_served, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            invalidate_when_the_peer_keeps_its_copy_then_all_is_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(invalidate_when_it_cannot_be_then_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(invalidate_when_ordered_here_then_the_peer_is_asked, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            invalidate_when_ordered_here_for_the_peer_then_it_is_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(
             two_primaries_when_this_one_loses_by_policy_then_it_is_told, setup, teardown),
     };
