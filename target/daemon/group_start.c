@@ -3,19 +3,30 @@
 
 #include "target/daemon/group.h"
 
+static bool initialized(struct group *group, int error, const char *why)
+{
+    group->busy = false;
+    if (error) {
+        group_finish(group, error, why);
+        return false;
+    }
+    group->primary = false;
+    group_commit_current(group, halund.self, 0);
+    return true;
+}
+
 static void initialized_both(void *context, int error, const char *why)
 {
     struct group *group = context;
 
-    group->busy = false;
-    if (error) {
-        group_finish(group, error, why);
-        return;
-    }
-    group->primary = false;
-    group_commit_current(group, halund.self, 0);
-    if (other_node(group))
+    if (initialized(group, error, why) && other_node(group))
         group_commit_current(group, other_node(group), 1);
+}
+
+/* The other copy becomes current when it has been filled (on_current()): until then this one is the only one. */
+static void initialized_this(void *context, int error, const char *why)
+{
+    initialized(context, error, why);
 }
 
 static void initialized_alone(void *context, int error, const char *why)
@@ -28,7 +39,7 @@ static void initialized_alone(void *context, int error, const char *why)
         return;
     }
     /* UpToDate now; nobody owns the group yet. Its peer is resynced when it connects. */
-    replica_demote(group->replica, initialized_both, group);
+    replica_demote(group->replica, initialized_this, group);
 }
 
 void group_start_step(struct group *group)
