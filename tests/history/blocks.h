@@ -1,7 +1,7 @@
 /* The ledger of acknowledged writes: what may each block hold now? For every block the writes that
  * could still be its content: the last acknowledged one, those under way beside it, those whose
- * answer was lost; and after a power cut of everything whatever came after the last write that was
- * promised to be on stable storage (FUA, or a later SYNCHRONIZE CACHE). What concurrent reads may
+ * answer was lost; and after a power cut of all that had it whatever came after the last write that
+ * was promised to be on stable storage (FUA, or a later SYNCHRONIZE CACHE). What concurrent reads may
  * see in detail is linearize.h's (LINEARIZE_BLOCK). */
 #ifndef HALUN_TESTS_BLOCKS_H
 #define HALUN_TESTS_BLOCKS_H
@@ -16,7 +16,7 @@ struct blocks {
     uint32_t count;
     struct blocks_write **writes; /* by block: a list, the newest first */
     uint64_t clock;               /* +1 at each call: order of issues and answers */
-    uint32_t era;                 /* +1 at each power cut of everything */
+    uint32_t era;                 /* +1 at each of these power cuts */
     uint64_t cut;                 /* clock of the newest power cut */
 };
 
@@ -35,7 +35,8 @@ void blocks_refused(struct blocks *blocks, uint32_t block, uint64_t value);
  * was acknowledged before the mark is durable. */
 uint64_t blocks_mark(struct blocks *blocks);
 void blocks_synchronized(struct blocks *blocks, uint64_t mark);
-/* Power was cut everywhere: writes under way have had their effect or never will. */
+/* The last copy that had all in its cache lost its power: writes under way have had their effect or
+ * never will. */
 void blocks_power_cut(struct blocks *blocks);
 /* May the block hold this value now? */
 bool blocks_may_hold(const struct blocks *blocks, uint32_t block, uint64_t value);

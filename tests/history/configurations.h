@@ -6,7 +6,7 @@
 
 enum { BITS_WORDS = LINEARIZE_PENDING / 64 };
 
-#define VALUE_ANY (UINT64_MAX - 1) /* of a block after a cold start */
+#define VALUE_ANY (UINT64_MAX - 1) /* of a block after a cache loss */
 
 /* Slots of open operations. */
 struct bits {

@@ -163,6 +163,7 @@ static const char *const kinds[MODEL_KINDS] = {
     [MODEL_LU_RESET] = "lu_reset",
     [MODEL_NEXUS_LOSS] = "nexus_loss",
     [MODEL_COLD_START] = "cold_start",
+    [MODEL_CACHE_LOSS] = "cache_loss",
     [MODEL_MODE_SELECT] = "mode_select",
     [MODEL_MODE_SENSE] = "mode_sense",
     [MODEL_READ_KEYS] = "read_keys",
@@ -253,7 +254,7 @@ void history_describe(const struct history_op *op, char *text, size_t size)
     text[0] = '\0';
     if (op->line)
         append(text, size, "line %u: ", op->line);
-    if (op->op.kind != MODEL_COLD_START)
+    if (op->op.kind != MODEL_COLD_START && op->op.kind != MODEL_CACHE_LOSS)
         append(text, size, "nexus %d ", op->op.nexus);
     if (op->op.kind == MODEL_PR_OUT)
         describe_pr_out(&op->op, text, size);

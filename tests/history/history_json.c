@@ -301,8 +301,9 @@ static int read_op(struct reading *r)
     if (kind == MODEL_KINDS)
         return wrong(r, "op", "an operation, as \"pr_out\"");
     if (get_number(r, "call", true, INT64_MAX, &call) || read_lu(r, &lu) ||
-        get_number(r, "nexus", kind != MODEL_COLD_START && kind != MODEL_ATTENTION, nexuses(r) - 1,
-                   &nexus))
+        get_number(r, "nexus",
+                   kind != MODEL_COLD_START && kind != MODEL_CACHE_LOSS && kind != MODEL_ATTENTION,
+                   nexuses(r) - 1, &nexus))
         return -1;
     op = history_op(kind, lu, (int)nexus, call);
     if (kind == MODEL_ATTENTION && !json_object_get(r->object, "nexus"))

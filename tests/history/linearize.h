@@ -23,7 +23,7 @@ enum linearize_view {
        protection). */
     LINEARIZE_RESERVATIONS,
     /* Reads and writes of one block with their values: a write of a nexus that was preempted must
-     * not show up after the PREEMPT was answered. After a cold start a block may hold anything; the
+     * not show up after the PREEMPT was answered. After a cache loss a block may hold anything; the
      * ledger says what must survive. */
     LINEARIZE_BLOCK,
     /* The unit attentions of one nexus: each one that was established is reported once, none is

@@ -65,7 +65,10 @@ static const char help[] =
     "  nexus_loss        the nexus ended; without a result, as nobody answers that\n"
     "  cold_start        power was cut everywhere between call (before the last node lost it) and "
     "end (the first\n"
-    "                    came back); result GOOD\n";
+    "                    came back); result GOOD\n"
+    "  cache_loss        no copy of the unit was left that had all that was acknowledged, since "
+    "power was cut: blocks\n"
+    "                    may hold anything; result GOOD\n";
 
 static struct linearize_options options;
 static bool statistics;

@@ -36,6 +36,7 @@ enum model_kind {
     MODEL_LU_RESET,    /* LOGICAL UNIT RESET, or a target reset as this unit sees it */
     MODEL_NEXUS_LOSS,  /* the nexus ended: its legacy reservation falls */
     MODEL_COLD_START,  /* power was cut everywhere: what is not APTPL is gone */
+    MODEL_CACHE_LOSS,  /* the only copy lost its power: what was not synchronized may be gone */
     MODEL_MODE_SELECT, /* sets the changeable parameters of some pages */
     MODEL_MODE_SENSE,
     MODEL_READ_KEYS,

@@ -133,7 +133,7 @@ bool search_apply(const struct search *s, size_t item, struct configuration *c)
     if (s->items[item].looks)
         return look(s, op, c);
     model_apply(&c->model, &op->op, &result);
-    if (op->op.kind == MODEL_COLD_START)
+    if (op->op.kind == MODEL_CACHE_LOSS)
         c->value = VALUE_ANY;
     if (result.reason == REASON_GOOD && s->options->view == LINEARIZE_ATTENTIONS)
         attentions(s, op, &result, c);

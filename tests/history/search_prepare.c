@@ -65,6 +65,8 @@ static bool counts(const struct search *s, struct history_op *op)
         return false;
     case MODEL_LOGIN:
         return attentions && op->op.nexus == (int)s->options->of;
+    case MODEL_CACHE_LOSS:
+        return s->options->view == LINEARIZE_BLOCK;
     case MODEL_ATTENTION:
         return attentions && (op->op.nexus == MODEL_NOBODY || op->op.nexus == (int)s->options->of);
     case MODEL_READ:
@@ -91,6 +93,7 @@ static bool looks(const struct search *s, const struct history_op *op, uint64_t 
     case MODEL_LU_RESET:
     case MODEL_NEXUS_LOSS:
     case MODEL_COLD_START:
+    case MODEL_CACHE_LOSS:
     case MODEL_LOGIN:
     case MODEL_ATTENTION:
         return false;

@@ -43,7 +43,6 @@ static void ended(unsigned node)
         if (i != node && has_state(i))
             return;
     lost_at = sim_now();
-    record_power_cut();
 }
 
 /* For halun-history: the environment names the file. */

@@ -11,6 +11,8 @@ extern const struct sim_checker
     check_lanes; /* lanes are what the agreed state says, when all is quiet */
 extern const struct sim_checker
     check_copies; /* equal copies that hold what was acknowledged, when all is quiet */
+/* caches.c: notes when what was acknowledged, and not synchronized, may be lost */
+extern const struct sim_checker sim_caches;
 extern const struct sim_checker check_story;   /* stories.c: a story was told to its end */
 extern const struct sim_checker check_history; /* linearizable, and each unit attention once */
 

@@ -239,6 +239,9 @@ static void power_cut(unsigned node, bool all)
         return;
     sim_trace(node, "power cut");
     sim_count("power cuts", 1);
+    for (unsigned i = 0; sim_checkers[i]; i++)
+        if (sim_checkers[i]->power_cut)
+            sim_checkers[i]->power_cut(node);
     host->powered = host->corosync = false;
     host_ended(host, -1);
     sockets_power_cut(host);

@@ -119,10 +119,15 @@ uint64_t record_value_of(const uint8_t *data)
     return get_be64(data + MAGIC_AT) == MAGIC ? get_be64(data + VALUE_AT) : 0;
 }
 
-void record_power_cut(void)
+void record_cache_loss(unsigned lu)
 {
-    for (unsigned i = 0; i < lus; i++)
-        blocks_power_cut(&blocks[i]);
+    struct history_op op = history_op(MODEL_CACHE_LOSS, (int)lu, 0, sim_now());
+
+    if (lu >= lus)
+        return; /* no workload */
+    history_set_reason(&op, "GOOD", sim_now());
+    history_add(&history, &op);
+    blocks_power_cut(&blocks[lu]);
 }
 
 /* ---- sessions ---- */

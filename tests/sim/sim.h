@@ -169,6 +169,8 @@ struct sim_checker {
     void (*medium_write)(unsigned node, unsigned lu, uint64_t offset, size_t length, const void *bytes);
     /* The daemon of `node` ended: killed, fatal (status 3), power cut or stopped in order. */
     void (*ended)(unsigned node);
+    /* The power of `node` is cut just now, whether its daemon runs or not; `ended` comes after this. */
+    void (*power_cut)(unsigned node);
     /* About every 100 ms of simulated time. */
     void (*tick)(void);
     /* Faults are over, everything was healed and had time to settle (every node serves, copies are equal again

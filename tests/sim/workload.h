@@ -121,8 +121,8 @@ void record_fill(unsigned lu, uint32_t block, uint64_t value, uint8_t *data, uns
 uint64_t record_read(unsigned lu, uint32_t block, const uint8_t *data, unsigned size);
 /* The value that a block claims to hold, unchecked; 0 = none. */
 uint64_t record_value_of(const uint8_t *data);
-/* Power was cut everywhere. */
-void record_power_cut(void);
+/* No copy of the unit is left that has all that was acknowledged (caches.c). */
+void record_cache_loss(unsigned lu);
 /* Who wrote a value, and when it was sent; false: nobody. */
 bool record_writer(uint64_t value, unsigned *lu, uint32_t *block, int *nexus, uint64_t *sent);
 

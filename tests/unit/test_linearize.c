@@ -249,6 +249,28 @@ static void cold_start_when_not_aptpl_then_forgotten(void **context)
     NO(RESERVATIONS, 0, 6);
 }
 
+/* The contents are another matter than the agreed state. */
+static void cold_start_when_no_cache_lost_then_blocks_stay(void **context)
+{
+    add(io(MODEL_WRITE, A, 3, 31, 0), 10, "GOOD");
+    add(io(MODEL_WRITE, A, 3, 32, 20), 30, "GOOD");
+    add(history_op(MODEL_COLD_START, HISTORY_ALL_LUS, 0, 100), 200, "GOOD");
+    add(io(MODEL_READ, B, 3, 31, 300), 310, "GOOD");
+    NO(BLOCK, 3, 3);
+}
+
+static void cache_when_lost_then_any_but_one(void **context)
+{
+    add(io(MODEL_WRITE, A, 3, 31, 0), 10, "GOOD");
+    add(io(MODEL_WRITE, A, 3, 32, 20), 30, "GOOD");
+    add(history_op(MODEL_CACHE_LOSS, 0, 0, 100), 100, "GOOD");
+    add(io(MODEL_READ, B, 3, 31, 300), 310, "GOOD");
+    add(io(MODEL_READ, A, 3, 31, 320), 330, "GOOD");
+    YES(BLOCK, 3);
+    add(io(MODEL_READ, B, 3, 32, 340), 350, "GOOD"); /* it is not lost after all? */
+    NO(BLOCK, 3, 5);
+}
+
 static void aptpl_when_forgotten_then_caught(void **context)
 {
     struct history_op cut = history_op(MODEL_COLD_START, HISTORY_ALL_LUS, 0, 100);
@@ -620,6 +642,8 @@ int main(void)
         TEST(unknown_when_too_late_then_caught),
         TEST(preempt_when_retried_then_conflict),
         TEST(cold_start_when_not_aptpl_then_forgotten),
+        TEST(cold_start_when_no_cache_lost_then_blocks_stay),
+        TEST(cache_when_lost_then_any_but_one),
         TEST(aptpl_when_forgotten_then_caught),
         TEST(legacy_when_nexus_lost_then_may_fall),
         TEST(mode_when_update_lost_then_caught),
