@@ -272,17 +272,9 @@ static bool hold_answer(struct task *task)
     return lane_wait_lease(task);
 }
 
-/* These say that nothing was done; ABORTED COMMAND leaves it open. */
-static bool denies_effect(enum scsi_reason reason)
-{
-    return reason == REASON_RESERVATION_CONFLICT || reason == REASON_WRITE_PROTECTED;
-}
-
 void task_complete(struct task *task, enum scsi_reason reason)
 {
     assert(reason != REASON_PENDING && task->state != TASK_DONE);
-    if (task->maybe_done && denies_effect(reason))
-        reason = REASON_ABORTED_COMMAND;
     if (task->aborted) {
         reason = REASON_TASK_ABORTED;
     } else if (needs_lease(task, reason) && !lane_lease_valid(task->reactor)) {
@@ -306,10 +298,6 @@ void task_complete_as_is(struct task *task)
     }
     if (task->aborted || !lane_lease_valid(task->reactor)) {
         task_complete(task, without_lease(task, task->status == STATUS_GOOD));
-        return;
-    }
-    if (task->maybe_done && task->status != STATUS_GOOD) {
-        task_complete(task, REASON_ABORTED_COMMAND);
         return;
     }
     finish(task);

@@ -91,8 +91,6 @@ struct task {
     bool answer_held;           /* it is over, but its answer waits for the lease (as it is, or `answer`) */
     bool answer_as_is;
     enum scsi_reason answer;
-    bool maybe_done;            /* changes the medium and was sent to an owner that was lost: it may have
-                                 * taken effect, so it must not end as if it had not */
     uint32_t forward_slot;      /* transport/peer's, while forwarded; 0 = not forwarded */
     struct timer timer;         /* hold limit */
     struct store_io io;         /* the handler's */

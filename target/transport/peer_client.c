@@ -145,14 +145,13 @@ static struct slot *slot_at(struct client *client, uint32_t index)
     return &client->slots[index];
 }
 
-/* No answer will come. Reads and writes may be done twice: while ours is unanswered its order
- * against others is open. COMPARE AND WRITE would compare with its own data. */
+/* No answer will come. What may have changed the medium is not sent again: others may have seen
+ * that, and written over it since. */
 static void lose_slot(struct slot *slot)
 {
-    struct task *task = slot->task;
+    bool open = slot->frame.started && slot->task->command->flags & COMMAND_WRITES;
 
-    slot->end = task->cdb[0] == OP_COMPARE_AND_WRITE && slot->frame.started ? SLOT_FAILED : SLOT_RETRY;
-    task->maybe_done |= slot->frame.started && task->command->flags & COMMAND_WRITES;
+    slot->end = open ? SLOT_FAILED : SLOT_RETRY;
     slot->reason = REASON_ABORTED_COMMAND;
 }
 

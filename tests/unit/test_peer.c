@@ -149,10 +149,11 @@ static void abort_when_the_command_is_on_its_way_then_ends_with_the_link(void **
     rig_free(io);
 }
 
-static void link_when_cut_under_writes_then_they_are_sent_again(void **state)
+/* They may have been done, and others may have written over that: only their initiator knows. */
+static void link_when_cut_under_writes_then_they_are_not_repeated(void **state)
 {
     struct rig_io *ios[MANY];
-    unsigned held = rig_now(&spy.held), links = rig_now(&relay.links), seen = rig_now(&spy.seen);
+    unsigned held = rig_now(&spy.held), seen = rig_now(&spy.seen);
 
     spy_hold(true);
     for (unsigned i = 0; i < MANY; i++) {
@@ -162,40 +163,14 @@ static void link_when_cut_under_writes_then_they_are_sent_again(void **state)
     }
     rig_wait(&spy.held, held + MANY);
     relay_cut();
-    rig_wait(&relay.links, links + 2);
-    rig_wait(&spy.held, held + 2 * MANY); /* the second time, while the first still runs */
-    spy_release();
     for (unsigned i = 0; i < MANY; i++) {
-        assert_int_equal(rig_codes(rig_end(ios[i])), 0);
+        assert_int_equal(rig_codes(rig_end(ios[i])), 0x020b0000);
         rig_free(ios[i]);
     }
-    assert_int_equal(rig_now(&spy.seen), seen + 2 * MANY);
-    for (unsigned i = 0; i < MANY; i++)
-        rig_check(nexus(0, 0), i * 16, 16 * RIG_BLOCK, 500 + i);
-}
-
-/* What may have been done must not be answered as if it had not: RESERVATION CONFLICT would say so. */
-static void write_when_sent_again_and_refused_then_it_is_left_open(void **state)
-{
-    struct shared_registrant registrant = {.nexus = nexus(0, 1)->identity, .key = 1};
-    struct shared_lu shared = {.pr_type = PR_WRITE_EXCLUSIVE,
-                               .pr_holder = 0,
-                               .registrant_count = 1,
-                               .registrants = &registrant,
-                               .epoch = 3};
-    struct shared_lu nobody = {.pr_holder = -1, .epoch = 4};
-    struct rig_io *io = rig_new(nexus(0, 0), WRITE, 0, 1, RIG_BLOCK);
-    unsigned stalls = rig_now(&relay.stalls);
-
-    relay_stall_at(TO_OWNER, PEER_COMMAND, 0);
-    rig_start(io);
-    rig_wait(&relay.stalls, stalls + 1);
-    rig_reserve(&shared);
-    relay_cut();
-    relay_go();
-    assert_int_equal(rig_codes(rig_end(io)), 0x020b0000);
-    rig_free(io);
-    rig_reserve(&nobody);
+    spy_release();
+    assert_int_equal(rig_now(&spy.seen), seen + MANY);
+    rig_write(nexus(0, 0), 16384, RIG_BLOCK, 499); /* there are links again */
+    rig_check(nexus(1, 0), 16384, RIG_BLOCK, 499);
 }
 
 static void link_when_cut_under_compare_and_write_then_it_is_not_repeated(void **state)
@@ -259,7 +234,7 @@ static void owner_when_it_ends_a_command_silently_then_the_sender_decides(void *
     spy_release();
     rig_wait(&drained, 1);
     /* Aborts have no answer here: no TASK ABORTED, which nobody may see without TAS. */
-    assert_int_equal(rig_codes(rig_end(write)), 0);
+    assert_int_equal(rig_codes(rig_end(write)), 0x020b0000);
     assert_int_equal(rig_codes(rig_end(caw)), 0x020b0000);
     rig_free(write);
     rig_free(caw);
@@ -281,8 +256,9 @@ static void owner_when_it_aborts_in_the_data_phase_then_the_buffer_stays(void **
     /* Through another link: would get the buffer if it were free. */
     relay_go();
     rig_write(nexus(1, 0), 16384, LIMIT_TRANSFER, 951);
-    assert_int_equal(rig_codes(rig_end(io)), 0);
+    assert_int_equal(rig_codes(rig_end(io)), 0x020b0000);
     rig_free(io);
+    rig_write(nexus(0, 0), 0, LIMIT_TRANSFER, 950);
     rig_check(nexus(0, 0), 0, LIMIT_TRANSFER, 950);
     rig_check(nexus(0, 0), 16384, LIMIT_TRANSFER, 951);
 }
@@ -384,10 +360,11 @@ static void node_when_lost_then_links_end_and_may_begin_again(void **state)
     rig_start(io);
     rig_wait(&spy.held, held + 1);
     rig_on_control(lose_node, NULL);
-    rig_wait(&relay.links, links + 1);
-    spy_release();
-    assert_int_equal(rig_codes(rig_end(io)), 0);
+    assert_int_equal(rig_codes(rig_end(io)), 0x020b0000);
     rig_free(io);
+    spy_release();
+    rig_write(nexus(0, 0), 0, RIG_BLOCK, 952);
+    rig_wait(&relay.links, links + 1);
 }
 
 /* Everything at once, by dice. Every command ends once, and as something that is allowed to happen.
@@ -413,7 +390,7 @@ static void storm_when_over_then_every_command_ended_once(void **state)
         if (ios[at]) {
             uint32_t codes = rig_codes(rig_end(ios[at]));
             assert_true(codes == 0 || codes == 0x40000000 || codes == 0x020e1d00 ||
-                        (codes == 0x020b0000 && ios[at]->task.cdb[0] == CAW));
+                        (codes == 0x020b0000 && ios[at]->task.cdb[0] != READ));
             ends[codes == 0x40000000 ? 1 : codes == 0x020b0000 ? 2 : 0]++;
             rig_free(ios[at]);
             ios[at] = NULL;
@@ -450,9 +427,7 @@ static void stop_when_commands_run_then_waits_for_the_medium_and_keeps_the_other
     spy_release();
     rig_wait(&rig_stopped, 1);
     assert_int_equal(rig_proxies(), 0);
-    assert_int_equal(rig_now(&io->done), 0); /* held: another owner could take it */
-    rig_abort(io, true);
-    rig_end(io);
+    assert_int_equal(rig_codes(rig_end(io)), 0x020b0000);
     rig_free(io);
     assert_int_equal(rig_now(&relay.links), links);
 }
@@ -467,8 +442,7 @@ int main(void)
         cmocka_unit_test(command_when_the_other_is_not_the_owner_then_held_until_it_is),
         cmocka_unit_test(abort_when_the_owner_runs_it_then_ends_after_the_medium),
         cmocka_unit_test(abort_when_the_command_is_on_its_way_then_ends_with_the_link),
-        cmocka_unit_test(link_when_cut_under_writes_then_they_are_sent_again),
-        cmocka_unit_test(write_when_sent_again_and_refused_then_it_is_left_open),
+        cmocka_unit_test(link_when_cut_under_writes_then_they_are_not_repeated),
         cmocka_unit_test(link_when_cut_under_compare_and_write_then_it_is_not_repeated),
         cmocka_unit_test(link_when_cut_inside_a_frame_then_data_is_right_in_the_end),
         cmocka_unit_test(owner_when_it_ends_a_command_silently_then_the_sender_decides),
