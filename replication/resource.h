@@ -85,10 +85,14 @@ struct entry {
     uint32_t epoch;
     struct write_progress progress;
     bool in_log, in_sent, local_started;
+    bool counted; /* in volume->writing */
     struct payload *bounce; /* catching up: the data */
     unsigned iov_count;
     struct iovec iov[LIMIT_SEGMENTS + 1];
 };
+
+/* Bytes of one place; places follow each other round and round. */
+enum { VOLUME_PLACES = 64, VOLUME_PLACE_SHIFT = 20 };
 
 /* --- writes of the peer (mirror.c) --- */
 
@@ -231,6 +235,9 @@ struct volume {
     _Atomic bool failed;
     _Atomic bool elsewhere; /* Primary whose data are on the peer only */
     struct read_pool *reads[LIMIT_REACTORS];
+    /* Writes that are not acknowledged yet, by place: a read that may have met one looks closer
+     * (replicated_store.c). */
+    _Atomic uint32_t writing[VOLUME_PLACES];
 
     uint8_t uuid[16];               /* of the LU */
     _Atomic uint64_t device_bytes; /* that the metadata were laid out for */
@@ -494,6 +501,8 @@ void entry_start(struct entry *e);
 void entry_send(struct entry *e);
 void entry_check(struct entry *e);
 void entry_free(struct entry *e);
+/* A write of this node begins, or is over: acknowledged, or given up. */
+void entry_count(struct entry *e, bool on);
 void entry_leave_ranges(struct volume *v, struct range *range);
 void write_check_flushes(struct resource *r);
 

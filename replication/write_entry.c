@@ -23,6 +23,20 @@ static uint64_t sector_of(const struct entry *e)
     return e->offset / MD_SECTOR;
 }
 
+/* --- reads look for writes under way --- */
+
+void entry_count(struct entry *e, bool on)
+{
+    uint64_t first = e->offset >> VOLUME_PLACE_SHIFT,
+             last = (e->offset + e->length - 1) >> VOLUME_PLACE_SHIFT;
+
+    if (e->counted == on)
+        return;
+    e->counted = on;
+    for (unsigned n = 0; first <= last && n < VOLUME_PLACES; first++, n++)
+        atomic_fetch_add(&e->volume->writing[first % VOLUME_PLACES], on ? 1 : UINT32_MAX);
+}
+
 /* --- begin --- */
 
 struct entry *entry_new(struct volume *v, struct request *request)
@@ -255,6 +269,7 @@ static void complete(struct entry *e)
     struct request *q = e->request;
 
     e->progress.completed = true;
+    entry_count(e, false);
     epoch_sender_completing(&v->resource->epochs, e->epoch);
     if (q) {
         q->parts--;
@@ -325,6 +340,7 @@ void entry_free(struct entry *e)
     struct resource *r = v->resource;
 
     assert(e->in_log && !e->progress.sending);
+    entry_count(e, false);
     if (e->in_sent)
         qb_list_del(&e->sent);
     e->in_sent = false;

@@ -151,6 +151,7 @@ static bool issue(struct request *q)
         e->range.length = e->length;
         q->issued += e->length;
         q->parts++;
+        entry_count(e, true);
         if (range_enter(&v->ranges, &e->range))
             e->range.grant(&e->range);
     }

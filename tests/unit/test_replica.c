@@ -4,6 +4,7 @@
  * Not covered here: death of a process (test_replica_crash), a real DRBD as peer, loss of power
  * (what a volatile cache forgets), disks that fail (test_replica_fault). */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,6 +247,64 @@ static void resync_when_slow_then_progress_is_told(void **state)
     assert_equal_copies(rig);
 }
 
+static bool on_disk(struct rig *rig, unsigned index, uint64_t offset, const void *data, size_t n)
+{
+    char path[256];
+    static uint8_t found[65536];
+    int fd;
+
+    rig_path(path, rig->directory, index, 0);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && n <= sizeof found);
+    assert_int_equal(pread(fd, found, n, (off_t)offset), n);
+    close(fd);
+    return !memcmp(found, data, n);
+}
+
+/* It would tell of a write that is nowhere if this node were lost now. */
+static void read_when_its_write_waits_for_the_peer_then_waits_too(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[65536], read[65536], beside[65536];
+    struct rig_io write = {0}, at = {0}, other = {0}, undone = {0};
+
+    start_primary(rig);
+    rig->agree = false;
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig_status(&rig->n[0]).suspended);
+    fill(rig, data, sizeof data);
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, 0, 1 << 20, data, sizeof data);
+    WAIT(on_disk(rig, 0, 1 << 20, data, sizeof data));
+    rig_submit(&rig->n[0], &at, 0, STORE_READ, 0, 1 << 20, read, sizeof read);
+    rig_submit(&rig->n[0], &other, 0, STORE_READ, 0, (1 << 20) + sizeof data, beside, sizeof beside);
+    WAIT(other.done);
+    assert_int_equal(other.error, 0);
+    for (unsigned i = 0; i < 50; i++)
+        rig_turn(rig->n, 2, 5);
+    assert_false(at.done);
+    replica_peer_outdated(rig->n[0].replica, true);
+    WAIT(write.done && at.done);
+    assert_int_equal(at.error, 0);
+    assert_memory_equal(read, data, sizeof data);
+    /* A write that is given up: nobody may have seen it. */
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig_status(&rig->n[0]).suspended);
+    fill(rig, data, sizeof data);
+    write.done = at.done = false;
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, 0, 1 << 20, data, sizeof data);
+    WAIT(on_disk(rig, 0, 1 << 20, data, sizeof data));
+    rig_submit(&rig->n[0], &undone, 0, STORE_READ, 0, 1 << 20, read, sizeof read);
+    for (unsigned i = 0; i < 50; i++)
+        rig_turn(rig->n, 2, 5);
+    assert_false(undone.done);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    WAIT(write.done && undone.done);
+    assert_int_equal(write.error, -EAGAIN);
+    assert_int_equal(undone.error, -EAGAIN);
+}
+
 static void demote_when_suspended_then_waiting_writes_are_held_back(void **state)
 {
     struct rig *rig = *state;
@@ -418,6 +477,7 @@ int main(void)
         PAIR_CASE(link_when_cut_again_and_again_then_equal),
         PAIR_CASE(first_promotion_when_forced_then_full_resync),
         PAIR_CASE(resync_when_slow_then_progress_is_told),
+        PAIR_CASE(read_when_its_write_waits_for_the_peer_then_waits_too),
         PAIR_CASE(demote_when_suspended_then_waiting_writes_are_held_back),
         PAIR_CASE(split_brain_when_both_wrote_then_stand_alone_until_settled),
         PAIR_CASE(authentication_when_secrets_differ_then_not_connected),
