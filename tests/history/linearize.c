@@ -29,8 +29,15 @@ struct level {
     struct configurations
         seen;                /* all states that were ever tried here: none of them led to the end */
     struct queue now, later; /* to be tried: with as many unknown outcomes used, with one more */
+    size_t entry_count;      /* states in which this level was reached and not passed at once */
+};
+
+struct levels {
+    struct level *all;
+    size_t count, room;
+    /* Of the one that is farthest from the start. */
+    size_t farthest;
     struct configuration entries[SEARCH_SHOWN];
-    size_t entry_count; /* states in which this level was reached */
 };
 
 static void *grow(void *old, size_t *room, size_t size)
@@ -195,19 +202,25 @@ static bool next_way(struct search *s, struct level *level, struct configuration
     return false;
 }
 
-/* The level is reached in this state. `out`: a way to pass it at once, if true. */
-static bool enter(struct search *s, struct level *level, const struct configuration *c,
-                  struct configuration *out)
+/* The level is reached in this state, which becomes a way to pass it at once, if true. */
+static bool enter(struct search *s, struct levels *levels, size_t at, struct configuration *c)
 {
+    struct level *level = &levels->all[at];
     int slot = s->items[s->target].slot;
     bool unknown = search_unknown(s, s->target), settled;
 
     level->now.first = level->now.count = level->later.count = 0;
-    *out = *c;
+    if (!unknown && (bit_get(&c->done, slot) || (mark(s, c) && bit_get(&c->done, slot)))) {
+        s->verdict->explored++;
+        pass(s, c); /* no other way is better: nothing to remember */
+        return true;
+    }
     if (!is_new(s, level, c))
         return false;
-    if (level->entry_count < SEARCH_SHOWN)
-        level->entries[level->entry_count] = *c;
+    if (at > levels->farthest)
+        levels->farthest = at;
+    if (at == levels->farthest && level->entry_count < SEARCH_SHOWN)
+        levels->entries[level->entry_count] = *c;
     level->entry_count++;
     settled = bit_get(unknown ? &c->used : &c->done, slot);
     if (!settled) {
@@ -215,7 +228,7 @@ static bool enter(struct search *s, struct level *level, const struct configurat
         node->c = *c;
         node->last = SIZE_MAX;
     }
-    pass(s, out);
+    pass(s, c);
     return settled || unknown; /* of unknown outcome: it took effect before, or never */
 }
 
@@ -259,11 +272,6 @@ static void close_calls(struct search *s, const struct level *level, const struc
     s->open[slot] = s->events[level->event].item;
 }
 
-struct levels {
-    struct level *all;
-    size_t count, room;
-};
-
 /* The level behind `at`: as it was left, or a new one. NULL: cannot be. */
 static struct level *level_behind(struct search *s, struct levels *levels, size_t at)
 {
@@ -298,7 +306,7 @@ static void walk(struct search *s, struct levels *levels, const struct configura
     if (!level || level->event == s->event_count)
         return;
     stand_at(s, level);
-    passed = enter(s, level, first, &c);
+    passed = enter(s, levels, 0, &c);
     for (;;) {
         level = &levels->all[at];
         if (!passed && !next_way(s, level, &c)) {
@@ -314,7 +322,7 @@ static void walk(struct search *s, struct levels *levels, const struct configura
             return;
         at++;
         stand_at(s, level);
-        passed = enter(s, level, &c, &c);
+        passed = enter(s, levels, at, &c);
     }
     if (s->overflow) {
         search_undecided(s, "too many states are possible");
@@ -324,7 +332,7 @@ static void walk(struct search *s, struct levels *levels, const struct configura
         level_behind(s, levels, at++);
         stand_at(s, &levels->all[at]);
     }
-    search_explain(s, levels->all[at].entries, levels->all[at].entry_count);
+    search_explain(s, levels->entries, levels->all[at].entry_count);
 }
 
 static void levels_free(struct search *s, struct levels *levels)

@@ -324,7 +324,7 @@ bool model_conflicts(const struct model *m, int nexus, bool write)
     }
 }
 
-static enum scsi_reason do_io(const struct model *m, const struct model_op *op)
+enum scsi_reason model_io(const struct model *m, const struct model_op *op)
 {
     bool write = op->kind == MODEL_WRITE || op->kind == MODEL_COMPARE_AND_WRITE;
 
@@ -371,7 +371,7 @@ void model_apply(struct model *m, const struct model_op *op, struct model_result
     case MODEL_READ:
     case MODEL_WRITE:
     case MODEL_COMPARE_AND_WRITE:
-        r->reason = do_io(m, op);
+        r->reason = model_io(m, op);
         break;
     default:
         break;

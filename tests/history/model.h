@@ -84,6 +84,8 @@ struct model_result {
 void model_init(struct model *model, unsigned initiators, unsigned ports);
 /* One operation, all at once. What reads changes nothing: if it is GOOD, read the model. */
 void model_apply(struct model *model, const struct model_op *op, struct model_result *result);
+/* What READ, WRITE and COMPARE AND WRITE would be answered. */
+enum scsi_reason model_io(const struct model *model, const struct model_op *op);
 /* Does this nexus hold the persistent reservation (all-registrants types: every registrant does)?
  */
 bool model_is_holder(const struct model *model, int nexus);

@@ -154,8 +154,17 @@ bool search_apply(const struct search *s, size_t item, struct configuration *c)
 
 bool search_same(const struct search *s, size_t item, const struct configuration *c)
 {
-    struct configuration after = *c;
+    const struct history_op *op = &s->items[item].op;
+    struct configuration after;
 
+    /* What reads or writes leaves the model alone: no copy of it is needed, for the most frequent
+     * of all. */
+    if (!s->items[item].looks && s->options->view != LINEARIZE_BLOCK &&
+        (op->op.kind == MODEL_READ || op->op.kind == MODEL_WRITE ||
+         op->op.kind == MODEL_COMPARE_AND_WRITE))
+        return model_io(&c->model, &op->op) ==
+               (op->reason == REASON_MISCOMPARE ? REASON_GOOD : op->reason);
+    after = *c;
     return search_apply(s, item, &after);
 }
 

@@ -19,6 +19,17 @@ static bool of_unit(const struct history_op *op, unsigned lu)
     return op->lu == HISTORY_ALL_LUS || op->lu == (int)lu;
 }
 
+/* What most operations are in a view of something else: of another block, or of no interest for
+ * attentions. */
+static bool is_far(const struct search *s, const struct history_op *op)
+{
+    if (!is_io(op))
+        return false;
+    return s->options->view == LINEARIZE_BLOCK        ? op->block != s->options->of
+           : s->options->view == LINEARIZE_ATTENTIONS ? op->op.nexus != (int)s->options->of
+                                                      : false;
+}
+
 /* A write of unknown outcome whose value was read has taken effect before that answer; one whose
  * value nobody read may as well have had none. */
 static bool settle_write(const struct history *history, struct history_op *op)
@@ -216,10 +227,11 @@ void search_prepare(struct search *s, unsigned lu)
         s->options->view == LINEARIZE_ATTENTIONS ? login_since(history, s->options->of, 0) : 0;
 
     for (size_t i = 0; i < history->count; i++) {
-        struct history_op op = history->ops[i];
+        struct history_op op;
 
-        if (!of_unit(&op, lu))
+        if (!of_unit(&history->ops[i], lu) || is_far(s, &history->ops[i]))
             continue;
+        op = history->ops[i];
         if (looks(s, &op, first_login))
             add(s, &op, i)->looks = true;
         if (!counts(s, &op))
