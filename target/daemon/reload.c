@@ -181,6 +181,10 @@ void reload_agreed(struct daemon *daemon, const uint8_t digest[32], void (*done)
     char why[512] = "another one is being installed";
     int rc = installing.old ? -EBUSY : 0;
 
+    if (daemon->stopping && !daemon->iscsi) { /* no session is left, and the next start reads the file */
+        done(context);
+        return;
+    }
     if (!rc && (!prepared.config || memcmp(prepared.digest, digest, sizeof prepared.digest)))
         rc = prepare(daemon, NULL, why);
     if (!rc && memcmp(prepared.digest, digest, sizeof prepared.digest)) {
