@@ -103,6 +103,8 @@ static int one(const struct sim_story *story, uint64_t seed)
 
 struct totals {
     uint64_t runs, failed, events, cpu_ns, simulated_ns;
+    uint64_t mixes; /* different ones, among those drawn */
+    uint8_t mix_seen[(1u << SIM_FAULTS) / 8];
     unsigned count;
     struct {
         char name[40];
@@ -114,6 +116,7 @@ struct totals {
 struct line {
     uint64_t seed;
     bool began, good;
+    uint32_t faults;
     struct run_result result;
     unsigned count;
     struct {
@@ -156,6 +159,7 @@ static void work(int fd, uint64_t first, uint64_t step)
         line.began = true;
         put(fd, &line);
         prepare(&config, seed);
+        line.faults = config.faults;
         line.began = false;
         setitimer(ITIMER_PROF, &limit, NULL); /* a run that never ends is a violation as well */
         line.good = sim_run(&config, NULL, &line.result);
@@ -171,6 +175,10 @@ static void add(struct totals *totals, const struct line *line)
     totals->events += line->result.events;
     totals->cpu_ns += line->result.cpu_ns;
     totals->simulated_ns += line->result.simulated_ns;
+    if (!(totals->mix_seen[line->faults / 8] >> line->faults % 8 & 1)) {
+        totals->mix_seen[line->faults / 8] |= (uint8_t)(1u << line->faults % 8);
+        totals->mixes++;
+    }
     for (unsigned i = 0; i < line->count; i++) {
         unsigned k = 0;
         while (k < totals->count && strcmp(totals->counters[k].name, line->counters[i].name))
@@ -293,11 +301,11 @@ static int many(void)
             kill(workers[i].pid, SIGKILL);
             waitpid(workers[i].pid, NULL, 0);
         }
-    printf("%llu runs, %llu violations; %.0f s simulated, %llu events, %llu distinct states, %.1f ms "
-           "of CPU per run\n",
+    printf("%llu runs, %llu violations; %.0f s simulated, %llu events, %llu distinct states, %llu mixes of "
+           "faults, %.1f ms of CPU per run\n",
            (unsigned long long)totals.runs, (unsigned long long)totals.failed,
            (double)totals.simulated_ns / 1e9, (unsigned long long)totals.events,
-           (unsigned long long)states_count(),
+           (unsigned long long)states_count(), (unsigned long long)totals.mixes,
            totals.runs ? (double)totals.cpu_ns / 1e6 / (double)totals.runs : 0);
     for (unsigned i = 0; i < totals.count; i++)
         printf("  %-24s %llu\n", totals.counters[i].name, (unsigned long long)totals.counters[i].n);
