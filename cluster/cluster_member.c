@@ -239,7 +239,7 @@ static void settle(struct cluster *c, struct cluster_updates *u, uint32_t said)
     if (same && c->order == c->stamp.order) {
         cluster_log(c, u, LOG_NOTICE, "the members are together again and nothing was missed");
         c->unproven &= ~c->group;
-        c->beat_now = true;
+        lease_drop(c); /* a lease of who was alone in its view says nothing of those who are back */
     } else if (is_live(c, best_node)) {
         drop(c, u, c->unproven & c->group, true, "it missed decisions while it was away");
     } else {

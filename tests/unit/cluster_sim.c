@@ -213,6 +213,8 @@ static void take(struct sim *sim, unsigned node, const struct cluster_update *up
         break;
     case CLUSTER_LOG:
         trace(sim, node, "%s", update->log.text);
+        if (strstr(update->log.text, "together again") && n->machine->lease > sim->now)
+            sim_fail(sim, "node%u serves those who are back on a lease of before", node);
         if (strstr(update->log.text, "state differs"))
             sim_fail(sim, "node%u: %s", node, update->log.text);
         if (strstr(update->log.text, "cold start")) {
