@@ -389,7 +389,7 @@ void join_admit(struct cluster *c, struct cluster_updates *u, unsigned node,
 
     if (c->phase == PHASE_WAITING)
         starter_admitted(c, u, node, message);
-    if (!follows(c) || !is_live(c, node) || !n->join_ready || c->unproven ||
+    if (!follows(c) || !is_live(c, node) || !n->join_ready ||
         c->nodes[node].incarnation != message->incarnation ||
         incarnation != message->admit.incarnation || n->join_attempt != message->admit.attempt)
         return;

@@ -113,7 +113,7 @@ inline reads_soon(n) {
         od
     :: phase[n] == MEMBER && !replay[n] && KIND(m0) == ACK && ORIGIN(m2) == n && !BROKEN(COMMIT_ACKS) &&
        (op_need[m2] & mem[n] & ~(op_acks[m2] | B(SENDER(m0)))) -> sooner = 1
-    :: phase[n] == MEMBER && !replay[n] && KIND(m0) == ADMIT && !BROKEN(ADMIT_ALL) &&
+    :: phase[n] == MEMBER && !replay[n] && KIND(m0) == ADMIT &&
        (LIVE(n) & ~(j_admits[AT(n, m1 & 15)] | B(SENDER(m0)))) -> sooner = 1
     :: else
     fi
@@ -303,7 +303,7 @@ proctype node(byte me) {
         forces--;
         forced = forced | B(me) }
     /* the host */
-    :: d_step { ROOM && starts && !IN(running | forming, me) -> starts--; start_daemon(me); skip }
+    :: d_step { ROOM && starts && (PLAN != 4 || !splits && !forming) && !IN(running | forming, me) -> starts--; start_daemon(me); skip }
     :: d_step { cuts && IN(up & ~doomed, me) ->
         printf("node%d: power cut\n", me);
         cuts--;
@@ -506,6 +506,57 @@ inline one_cut_off() {
     od
 }
 
+/* The last two have gone on without the first, which is cut off and does not know it. */
+inline two_went_on() {
+    one_cut_off();
+    ring[0] = 1;
+    ring[1] = 6;
+    ring[2] = 6;
+    quorate = 6;
+    suspect = 1;
+    lease = 6;
+    ni = 0;
+    do
+    :: ni < N ->
+        cg[ni] = ring[ni];
+        group[ni] = ring[ni];
+        hello[ni] = ring[ni];
+        hello_here[ni] = ring[ni];
+        unp[ni] = (ni -> 0 : 6);
+        long_lost[ni] = unp[ni];
+        if
+        :: ni -> mem[ni] = 6; d_mem[ni] = 6; ep[ni] = 3; ord[ni] = 2; d_ep[ni] = 3; d_ord[ni] = 2; s_ep[ni] = 3; s_ord[ni] = 2
+        :: else
+        fi;
+        ni++
+    :: else -> break
+    od
+}
+
+/* The same; the daemon of the second node has ended before, its host votes. */
+inline one_cut_off_of_two() {
+    one_cut_off();
+    wipe(1);
+    ni = 0;
+    do
+    :: ni < N ->
+        d_mem[ni] = 5;
+        if
+        :: ni == 1
+        :: else ->
+            cg[ni] = B(ni);
+            group[ni] = B(ni);
+            hello[ni] = B(ni);
+            hello_here[ni] = B(ni);
+            mem[ni] = 5;
+            unp[ni] = 5 & ~B(ni);
+            long_lost[ni] = unp[ni]
+        fi;
+        ni++
+    :: else -> break
+    od
+}
+
 hidden byte begins;
 
 init {
@@ -513,6 +564,9 @@ init {
         c_code {
             #define parameter(name) (unsigned char)(getenv(name) ? atoi(getenv(name)) : 0)
             broken = parameter("BROKEN");
+            also = parameter("ALSO");
+            NEVER = parameter("NEVER");
+            QUICK = parameter("QUICK");
             LEASE_PROVES = parameter("LEASE_PROVES");
             FENCING = parameter("FENCING");
             EAGER = parameter("EAGER");
@@ -541,6 +595,8 @@ init {
         :: begins == 5 -> forced_serves()
 #if N == 3
         :: begins == 6 -> one_cut_off()
+        :: begins == 7 -> two_went_on()
+        :: begins == 8 -> one_cut_off_of_two()
 #endif
         fi
     };

@@ -28,7 +28,7 @@ inline commit_durable(n) {
 inline commit_op(n, k, i, o) {
     if
     :: !FOLLOWS(n) || phase[n] == DEAD
-    :: FOLLOWS(n) && !(GUARD(OP_LIVE, IS_LIVE(n, k)) && GUARD(OP_PROVEN, BROKEN(SERVE_PROVEN) || !unp[n]) &&
+    :: FOLLOWS(n) && !(GUARD(OP_PROVEN, BROKEN(SERVE_PROVEN) || !unp[n]) && GUARD(OP_LIVE, IS_LIVE(n, k)) &&
                        GUARD(OP_INCARNATION, ninc[AT(n, k)] == i)) ->
         /* refused at this place by everyone */
         if
@@ -75,8 +75,8 @@ inline commit_ask(n, k, i, o, order) {
     :: else
     fi;
     if
-    :: phase[n] == MEMBER && IS_LIVE(n, k) && ninc[AT(n, k)] == i && GUARD(ASK_ORDER, order <= ord[n]) &&
-       GUARD(ASK_TICKET, !IN(ticket[n], o)) -> multicast(n, ACK, inc[n], o, 0, 0, 0)
+    :: phase[n] == MEMBER && IS_LIVE(n, k) && ninc[AT(n, k)] == i && GUARD(ASK_TICKET, !IN(ticket[n], o)) &&
+       GUARD(ASK_ORDER, order <= ord[n]) -> multicast(n, ACK, inc[n], o, 0, 0, 0)
     :: else
     fi
 }

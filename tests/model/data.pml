@@ -5,18 +5,23 @@
 #define AT(n, k) ((n) * N + (k))
 #define POP(x) (((x) & 1) + (((x) >> 1) & 1) + (((x) >> 2) & 1))
 
-/* A guard of the protocol; it is open to all when it is the one that is broken. */
-#define GUARD(name, condition) (broken == name || (condition))
-#define BROKEN(name) (broken == name)
+/* A guard of the protocol; it is open to all when it is broken, alone or together with another one. In a scenario that
+ * is told to show that a guard never decides, it must not be open to anybody whom it would have kept out (opens_guard:
+ * "opened = 1", a macro of the compiler's, as spin wants no assignment there). */
+c_decl { static int opened; };
+#define BROKEN(name) (broken == name || also == name)
+#define GUARD(name, condition) ((condition) || BROKEN(name) && c_expr { opens_guard })
 
 /* --- parameters of the scenario: constants of a run, not part of the state ---------------------- */
-hidden byte broken;          /* number of a guard of tests/model/guards, 0: none */
+hidden byte broken, also;    /* numbers of guards of tests/model/guards, 0: none */
+hidden byte NEVER;           /* the broken guard must not decide anything */
 hidden byte LEASE_PROVES;    /* three votes: an expired lease makes harmless */
 hidden byte FENCING;         /* Pacemaker fences who is lost */
 hidden byte EAGER;           /* 1: journals, 2: effects, 4: leases: never late */
 hidden byte OPS;             /* bits: operations; the first is of node 0, the second of the last node */
 hidden byte PARTS;           /* bits: sides that may part from a whole ring; a side is a set of nodes */
 hidden byte LATE_KILLS;      /* daemons are killed 1: while all that run are members, 2: after an answer */
+hidden byte QUICK;           /* a ring that broke may be whole again before one side has noticed */
 hidden byte LATE_QUORUM;     /* bits: nodes that may hear of quorum after the change of the group */
 hidden byte PLAN;            /* faults come in this order, one after the other; 0: in any */
 hidden byte PERSISTENT;      /* bits: operations that survive a cold start (APTPL) */

@@ -118,8 +118,8 @@ inline admit_starter(n) {
 
 inline join_start(n, k, i, its_group) {
     if
-    :: phase[n] == WAITING && GUARD(START_GROUP, its_group == group[n]) && !starter[n] && IN(hello[n], k) &&
-       H_INC(n, k) == i ->
+    :: phase[n] == WAITING && !starter[n] && IN(hello[n], k) && H_INC(n, k) == i &&
+       GUARD(START_GROUP, its_group == group[n]) ->
         jmember = false;
         ji = 0;
         do
@@ -251,11 +251,10 @@ inline join_ready(n, k, i, attempt) {
 inline join_admit(n, k, i, joiner, id) {
     if
     :: phase[n] == WAITING -> starter_admitted(n, k, joiner, id)
-    :: FOLLOWS(n) && IS_LIVE(n, k) && IN(j_ready[n], joiner) && GUARD(ADMIT_PROVEN, !unp[n]) &&
-       ninc[AT(n, k)] == i && (j_inc[AT(n, joiner)] << 4 | j_att[AT(n, joiner)]) == id ->
+    :: FOLLOWS(n) && IS_LIVE(n, k) && IN(j_ready[n], joiner) && ninc[AT(n, k)] == i && (j_inc[AT(n, joiner)] << 4 | j_att[AT(n, joiner)]) == id ->
         j_admits[AT(n, joiner)] = j_admits[AT(n, joiner)] | B(k);
         if
-        :: GUARD(ADMIT_ALL, !(LIVE(n) & ~j_admits[AT(n, joiner)])) ->
+        :: !(LIVE(n) & ~j_admits[AT(n, joiner)]) ->
             member_change(n, mem[n] | B(joiner), 0, true);
             admit_node(n, joiner, (id >> 4));
             if
@@ -351,7 +350,7 @@ inline join_advance(n) {
         fi
     :: phase[n] == FOLLOWING ->
         if
-        :: GUARD(READY_REPLAYED, !replay[n]) && !IN(ready_sent, n) && !IN(ready_wait, n) ->
+        :: !replay[n] && !IN(ready_sent, n) && !IN(ready_wait, n) ->
             dirty = dirty | B(n);
             if
             :: BROKEN(READY_DURABLE) -> say_ready(n)

@@ -4,10 +4,7 @@
  * before it lets a message round in it, and cpg.c hands it over in that order. */
 
 inline lease_drop(n) {
-    if
-    :: BROKEN(LEASE_DROP)
-    :: else -> lease = lease & ~B(n)
-    fi
+    lease = lease & ~B(n)
 }
 
 hidden byte ri;

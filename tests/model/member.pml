@@ -183,6 +183,7 @@ inline settle(n) {
     if
     :: GUARD(SETTLE_SAME, msame) && GUARD(SETTLE_ORDER, ord[n] == s_ord[n]) ->
         printf("node%d: together again\n", n);
+        lease = lease & (BROKEN(SETTLE_LEASE) -> 255 : ~B(n));
         unp[n] = unp[n] & ~group[n];
         long_lost[n] = long_lost[n] & unp[n];
         proof_sent[n] = proof_sent[n] & unp[n];
@@ -279,8 +280,9 @@ inline member_harmless(n, k, i, lost, linc) {
     :: else
     fi;
     if
-    :: FOLLOWS(n) && GUARD(HARMLESS_LIVE, IS_LIVE(n, k) && ninc[AT(n, k)] == i) && IN(unp[n], lost) &&
-       GUARD(HARMLESS_HERE, IN(hello_here[n], k)) && GUARD(HARMLESS_SETTLING, !(unp[n] & group[n])) &&
+    :: FOLLOWS(n) && IN(unp[n], lost) && GUARD(HARMLESS_HERE, IN(hello_here[n], k)) &&
+       GUARD(HARMLESS_SETTLING, !(unp[n] & group[n])) &&
+       GUARD(HARMLESS_LIVE, IS_LIVE(n, k) && ninc[AT(n, k)] == i) &&
        GUARD(HARMLESS_INCARNATION, ninc[AT(n, lost)] == linc) ->
         if
         :: !IN(proof_begun, n) && !BROKEN(HARMLESS_EPOCH) -> ep[n]++
@@ -314,7 +316,8 @@ inline member_harmless(n, k, i, lost, linc) {
     GUARD(PROOF_LEASED, IN(lease, n)))
 #define HAS_PROOF(n, k) ((harmless_said[AT(n, k)] & ~B(n)) || MAY_GO_ON(n) && \
     ((FENCING && fenced[k] && GUARD(PROOF_FENCED, fenced[k] >= ninc[AT(n, k)])) || \
-     ((LEASE_PROVES || BROKEN(PROOF_VOTES)) && GUARD(PROOF_LEASE, IN(long_lost[n], k)))))
+     ((LEASE_PROVES || BROKEN(PROOF_VOTES)) && MAY_PROVE && GUARD(PROOF_LEASE, IN(long_lost[n], k)))))
+#define MAY_PROVE (PLAN != 3 || !splits)
 /* It is said again every second, which adds nothing where it was heard. */
 #define SAYS_AGAIN(n, k) (WANTS_PROOF(n, k) && HAS_PROOF(n, k))
 #define PROVEN(n, k) (!IN(proof_sent[n], k) && !IN(harmless_said[AT(n, k)], n) && SAYS_AGAIN(n, k))

@@ -1,7 +1,7 @@
 /* What must hold after every step, by the names that the simulator's checkers have, too. */
 
-hidden byte executed_once, cold_start_is_newest;
-hidden byte one_side_serves, answered_op_is_everywhere, answered_op_is_durable, digest_equal, whole_and_quiet_serves;
+hidden byte executed_once, cold_start_is_newest, never_decides;
+hidden byte one_side_serves, answered_op_is_everywhere, answered_op_is_durable, digest_equal, whole_and_quiet_serves, who_is_a_member_knows;
 hidden byte pi, pj;
 
 inline check() {
@@ -9,6 +9,7 @@ inline check() {
     answered_op_is_everywhere = true;
     answered_op_is_durable = true;
     digest_equal = true;
+    who_is_a_member_knows = true;
     pi = 0;
     do
     :: pi < N ->
@@ -22,6 +23,21 @@ inline check() {
             :: good & PERSISTENT & ~d_has[pi] -> answered_op_is_durable = false
             :: else
             fi
+        :: else
+        fi;
+        if
+        :: phase[pi] == FOLLOWING && !len(q[pi]) ->
+            pj = 0;
+            do
+            :: pj < N ->
+                if
+                :: pj != pi && phase[pj] == MEMBER && ring[pi] == ring[pj] && !len(q[pj]) && IS_LIVE(pj, pi) &&
+                   ninc[AT(pj, pi)] == inc[pi] -> who_is_a_member_knows = false
+                :: else
+                fi;
+                pj++
+            :: else -> break
+            od
         :: else
         fi;
         if
@@ -49,10 +65,13 @@ inline check() {
         pi++
     :: else -> break
     od;
+    never_decides = !NEVER || c_expr { !opened };
+    assert(never_decides);
     assert(one_side_serves);
     assert(answered_op_is_everywhere);
     assert(answered_op_is_durable);
-    assert(digest_equal)
+    assert(digest_equal);
+    assert(who_is_a_member_knows)
 }
 
 /* Everything is repaired and nothing is under way: then all must serve, with one state. */

@@ -239,8 +239,8 @@ inline start_daemon(n) {
 #define FORMS(r) (ring[LOWEST(r)] == (r) && (forming & (r)) && !(doomed & (r)))
 
 /* Plans, for stories of many faults: 1: parted, the last two together, a lease time, all together. 2: all parted, a
- * lease time, together. */
-#define MAY_MERGE(r) (PLAN == 0 || PLAN == 2 && !splits && !ticks || \
+ * lease time, together. 3: together, parted, then proofs, together. 4: parted before any daemon starts. */
+#define MAY_MERGE(r) (PLAN == 0 || PLAN >= 3 && (merges == 2 || !splits) || PLAN == 2 && !splits && !ticks || \
                       PLAN == 1 && (merges == 2 -> !splits && (r) == 6 : !ticks))
 #define MAY_TICK (PLAN == 0 || PLAN == 2 && !splits || PLAN == 1 && merges == 1)
 
@@ -249,11 +249,13 @@ proctype network() {
     :: d_step { ROOM && FORMS(1) -> form(1); skip }
     :: d_step { ROOM && FORMS(2) -> form(2); skip }
     :: d_step { ROOM && merges && MAY_MERGE(3) && IS_RING(1) && IS_RING(2) -> merge(1, 2); skip }
+    /* Who has not noticed hears only that the others are there again. */
+    :: d_step { ROOM && QUICK && merges && FORMS(1) && IS_RING(2) -> forming = forming & ~1; merge(1, 2); skip }
     :: d_step { ROOM && splits && IN(PARTS, 0) && ring[0] == ALL -> splits--; printf("parted: 1\n"); part(1); skip }
 #if N == 3
     :: d_step { ROOM && splits && IN(PARTS, 1) && ring[0] == ALL -> splits--; printf("parted: 2\n"); part(2); skip }
     :: d_step { ROOM && splits && IN(PARTS, 2) && ring[0] == ALL -> splits--; printf("parted: 4\n"); part(4); skip }
-    :: d_step { ROOM && splits && ring[0] == 3 -> splits--; printf("parted: 1 2\n"); part(1); skip }
+    :: d_step { ROOM && splits && PLAN != 3 && ring[0] == 3 -> splits--; printf("parted: 1 2\n"); part(1); skip }
     :: d_step { ROOM && splits && ring[0] == 5 -> splits--; printf("parted: 1 4\n"); part(1); skip }
     :: d_step { ROOM && splits && ring[1] == 6 -> splits--; printf("parted: 2 4\n"); part(2); skip }
     :: d_step { ROOM && FORMS(4) -> form(4); skip }
