@@ -135,6 +135,16 @@ class Array:
             raise Trouble(f"{node}: {' '.join(command)}: {out.strip()[-400:]}")
         return out
 
+    def client(self, name, *arguments, limit=60):
+        """The output of a client program that ends by itself."""
+        with open(f"{self.dir}/client/pid") as f:
+            pid = f.read().split()[0]
+        done = subprocess.run(["nsenter", "-t", pid, "-n", "-u", f"{self.root}/client/{name}", *map(str, arguments)],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit, env=self.env)
+        if done.returncode:
+            raise Trouble(f"{name}: {done.stderr.strip()[-400:]}")
+        return done.stdout
+
     def status(self, node):
         """halunctl status as an object, None while the daemon does not answer."""
         status, out = self.run(node, "halunctl", "--timeout", "3", "status", "--json")
@@ -274,6 +284,8 @@ colocation {GROUP}-with-halun inf: {GROUP}-clone halun-clone
         for program in os.listdir(self.build + "/tests/client"):
             if program.startswith("halun-"):
                 shutil.copy(f"{self.build}/tests/client/{program}", self.root + "/client/")
+        # the one that runs on nodes, beside Corosync
+        shutil.copy(self.build + "/tests/client/halun-cpg-latency", self.root + "/usr/bin/")
 
     def up(self):
         self.down()
