@@ -75,6 +75,8 @@ static void made_current(struct cluster_request *request, enum scsi_reason reaso
     unsigned node = request->op.node;
 
     request->answer = NULL;
+    if (reason != REASON_GOOD && group->outdate_wanted && group->outdate_node == node)
+        return; /* lost again: said once more when it is equal once more */
     if (reason != REASON_GOOD && !halund.stopping) {
         /* A copy that is equal must not stay unknown as such: ask again. */
         qb_log(LOG_WARNING, "group %s: node %u could not be recorded as current yet",
@@ -130,10 +132,22 @@ static void outdate_retry(void *data)
     group_outdate_step(group);
 }
 
+/* Recorded as current behind the outdating that is answered only now, or about to be: the copy was equal for a moment. If
+ * it is lost again, that has to be agreed on anew. */
+static bool current_again(const struct group *group, unsigned node)
+{
+    return shared_of(group)->current & 1u << node || group->current[node == halund.self ? 0 : 1].answer;
+}
+
 static void outdated(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
 {
     struct group *group = container_of(request, struct group, outdate);
 
+    if (reason == REASON_GOOD && current_again(group, group->outdate.op.node)) {
+        group->outdate_busy = false;
+        group_outdate_step(group);
+        return;
+    }
     if (reason == REASON_GOOD) {
         unsigned node = group->outdate.op.node;
 
