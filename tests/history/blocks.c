@@ -149,6 +149,13 @@ void blocks_power_cut(struct blocks *blocks)
     blocks->cut = ++blocks->clock;
 }
 
+bool blocks_may_be_stable(const struct blocks *blocks, uint32_t block, uint64_t value)
+{
+    const struct blocks_write *write = find(blocks, block, value);
+
+    return write && possible(blocks, block, write, true);
+}
+
 bool blocks_may_be_torn(const struct blocks *blocks, uint32_t block)
 {
     for (const struct blocks_write *w = blocks->writes[block]; w; w = w->next)

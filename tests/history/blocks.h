@@ -40,6 +40,9 @@ void blocks_synchronized(struct blocks *blocks, uint64_t mark);
 void blocks_power_cut(struct blocks *blocks);
 /* May the block hold this value now? */
 bool blocks_may_hold(const struct blocks *blocks, uint32_t block, uint64_t value);
+/* May this value be on stable storage: a write that was not followed by a flushed one? Tells nothing of what the block
+ * shows meanwhile. */
+bool blocks_may_be_stable(const struct blocks *blocks, uint32_t block, uint64_t value);
 /* May it show neither, because power was cut while a write was not on stable storage? */
 bool blocks_may_be_torn(const struct blocks *blocks, uint32_t block);
 /* Nothing is under way and the block was seen to hold `value`, which it may: what was possible

@@ -8,6 +8,7 @@ const char *const canary_names[CANARIES] = {
     [CANARY_EARLY_ANSWER] = "early-answer",
     [CANARY_NO_DRAIN] = "no-drain",
     [CANARY_OUTDATED] = "outdated",
+    [CANARY_FLUSH_ALONE] = "flush-alone",
 };
 
 static bool planted[CANARIES];
@@ -35,6 +36,11 @@ int world_canary_no_drain(void)
 int world_canary_outdated(void)
 {
     return canary_is(CANARY_OUTDATED);
+}
+
+int world_canary_flush_alone(void)
+{
+    return canary_is(CANARY_FLUSH_ALONE);
 }
 
 /* early-answer: with its own acknowledgement of its own operation a node hears those of all others, before they

@@ -13,6 +13,8 @@ extern const struct sim_checker
     check_copies; /* equal copies that hold what was acknowledged, when all is quiet */
 /* caches.c: notes when what was acknowledged, and not synchronized, may be lost */
 extern const struct sim_checker sim_caches;
+extern const struct sim_checker check_stable; /* what was flushed is on every current copy */
+void check_stable_copies(void);               /* the same, now */
 extern const struct sim_checker check_story;   /* stories.c: a story was told to its end */
 extern const struct sim_checker check_history; /* linearizable, and each unit attention once */
 

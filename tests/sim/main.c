@@ -43,7 +43,7 @@ static void usage(FILE *out)
           "      --faults LIST   these kinds of faults (comma), or \"none\", instead of a drawn mix\n"
           "      --nodes N       nodes, instead of drawn (1..8)\n"
           "      --seconds N     simulated seconds with faults (default 60)\n"
-          "      --canary NAME   plant a bug: early-answer, no-drain, outdated\n"
+          "      --canary NAME   plant a bug: early-answer, no-drain, outdated, flush-alone\n"
           "      --list          print faults and canaries\n"
           "  -h, --help          this text\n\n"
           "Exit status: 0 nothing violated, 1 a violation, 2 usage.\n"

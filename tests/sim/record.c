@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "target/base/bytes.h"
+#include "tests/sim/checkers.h"
 #include "tests/sim/workload.h"
 
 enum { VALUES = 1 << 20, MAGIC_AT = 0, LU_AT = 8, BLOCK_AT = 12, VALUE_AT = 16, BODY_AT = 24 };
@@ -226,8 +227,10 @@ void record_return(struct job *job)
     }
     if (writes(job))
         settle_writes(job);
-    if (job->synchronize && job->op.reason == REASON_GOOD && job->op.outcome == HISTORY_ANSWERED)
+    if (job->synchronize && job->op.reason == REASON_GOOD && job->op.outcome == HISTORY_ANSWERED) {
         blocks_synchronized(&blocks[job->lu], job->mark);
+        check_stable_copies();
+    }
     if (job->answered && job->op.outcome == HISTORY_ANSWERED && job->op.reason == REASON_GOOD)
         job->answered(job);
     if (!job->block_count) {

@@ -273,6 +273,7 @@ enum canary {
     CANARY_EARLY_ANSWER, /* an operation of the cluster is answered before the others acknowledged */
     CANARY_NO_DRAIN,     /* a change of reservations does not wait for commands admitted before */
     CANARY_OUTDATED,     /* a copy that is not current is promoted */
+    CANARY_FLUSH_ALONE,  /* a flush does not wait for the peer's stable storage */
     CANARIES
 };
 extern const char *const canary_names[CANARIES];

@@ -157,6 +157,29 @@ static void synchronize_when_answered_after_power_cut_then_nothing(void **contex
     HOLDS(b, 0, 1);
 }
 
+static void stable_when_flushed_then_neither_older_nor_unknown(void **context)
+{
+    struct blocks *b = *context;
+    uint64_t mark;
+
+    written(b, 1, false);
+    written(b, 2, false);
+    assert_true(blocks_may_be_stable(b, 1, 0)); /* nothing was flushed yet */
+    assert_true(blocks_may_be_stable(b, 1, 1));
+    assert_true(blocks_may_be_stable(b, 1, 2));
+    mark = blocks_mark(b);
+    written(b, 3, false);
+    blocks_synchronized(b, mark);
+    assert_false(blocks_may_be_stable(b, 1, 0));
+    assert_false(blocks_may_be_stable(b, 1, 1));
+    assert_true(blocks_may_be_stable(b, 1, 2));
+    assert_true(blocks_may_be_stable(b, 1, 3));
+    written(b, 4, true);
+    assert_false(blocks_may_be_stable(b, 1, 3));
+    assert_true(blocks_may_be_stable(b, 1, 4));
+    assert_false(blocks_may_be_stable(b, 1, 5));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -168,6 +191,7 @@ int main(void)
         TEST(power_cut_when_not_durable_then_older_may_return),
         TEST(power_cut_when_synchronized_then_kept),
         TEST(power_cut_when_fua_then_kept),
+        TEST(stable_when_flushed_then_neither_older_nor_unknown),
         TEST(synchronize_when_answered_after_power_cut_then_nothing),
     };
 

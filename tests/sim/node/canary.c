@@ -3,6 +3,7 @@
 #include <qb/qblog.h>
 
 #include "cluster/driver.h"
+#include "replication/write_gate.h"
 #include "target/nexus/lane_change.h"
 #include "tests/sim/node/node.h"
 
@@ -12,6 +13,17 @@ void __wrap_lane_change_lu(struct lane_change *change, unsigned lu, const struct
                            bool drain);
 void __real_cluster_submit(struct cluster_driver *driver, struct cluster_request *request);
 void __wrap_cluster_submit(struct cluster_driver *driver, struct cluster_request *request);
+
+bool __real_flush_may_complete(const struct flush_progress *f, bool alone);
+bool __wrap_flush_may_complete(const struct flush_progress *f, bool alone);
+
+/* flush-alone: a flush is answered when it is done on this node's disk, as DRBD does. */
+bool __wrap_flush_may_complete(const struct flush_progress *f, bool alone)
+{
+    struct flush_progress local = {.local_done = f->local_done};
+
+    return __real_flush_may_complete(world_canary_flush_alone() ? &local : f, alone);
+}
 
 /* no-drain: a changed reservation does not wait for commands that were admitted before. */
 void __wrap_lane_change_lu(struct lane_change *change, unsigned lu, const struct shared_lu *shared,

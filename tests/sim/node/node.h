@@ -21,5 +21,6 @@ void world_session_over(void *nexus);
 /* canary.c: is this bug planted? */
 int world_canary_no_drain(void);
 int world_canary_outdated(void);
+int world_canary_flush_alone(void);
 
 #endif
