@@ -158,9 +158,12 @@ static bool change_capacity(const struct shared_state *state, unsigned lu)
     return state->lus[lu].capacity < before;
 }
 
-/* Commands that were admitted before may conflict now only if something is reserved. */
-static bool must_drain(const struct shared_lu *shared)
+/* Commands that were admitted before may conflict now only if something is reserved. With SWP set the medium stays
+ * as it is from the answer on (SPC-4 7.5.8: writing is inhibited after all that was buffered is written). */
+static bool must_drain(enum shared_effect_kind kind, const struct shared_lu *shared)
 {
+    if (kind == SHARED_EFFECT_MODE)
+        return shared->mode.swp;
     return shared->pr_type != PR_NONE || shared->legacy_reserved;
 }
 
@@ -187,8 +190,7 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
                 if (effect->lu == lu || effect->lu == SHARED_NO_LU) {
                     unsettle(ticket, lu);
                     lane_change_lu(change, lu, &state->lus[lu],
-                                   effect->kind == SHARED_EFFECT_RESERVATION &&
-                                       must_drain(&state->lus[lu]));
+                                   must_drain(effect->kind, &state->lus[lu]));
                 }
             break;
         case SHARED_EFFECT_KEYS:
