@@ -57,14 +57,29 @@ static bool cut_to_data(struct task *task, enum scsi_reason *reason)
     return !task->blocks;
 }
 
+/* Would the answer tell what reservations, mode parameters or the capacity are, now or by what the command does? What
+ * the cluster decides is answered when all members have carried it out. */
+static bool tells_state(const struct task *task, enum scsi_reason reason)
+{
+    if (!task->lu || !task->command)
+        return false;
+    if (reason == REASON_RESERVATION_CONFLICT || reason == REASON_WRITE_PROTECTED ||
+        reason == REASON_LBA_OUT_OF_RANGE)
+        return true;
+    return reason == REASON_GOOD &&
+           (task->command->access == PR_READ || task->command->access == PR_WRITE ||
+            task->command->flags & COMMAND_CAPACITY);
+}
+
 /* Without the lease this node may be out of date, so it must not say what the agreed state or the
- * medium says. A malformed command is malformed everywhere, and a unit attention that was taken
- * must go out. */
+ * medium says, whatever the command is. A malformed command is malformed everywhere, and a unit attention
+ * that was taken must go out. */
 static bool needs_lease(const struct task *task, enum scsi_reason reason)
 {
+    if (tells_state(task, reason))
+        return true;
     return task->command && task->command->flags & (COMMAND_MEDIA | COMMAND_LEASE) &&
-           (reason == REASON_GOOD || reason == REASON_MISCOMPARE ||
-            reason == REASON_RESERVATION_CONFLICT);
+           (reason == REASON_GOOD || reason == REASON_MISCOMPARE);
 }
 
 static bool is_media(const struct task *task)
@@ -104,20 +119,6 @@ static void start(struct task *task)
     else if (!limit_admit(task) || !lane_admit(task, true))
         return;
     run(task);
-}
-
-/* Would the answer tell what reservations, mode parameters or the capacity are, now or by what the command does? What
- * the cluster decides is answered when all members have carried it out. */
-static bool tells_state(const struct task *task, enum scsi_reason reason)
-{
-    if (!task->lu || !task->command)
-        return false;
-    if (reason == REASON_RESERVATION_CONFLICT || reason == REASON_WRITE_PROTECTED ||
-        reason == REASON_LBA_OUT_OF_RANGE)
-        return true;
-    return reason == REASON_GOOD &&
-           (task->command->access == PR_READ || task->command->access == PR_WRITE ||
-            task->command->flags & COMMAND_CAPACITY);
 }
 
 /* Media commands that may go on wait in lane_admit(), with their data. */

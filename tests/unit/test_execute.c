@@ -452,6 +452,25 @@ static void lease_when_gone_then_nothing_that_could_be_wrong(void **state)
     assert_sense(simple(0, tur, 6), 6, 0x2a, 0x09);
 }
 
+/* Whatever the command is: others may have changed it meanwhile. */
+static void lease_when_gone_then_the_agreed_state_is_not_told(void **state)
+{
+    static const uint8_t mode_sense[6] = {0x1a, 0, 0x3f, 0, 252};
+    static const uint8_t behind_the_end[10] = {0x28, 0, 0xff, 0, 0, 0, 0, 0, 1};
+    static const uint8_t data[512];
+    struct lane *lane = &device_lus[0]->lanes[0];
+
+    rig->lease = false;
+    assert_sense(simple(0, mode_sense, 6), 2, 0x04, 0x0a);
+    assert_sense(rig_run(0, 0, behind_the_end, 10, 512, NULL, 0), 2, 0x04, 0x0a);
+    lane->mode.swp = 1;
+    assert_sense(rig_run(0, 0, write_one, 10, 0, data, 512), 2, 0x04, 0x0a);
+    lane->mode.swp = 0;
+    lane->pr_type = PR_EXCLUSIVE_ACCESS;
+    assert_sense(simple(0, mode_sense, 6), 2, 0x04, 0x0a);
+    lane->pr_type = PR_NONE;
+}
+
 /* H7: the initiator must not be made to send it again as if nothing had been done. */
 static void lease_when_gone_after_compare_and_write_then_not_told_to_try_again(void **state)
 {
@@ -689,6 +708,7 @@ int main(void)
         T(data_phase_when_aborted_then_ends_at_once),
         T(running_when_aborted_then_ends_with_its_handler),
         T(lease_when_gone_then_nothing_that_could_be_wrong),
+        T(lease_when_gone_then_the_agreed_state_is_not_told),
         T(lease_when_gone_after_compare_and_write_then_not_told_to_try_again),
         T(ordered_when_older_run_then_waits_and_younger_wait_for_it),
         T(ordered_when_many_wait_then_they_end_in_order),
