@@ -25,6 +25,7 @@ struct group {
     enum group_wish wish;
     bool busy;                /* an answer of the replica or the cluster is awaited */
     bool primary;             /* the replica is Primary (always for replication none) */
+    uint64_t ticket;          /* of the last change of the group, until every member has carried it out; then 0 */
     bool confirmed;           /* owner by every member's acknowledgement: the gate may open */
     bool yielding;            /* demoted; executes until the successor asks, or yield_ns */
     bool asked;               /* yielding: the successor asks */

@@ -6,6 +6,7 @@
 
 #include "target/base/threads.h"
 #include "target/daemon/daemon.h"
+#include "target/daemon/group.h"
 #include "target/daemon/outdate.h"
 #include "target/daemon/reload.h"
 #include "target/daemon/resize.h"
@@ -69,6 +70,11 @@ static void on_settled(void *context, uint64_t ticket)
         qb_list_del(&entry->link);
         free(entry);
     }
+    for (unsigned g = 0; g < halund.config->group_count; g++)
+        if (halund.groups[g].ticket == ticket) {
+            halund.groups[g].ticket = 0;
+            group_step(&halund.groups[g]);
+        }
 }
 
 /* One ticket being carried out: lanes, and copies being outdated. */
@@ -206,8 +212,10 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
             break;
         case SHARED_EFFECT_GROUP:
             for (uint32_t g = 0; g < state->group_count; g++)
-                if (effect->group == g || effect->group == SHARED_NO_LU)
+                if (effect->group == g || effect->group == SHARED_NO_LU) {
                     change_group(change, state, g, true);
+                    halund.groups[g].ticket = ticket;
+                }
             gates_changed = true;
             break;
         case SHARED_EFFECT_OUTDATE:

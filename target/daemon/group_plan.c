@@ -18,6 +18,10 @@ static struct group_plan promote(const struct group_facts *f)
         return move(f->primary || !f->replicated ? GROUP_DONE : GROUP_MAKE_PRIMARY);
     if (f->owner == f->self) /* acquired, but not answered in time: others may still drain. Once more */
         return move(GROUP_RELEASE);
+    /* Became Primary while another one took the group, or had this copy outdated: as a Primary it could never be
+     * resynchronised. */
+    if (f->replicated && f->primary && (f->owner ? !f->draining : f->current && !(f->current & 1u << f->self)))
+        return move(GROUP_MAKE_SECONDARY);
     if (f->owner)
         return (struct group_plan){
             .move = f->handover && f->ready && (f->current & 1u << f->self) ? GROUP_ASK : GROUP_WAIT,
@@ -26,6 +30,9 @@ static struct group_plan promote(const struct group_facts *f)
         return move(GROUP_REFUSE);
     if (!(f->current & 1u << f->self))
         return wait_for(GROUP_NOT_CURRENT);
+    /* The old owner's last writes may need this copy to be outdated, if the link breaks now. */
+    if (f->replicated && !f->primary && f->draining)
+        return wait_for(GROUP_DRAINING);
     if (f->replicated && !f->primary && f->peer_primary)
         return wait_for(GROUP_PEER_IS_PRIMARY);
     if (f->replicated && !f->primary && f->doubtful)

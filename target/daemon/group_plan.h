@@ -27,6 +27,7 @@ struct group_facts {
     bool confirmed;     /* every member has acknowledged that this node owns the group: it executes */
     bool replicated;    /* this node has a copy of its own; false: all use the same storage */
     bool primary;       /* this node's copy is Primary */
+    bool draining;      /* the last change of owner is not carried out everywhere: what was admitted may still run */
     bool peer_primary;  /* linked to a member whose copy is Primary */
     bool doubtful;      /* not compared with another current copy, whose node is a member: it may lack something */
     bool ready;         /* the copy could become Primary at once: UpToDate, and linked to the owner's */
@@ -48,6 +49,7 @@ enum group_obstacle {
     GROUP_NOT_SERVING,
     GROUP_OTHER_OWNS,
     GROUP_NOT_CURRENT,
+    GROUP_DRAINING,
     GROUP_PEER_IS_PRIMARY,
     GROUP_NOT_COMPARED,
 };

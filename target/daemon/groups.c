@@ -104,6 +104,7 @@ static struct group_facts facts_of(const struct group *group)
         .owner = shared->owner,
         .current = shared->current,
         .confirmed = group->confirmed,
+        .draining = group->ticket,
         .replicated = group->replica,
         .primary = group->primary,
         .ready = true,
@@ -220,6 +221,9 @@ static void wait_for(struct group *group, enum group_obstacle obstacle)
         break;
     case GROUP_NOT_CURRENT:
         snprintf(waits, sizeof waits, "this node's copy to become current (resync)");
+        break;
+    case GROUP_DRAINING:
+        snprintf(waits, sizeof waits, "what the last owner of the group still executes");
         break;
     case GROUP_PEER_IS_PRIMARY:
         snprintf(waits, sizeof waits, "the copy of %s to become Secondary",

@@ -50,6 +50,9 @@ static void promotion_when_step_by_step_then_ends_as_owner(void **state)
     f.ready = false; /* the owner shall not let go for a copy that could not go on at once */
     assert_plan(f, GROUP_WAIT, GROUP_OTHER_OWNS);
     f.owner = 0;
+    f.draining = true; /* the link may break now: the owner's last writes need that this copy can be outdated */
+    assert_plan(f, GROUP_WAIT, GROUP_DRAINING);
+    f.draining = false;
     f.peer_primary = true;
     assert_plan(f, GROUP_WAIT, GROUP_PEER_IS_PRIMARY);
     f.peer_primary = false;
@@ -75,8 +78,16 @@ static void promotion_when_the_copy_is_not_current_then_waits_or_refuses(void **
 
     f.current = 1u << OTHER;
     assert_plan(f, GROUP_WAIT, GROUP_NOT_CURRENT);
+    f.primary = true; /* since before it was outdated: it would never be resynchronised */
+    assert_plan(f, GROUP_MAKE_SECONDARY, GROUP_NO_OBSTACLE);
+    f.primary = false;
     f.owner = OTHER;
     assert_plan(f, GROUP_WAIT, GROUP_OTHER_OWNS);
+    f.primary = f.draining = true; /* the other one took the group first */
+    assert_plan(f, GROUP_WAIT, GROUP_OTHER_OWNS);
+    f.draining = false;
+    assert_plan(f, GROUP_MAKE_SECONDARY, GROUP_NO_OBSTACLE);
+    f.primary = false;
     f.owner = 0;
     f.current = 0;
     assert_plan(f, GROUP_REFUSE, GROUP_NO_OBSTACLE);
