@@ -5,7 +5,10 @@
  * A write is acknowledged when all current copies have it (docs/replication.md), so a copy has all
  * as long as it is current and its node keeps its power. A daemon that ends takes nothing with it.
  * One whose node lost its power has all again when it and the other copy are connected and
- * UpToDate, or when it is served from after nobody was left: then what it has is what there is. */
+ * UpToDate, or when it is served from after nobody was left: then what it has is what there is.
+ *
+ * Below wire version 3 an owner that is lost stays recorded as current, so only a copy that is complete
+ * (replication/standing.h) is preferred to it when it is back without its cache; one whose disk failed is not. */
 #include <string.h>
 
 #include "tests/sim/checkers.h"
@@ -73,11 +76,23 @@ static void note_synced(unsigned group)
     copies[group].holders = copies[group].current;
 }
 
+/* Not the last one: it is what there is. */
+static void note_failed(unsigned node, unsigned group)
+{
+    struct replica_status status;
+
+    if (copies[group].holders >> node & 1 && copies[group].holders != 1u << node &&
+        sim_replica(node, group, &status) && status.disk == DISK_FAILED)
+        copies[group].holders &= ~(1u << node);
+}
+
 static void event(unsigned node)
 {
     if (!node)
         return;
     note_current(node);
+    for (unsigned g = 0; g < sim_config()->groups && sim_config()->faults >> SIM_UPGRADE & 1; g++)
+        note_failed(node, g);
     for (unsigned g = 0; g < sim_config()->groups; g++)
         if (copies[g].holders != copies[g].current && (sim_group_nodes(g) >> node & 1))
             note_synced(g);
