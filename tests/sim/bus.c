@@ -150,7 +150,6 @@ static void hand_up(unsigned node, const struct message *message)
             station->active = false;
     } else if (station->active) {
         corosync_deliver(&hosts[node], message->sender, message->bytes, message->size, 0, 0, 0, 0);
-        canary_delivered(&hosts[node], message->sender, message->bytes, message->size);
     }
 }
 

@@ -280,8 +280,6 @@ extern const char *const canary_names[CANARIES];
 /* False: no canary has this name. */
 bool canary_plant(const char *name);
 bool canary_is(enum canary canary);
-/* bus.c: this host's daemon gets a message. */
-void canary_delivered(struct host *host, unsigned sender, const uint8_t *bytes, size_t size);
 
 /* ---- faults.c ---- */
 

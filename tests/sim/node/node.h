@@ -19,6 +19,7 @@ void world_tmf_answer(void *tmf, int response);
 void world_session_over(void *nexus);
 
 /* canary.c: is this bug planted? */
+int world_canary_early_answer(void);
 int world_canary_no_drain(void);
 int world_canary_outdated(void);
 int world_canary_flush_alone(void);
