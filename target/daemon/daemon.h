@@ -66,7 +66,6 @@ struct daemon {
     bool compared;      /* the others were asked whether initiators see the same there */
     bool ready;         /* everything is started */
     bool stopping;
-    int exit_status;
     uint64_t started_ns;
 };
 extern struct daemon halund;
@@ -122,7 +121,8 @@ int handlers_start(struct daemon *daemon, char *why);
 void handlers_set_readers(bool readers);
 void handlers_stop(void);
 
-/* stop.c: leaves in order: groups given up, sessions ended, replicas detached clean, cluster left. */
+/* stop.c. With exit status 0 leaves in order: groups given up, sessions ended, replicas detached clean, cluster
+ * left. With another one ends the process at once, also while it is leaving. */
 void daemon_stop(struct daemon *daemon, int exit_status);
 
 #endif

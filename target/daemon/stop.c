@@ -71,17 +71,16 @@ static void late(void *data)
 
 void daemon_stop(struct daemon *daemon, int exit_status)
 {
-    if (daemon->stopping)
-        return;
-    daemon->stopping = true;
-    daemon->exit_status = exit_status;
     if (exit_status) {
         /* Something is wrong with this node's view of the world: nothing may be answered or written any
-         * more, not even a farewell. */
+         * more, not even a farewell that has begun. */
         log_blackbox(daemon->config->run_dir);
         log_stop(); /* prints what the log thread still has */
         _exit(exit_status);
     }
+    if (daemon->stopping)
+        return;
+    daemon->stopping = true;
     qb_log(LOG_NOTICE, "stopping");
     qb_loop_timer_add(daemon->loop, QB_LOOP_HIGH, LIMIT_S * 1000000000ull, daemon, late, NULL);
     iscsi_server_gate(daemon->iscsi, false);
