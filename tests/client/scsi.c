@@ -15,15 +15,25 @@
 enum { PR_IN = 0x5e, PR_OUT = 0x5f, ROOM = 4096, EXIT_USAGE = 2, EXIT_PATH = 3 };
 
 static struct iscsi_context *iscsi;
+static struct scsi_task *last; /* of the newest command */
 static int lun;
 
-/* Sends a CDB; returns the task, after printing unit attentions. */
+static void forget(void)
+{
+    if (last)
+        scsi_free_scsi_task(last);
+    last = NULL;
+}
+
+/* Sends a CDB; returns the task, after printing unit attentions. It is good until the next command. */
 static struct scsi_task *send_cdb(uint8_t *cdb, int length, int direction, uint8_t *out, int bytes)
 {
     for (int tries = 0; tries < 20; tries++) {
         struct scsi_task *task = scsi_create_task(length, cdb, direction, bytes);
         struct iscsi_data data = {.size = (size_t)bytes, .data = out};
 
+        forget();
+        last = task;
         if (!task || !iscsi_scsi_command_sync(iscsi, lun, task,
                                               direction == SCSI_XFER_WRITE ? &data : NULL)) {
             printf("path: %s\n", iscsi_get_error(iscsi));
@@ -33,7 +43,6 @@ static struct scsi_task *send_cdb(uint8_t *cdb, int length, int direction, uint8
             task->sense.key != SCSI_SENSE_UNIT_ATTENTION)
             return task;
         printf("unit attention %04x\n", task->sense.ascq);
-        scsi_free_scsi_task(task);
     }
     printf("too many unit attentions\n");
     exit(EXIT_PATH);
@@ -254,7 +263,7 @@ int main(int argc, char **argv)
     unsigned isid = 1;
     bool aptpl = false;
     struct iscsi_url *url;
-    int option;
+    int option, status;
 
     while ((option = getopt_long(argc, argv, "i:s:a", options, NULL)) != -1) {
         if (option == 'i')
@@ -285,7 +294,9 @@ int main(int argc, char **argv)
         printf("path: %s\n", iscsi_get_error(iscsi));
         return EXIT_PATH;
     }
-    if (!strcmp(argv[optind + 1], "lines"))
-        return lines();
-    return obey(argv + optind + 1, aptpl);
+    status = strcmp(argv[optind + 1], "lines") ? obey(argv + optind + 1, aptpl) : lines();
+    forget();
+    iscsi_destroy_url(url);
+    iscsi_destroy_context(iscsi);
+    return status;
 }
