@@ -157,7 +157,10 @@ static void push(struct ring *ring, uint64_t user_data, int32_t result, uint32_t
 
 void ring_complete(struct ring_op *op, int32_t result, bool more)
 {
-    push(op->ring, op->sqe.user_data, result, more ? IORING_CQE_F_MORE : 0);
+    bool all = op->sqe.flags & IOSQE_CQE_SKIP_SUCCESS && result == (int32_t)op->length;
+
+    if (!all)
+        push(op->ring, op->sqe.user_data, result, more ? IORING_CQE_F_MORE : 0);
     if (!more)
         op_free(op);
 }
@@ -309,6 +312,11 @@ static void submit_socket(struct ring_op *op, struct vfd *fd)
 bool ring_op_multishot(const struct ring_op *op)
 {
     return op->multishot;
+}
+
+bool ring_op_dont_wait(const struct ring_op *op)
+{
+    return op->sqe.msg_flags & MSG_DONTWAIT;
 }
 
 static void submit(struct ring *ring, const struct io_uring_sqe *sqe)

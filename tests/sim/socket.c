@@ -181,7 +181,11 @@ void socket_send(struct socket_end *end, struct ring_op *op)
         ring_complete(op, end->error, false);
     else if (end->shut_write || !end->established)
         ring_complete(op, -EPIPE, false);
-    else if (!queue_data(end, op))
+    else if (queue_data(end, op))
+        return;
+    else if (ring_op_dont_wait(op))
+        ring_complete(op, -EAGAIN, false);
+    else
         end->send = op;
 }
 

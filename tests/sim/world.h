@@ -177,6 +177,7 @@ bool socket_forget(struct socket_end *end, struct ring_op *op);
 /* ---- ring.c: io_uring ---- */
 
 bool ring_op_multishot(const struct ring_op *op);
+bool ring_op_dont_wait(const struct ring_op *op);
 struct host *ring_op_host(struct ring_op *op);
 /* Data of a send: gathers `n` bytes from `skip` on. Room of a receive: scatters. Return the bytes moved. */
 size_t ring_op_length(const struct ring_op *op);
