@@ -20,7 +20,6 @@ enum {
 };
 
 static void receive_more(struct peer_link *link);
-static void send_more(struct peer_link *link);
 static void send_sign(struct peer_link *link, enum peer_type type);
 
 static void frame_sent(struct peer_frame *frame)
@@ -33,7 +32,7 @@ static void frame_sent(struct peer_frame *frame)
 
 static void finish_if_idle(struct peer_link *link)
 {
-    if (!link->closing || link->closed || link->receiving || link->sending)
+    if (!link->closing || link->closed || link->receiving || link->sending || link->flushing)
         return;
     link->closed = true;
     while (!qb_list_empty(&link->in_flight))
@@ -93,6 +92,14 @@ void peer_frame_init(struct peer_frame *frame, enum peer_type type, uint32_t slo
     frame->payload_length = 0;
 }
 
+static void flush_later(struct peer_link *link)
+{
+    if (link->flushing)
+        return;
+    link->flushing = true;
+    reactor_defer(link->reactor, &link->flush);
+}
+
 static void send_frame(struct peer_link *link, struct peer_frame *frame, bool first)
 {
     assert(!frame->queued);
@@ -107,8 +114,7 @@ static void send_frame(struct peer_link *link, struct peer_frame *frame, bool fi
         qb_list_add(&frame->link, &link->queue);
     else
         qb_list_add_tail(&frame->link, &link->queue);
-    if (!link->sending)
-        send_more(link);
+    flush_later(link);
 }
 
 void peer_link_send(struct peer_link *link, struct peer_frame *frame)
@@ -158,30 +164,49 @@ static void message_advance(struct msghdr *message, size_t n)
     }
 }
 
-static void submit_send(struct peer_link *link)
+/* A first send takes what the socket has room for, nearly always all, and is then no event of its
+ * own. A rest waits for room. */
+static void submit_send(struct peer_link *link, bool first)
 {
-    io_uring_prep_sendmsg(reactor_sqe(link->reactor, &link->send_op), link->fd, &link->send_message,
-                          MSG_NOSIGNAL);
+    struct io_uring_sqe *sqe = reactor_sqe(link->reactor, &link->send_op);
+
+    io_uring_prep_sendmsg(sqe, link->fd, &link->send_message,
+                          MSG_NOSIGNAL | (first ? MSG_DONTWAIT | MSG_WAITALL : 0));
+    if (first)
+        reactor_quiet(link->reactor, sqe, &link->send_op);
     link->sending = true;
+}
+
+static size_t message_length(const struct msghdr *message)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < message->msg_iovlen; i++)
+        length += message->msg_iov[i].iov_len;
+    return length;
 }
 
 static void send_done(struct io_op *op, int32_t res, uint32_t flags)
 {
     struct peer_link *link = container_of(op, struct peer_link, send_op);
+    size_t n;
 
+    if (res == -EAGAIN)
+        res = 0; /* the socket is full */
     if (res < 0 && !link->closing)
         peer_link_close(link, strerror(-res));
     if (!link->closing) {
-        message_advance(&link->send_message, (size_t)res);
-        frames_left(link, (size_t)res);
+        n = res == REACTOR_ALL ? message_length(&link->send_message) : (size_t)res;
+        message_advance(&link->send_message, n);
+        frames_left(link, n);
     }
     link->sending = false;
     if (link->closing)
         finish_if_idle(link);
     else if (link->send_message.msg_iovlen) /* a short send: go on with the rest */
-        submit_send(link);
-    else
-        send_more(link);
+        submit_send(link, false);
+    else if (!qb_list_empty(&link->queue))
+        flush_later(link);
 }
 
 static void send_more(struct peer_link *link)
@@ -206,7 +231,29 @@ static void send_more(struct peer_link *link)
     link->gone = 0;
     link->send_message = (struct msghdr){.msg_iov = link->send_iov, .msg_iovlen = used};
     link->send_op.done = send_done;
-    submit_send(link);
+    submit_send(link, true);
+}
+
+/* A quiet send is over when it has been submitted, but nobody is woken for it: what waits for that
+ * asks for another turn. */
+static void hurry(struct peer_link *link)
+{
+    if (link->send_op.quiet && !qb_list_empty(&link->queue))
+        reactor_again(link->reactor);
+}
+
+static void flush(struct post *post)
+{
+    struct peer_link *link = container_of(post, struct peer_link, flush);
+
+    link->flushing = false;
+    if (link->closing) {
+        finish_if_idle(link);
+        return;
+    }
+    if (!link->sending)
+        send_more(link);
+    hurry(link);
 }
 
 static bool is_sign(enum peer_type type)
@@ -286,6 +333,7 @@ static void receive_done(struct io_op *op, int32_t res, uint32_t flags)
     struct peer_link *link = container_of(op, struct peer_link, receive_op);
 
     link->receiving = false;
+    link->more = flags & IORING_CQE_F_SOCK_NONEMPTY;
     if (!link->closing && res <= 0)
         peer_link_close(link, res ? strerror(-res) : "closed by peer");
     if (link->closing) {
@@ -309,6 +357,8 @@ static void receive_done(struct io_op *op, int32_t res, uint32_t flags)
         } else if (!take_head(link))
             break;
     }
+    if (link->send_op.quiet) /* an answer may have overtaken the end of its command's send */
+        reactor_again(link->reactor);
     if (link->closing)
         finish_if_idle(link);
     else
@@ -338,6 +388,8 @@ static void receive_more(struct peer_link *link)
         }
         io_uring_prep_recv(sqe, link->fd, link->buffer + link->end, PEER_RECEIVE - link->end, 0);
     }
+    if (!link->more)
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* an attempt in vain costs, too */
     link->receiving = true;
 }
 
@@ -357,6 +409,7 @@ int peer_link_start(struct peer_link *link, struct reactor *reactor, int fd,
     qb_list_init(&link->in_flight);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     link->receive_op.done = receive_done;
+    link->flush.run = flush;
     link->last_heard_ns = reactor->now_ns;
     link->timer.fire = silence;
     reactor_timer_set(reactor, &link->timer, reactor->now_ns + PING_NS);

@@ -58,6 +58,7 @@ struct peer_link {
     struct timer timer; /* silence */
     uint64_t last_heard_ns;
     /* receiver */
+    bool more;       /* the socket had more to read when the last receive ended */
     uint8_t *buffer; /* PEER_RECEIVE bytes */
     uint32_t begin, end;
     bool in_payload;
@@ -70,7 +71,9 @@ struct peer_link {
     /* sender */
     struct qb_list_head queue;     /* frames not yet handed to the kernel */
     struct qb_list_head in_flight; /* frames of the running sendmsg */
-    size_t gone;                   /* bytes of in_flight that have left */
+    struct post flush;             /* sends what this turn of the reactor queued */
+    bool flushing;
+    size_t gone; /* bytes of in_flight that have left */
     struct iovec send_iov[PEER_SEND_IOV];
     struct msghdr send_message;
     struct peer_frame ping;
@@ -82,7 +85,8 @@ int peer_link_start(struct peer_link *link, struct reactor *reactor, int fd,
 /* Begins the header of a frame; fill frame->head + PEER_HEADER with the body afterwards. */
 void peer_frame_init(struct peer_frame *frame, enum peer_type type, uint32_t slot,
                      uint32_t body_length, uint32_t data_length);
-/* Queues a frame. On a closing link it is `sent` at once. */
+/* Queues a frame; all that a turn of the reactor queues leaves at its end in one message. On a
+ * closing link it is `sent` at once. */
 void peer_link_send(struct peer_link *link, struct peer_frame *frame);
 /* Closes; closed() follows when nothing is in the kernel any more, never from inside this call. */
 void peer_link_close(struct peer_link *link, const char *why);
