@@ -250,6 +250,19 @@ bool group_is_wished(const struct group *group)
 
 /* ---- demotion ---- */
 
+/* As a Primary it refused to become the target of the other copy, the current one, and that is not tried again by itself. */
+static void become_target(struct group *group)
+{
+    uint32_t current = shared_of(group)->current;
+    struct replica_status status;
+
+    if (!group->replica || !current || current & 1u << halund.self || halund.stopping)
+        return;
+    replica_get_status(group->replica, &status);
+    if (status.connection == CONN_STANDALONE)
+        replica_connect(group->replica, false);
+}
+
 static void demoted(void *context, int error, const char *why)
 {
     struct group *group = context;
@@ -264,6 +277,7 @@ static void demoted(void *context, int error, const char *why)
         return;
     }
     group->primary = false;
+    become_target(group);
     group_step(group);
 }
 
