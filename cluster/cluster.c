@@ -301,6 +301,11 @@ static void describe_start(const struct cluster *c, char *text, size_t size)
         snprintf(text, size, "joins");
 }
 
+uint32_t cluster_group(const struct cluster *c)
+{
+    return c->group;
+}
+
 void cluster_describe(const struct cluster *c, struct cluster_view *view)
 {
     unsigned lost = lowest_node(c->unproven);

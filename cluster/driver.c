@@ -621,6 +621,11 @@ const struct shared_state *cluster_state(const struct cluster_driver *d)
     return cluster_shared(d->machine);
 }
 
+uint32_t cluster_present(const struct cluster_driver *d)
+{
+    return cluster_group(d->machine);
+}
+
 void cluster_get_view(const struct cluster_driver *d, struct cluster_view *view)
 {
     cluster_describe(d->machine, view);

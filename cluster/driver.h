@@ -99,6 +99,8 @@ void cluster_look(struct cluster_driver *driver);
 void cluster_force_start(struct cluster_driver *driver);
 /* The agreed state as of now; valid until control returns to the loop. */
 const struct shared_state *cluster_state(const struct cluster_driver *driver);
+/* Bits (node id): whose daemons are here now, members or not yet. */
+uint32_t cluster_present(const struct cluster_driver *driver);
 void cluster_get_view(const struct cluster_driver *driver, struct cluster_view *view);
 
 /* CLOCK_MONOTONIC ns until which this node may answer (UINT64_MAX in single-node mode). Any thread. */

@@ -29,7 +29,7 @@ struct group_facts {
     bool primary;       /* this node's copy is Primary */
     bool draining;      /* the last change of owner is not carried out everywhere: what was admitted may still run */
     bool peer_primary;  /* linked to a member whose copy is Primary */
-    bool doubtful;      /* not compared with another current copy, whose node is a member: it may lack something */
+    bool doubtful;      /* not compared with another current copy, whose node is here: it may lack something */
     bool ready;         /* the copy could become Primary at once: UpToDate, and linked to the owner's */
 };
 
