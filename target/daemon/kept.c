@@ -37,16 +37,22 @@ bool kept_read(const char *state_dir, const char *group)
     return read_id(boot_id, now) && read_id(path, noted) && !memcmp(now, noted, ID);
 }
 
-/* Not made durable: a note that is lost with the power was void with it. */
+/* Not made durable: a note that is lost with the power was void with it. It is taken away without a descriptor, which
+ * there may be none of: a note that stays by mistake would make an incomplete copy a good one. */
 void kept_note(const char *state_dir, const char *group, bool complete)
 {
     char path[512], now[ID];
+    bool good;
     int fd;
 
     path_of(path, sizeof path, state_dir, group);
-    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, 0) ||
-        (complete && read_id(boot_id, now) && write(fd, now, strlen(now)) != (ssize_t)strlen(now)))
+    if (unlink(path) && errno != ENOENT)
+        qb_log(LOG_ERR, "%s: %s", path, strerror(errno));
+    if (!complete)
+        return;
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    good = fd >= 0 && read_id(boot_id, now) && write(fd, now, strlen(now)) == (ssize_t)strlen(now);
+    if (!good)
         qb_log(LOG_ERR, "%s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -37,9 +38,28 @@ static void kept_when_noted_in_this_boot_then_known(void **state)
     rmdir(directory);
 }
 
+static void kept_when_no_descriptor_is_left_then_taken_back_all_the_same(void **state)
+{
+    char directory[] = "/tmp/test_kept.XXXXXX";
+    struct rlimit before, none;
+
+    assert_non_null(mkdtemp(directory));
+    kept_note(directory, "g0", true);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    kept_note(directory, "g0", false);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_false(kept_read(directory, "g0"));
+    assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(kept_when_noted_in_this_boot_then_known)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kept_when_noted_in_this_boot_then_known),
+        cmocka_unit_test(kept_when_no_descriptor_is_left_then_taken_back_all_the_same),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
