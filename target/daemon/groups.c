@@ -23,14 +23,6 @@ enum {
 
 static const uint64_t WISH_NS = 60000000000u;
 
-static const char *node_name(unsigned id)
-{
-    for (unsigned i = 0; i < halund.config->node_count; i++)
-        if (halund.config->nodes[i].id == id)
-            return halund.config->nodes[i].name;
-    return "nobody";
-}
-
 struct group *group_find(struct daemon *daemon, const char *name)
 {
     for (unsigned i = 0; i < daemon->config->group_count; i++)
@@ -218,7 +210,7 @@ static void wait_for(struct group *group, enum group_obstacle obstacle)
                  halund.view.waiting[0] ? halund.view.waiting : "starting");
         break;
     case GROUP_OTHER_OWNS:
-        snprintf(waits, sizeof waits, "%s to give the group up", node_name(shared_of(group)->owner));
+        snprintf(waits, sizeof waits, "%s to give the group up", nodes_name(shared_of(group)->owner));
         break;
     case GROUP_NOT_CURRENT:
         snprintf(waits, sizeof waits, "this node's copy to become current (resync)");
@@ -228,11 +220,11 @@ static void wait_for(struct group *group, enum group_obstacle obstacle)
         break;
     case GROUP_PEER_IS_PRIMARY:
         snprintf(waits, sizeof waits, "the copy of %s to become Secondary",
-                 node_name(other_node(group)));
+                 nodes_name(other_node(group)));
         break;
     case GROUP_NOT_COMPARED:
         snprintf(waits, sizeof waits, "the copies to be compared: %s has a current one too, and is not connected",
-                 node_name(other_node(group)));
+                 nodes_name(other_node(group)));
         break;
     }
     group_expired(group, waits);
@@ -299,7 +291,7 @@ void group_asked(struct group *group, unsigned node)
         return; /* Pacemaker has not demoted it here */
     group->asked = true;
     group->successor = node;
-    qb_log(LOG_NOTICE, "group %s: handed over to %s", config_of(group)->name, node_name(node));
+    qb_log(LOG_NOTICE, "group %s: handed over to %s", config_of(group)->name, nodes_name(node));
     group_step(group);
 }
 

@@ -26,14 +26,6 @@ static struct control *server;
 
 /* ---- names ---- */
 
-static const char *node_name(unsigned id)
-{
-    for (unsigned i = 0; i < halund.config->node_count; i++)
-        if (halund.config->nodes[i].id == id)
-            return halund.config->nodes[i].name;
-    return "";
-}
-
 static const char *alua_name(uint8_t state)
 {
     switch (state) {
@@ -72,7 +64,7 @@ static json_t *nodes_in(uint32_t bits)
 
     for (unsigned id = 1; id <= LIMIT_NODES; id++)
         if (bits & 1u << id)
-            json_array_append_new(list, json_string(node_name(id)));
+            json_array_append_new(list, json_string(nodes_name(id)));
     return list;
 }
 
@@ -86,7 +78,7 @@ static json_t *uuid_text(const uint8_t uuid[16])
 
 static json_t *node_or_null(unsigned id)
 {
-    return id ? json_string(node_name(id)) : json_null();
+    return id ? json_string(nodes_name(id)) : json_null();
 }
 
 /* ---- status ---- */

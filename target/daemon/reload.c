@@ -228,13 +228,10 @@ static void committed(struct cluster_request *request, enum scsi_reason reason, 
 
 static void late(void *data)
 {
-    char why[160] = "no answer from node";
-    size_t used = strlen(why);
+    char why[160];
 
     asked.timer = 0;
-    for (unsigned i = 0; i < halund.config->node_count && used < sizeof why; i++)
-        if (asked.waits & 1u << halund.config->nodes[i].id)
-            used += (size_t)snprintf(why + used, sizeof why - used, " %s", halund.config->nodes[i].name);
+    nodes_silent(asked.waits, why, sizeof why);
     end(-EAGAIN, why);
 }
 
@@ -319,12 +316,9 @@ void reload_consulted(struct daemon *daemon, unsigned node, uint64_t number, con
 
 void reload_opinion(struct daemon *daemon, unsigned node, uint64_t number, bool good, const char *why)
 {
-    const char *name = "";
+    const char *name = nodes_name(node);
     char text[320];
 
-    for (unsigned i = 0; i < daemon->config->node_count; i++)
-        if (daemon->config->nodes[i].id == node)
-            name = daemon->config->nodes[i].name;
     if (number & IN_USE && !good) {
         snprintf(alarm_text, sizeof alarm_text,
                  "%s shows initiators other targets, hosts or LUN maps than this node", name);

@@ -26,14 +26,6 @@ static struct {
     qb_loop_timer_handle timer;
 } asked;
 
-static const char *name_of(unsigned node)
-{
-    for (unsigned i = 0; i < halund.config->node_count; i++)
-        if (halund.config->nodes[i].id == node)
-            return halund.config->nodes[i].name;
-    return "";
-}
-
 /* ---- agreeing ---- */
 
 struct agreeing {
@@ -130,13 +122,10 @@ static void committed(void *context, int error, const char *why)
 
 static void late(void *data)
 {
-    char why[160] = "no answer from node";
-    size_t used = strlen(why);
+    char why[160];
 
     asked.timer = 0;
-    for (unsigned i = 0; i < halund.config->node_count && used < sizeof why; i++)
-        if (asked.waits & 1u << halund.config->nodes[i].id)
-            used += (size_t)snprintf(why + used, sizeof why - used, " %s", halund.config->nodes[i].name);
+    nodes_silent(asked.waits, why, sizeof why);
     end(-EAGAIN, why);
 }
 
@@ -147,7 +136,7 @@ void resize_opinion(unsigned node, uint64_t number, bool good, const char *why)
     if (!asked.call || asked.committing || number != asked.number)
         return;
     if (!good) {
-        snprintf(text, sizeof text, "%s: %s", name_of(node), why);
+        snprintf(text, sizeof text, "%s: %s", nodes_name(node), why);
         end(-EINVAL, text);
         return;
     }
