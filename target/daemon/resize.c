@@ -68,7 +68,7 @@ void resize_apply(unsigned index, uint64_t blocks)
     struct lu *lu = device_lus[index];
     uint64_t bytes = blocks * lu->block_size;
 
-    if (lu->store && bytes > lu->store->size) {
+    if (bytes > lu->store->size) {
         const struct config_group *group = &halund.config->groups[lu->group_index];
 
         if (store_room(lu->store) >= bytes)
@@ -92,7 +92,7 @@ void resize_consulted(unsigned node, uint64_t number, const uint8_t digest[32])
 
     if (!lu)
         snprintf(why, sizeof why, "it has no such unit");
-    else if (lu->store && store_room(lu->store) / lu->block_size < get_be64(digest + ASKED_BLOCKS))
+    else if (store_room(lu->store) / lu->block_size < get_be64(digest + ASKED_BLOCKS))
         snprintf(why, sizeof why, "there is room for %" PRIu64 " bytes: expected %" PRIu64, store_room(lu->store),
                  get_be64(digest + ASKED_BLOCKS) * lu->block_size);
     cluster_give_opinion(halund.cluster, node, number, !why[0], why);
@@ -203,7 +203,7 @@ static void agree_next(void *context, int error, const char *why)
 
     while (!error && g->next < device_lu_count) {
         const struct lu *lu = device_lus[g->next++];
-        uint64_t blocks = lu && lu->store ? lu->store->size / lu->block_size : 0;
+        uint64_t blocks = lu ? lu->store->size / lu->block_size : 0;
 
         if (!lu || lu->group_index != g->group->index || blocks <= atomic_load(&lu->blocks))
             continue;
@@ -256,7 +256,7 @@ void on_lu_resize(struct control_call *call, json_t *arguments)
         control_fail(call, CONTROL_AGAIN, asked.call ? "another resize is under way" : "the cluster does not serve");
         return;
     }
-    bytes = size ? (uint64_t)json_integer_value(size) : store_room(lu->store);
+    bytes = !size ? store_room(lu->store) : json_integer_value(size) > 0 ? (uint64_t)json_integer_value(size) : 0;
     why = obstacle(lu, bytes, json_is_true(json_object_get(arguments, "force")));
     if (why) {
         control_fail(call, CONTROL_REFUSED, "lu \"%s\": %s", name, why);
