@@ -337,6 +337,7 @@ void grow_begin(struct volume *v, uint64_t sectors, bool mark,
     g->sectors = sectors;
     g->mark = mark;
     g->done = done;
+    v->resource->again = true; /* grow_pump() may have had its turn */
 }
 
 void grow_pump(struct volume *v)
@@ -351,8 +352,12 @@ void grow_pump(struct volume *v)
         finish(v, -EIO, "its disk has failed");
         return;
     }
-    if (v->holds || !qb_list_empty(&v->al_wait) || !md_idle(v))
+    if (v->holds || !qb_list_empty(&v->al_wait))
         return;
+    if (!md_idle(v)) {
+        md_kick(v); /* what lags until the next write (role_mark.h) */
+        return;
+    }
     g->device_bytes = store_room(v->backing);
     rc = layout_now(v, g->device_bytes, &g->layout, why);
     g->moved = !rc && g->layout.superblock != v->file.layout.superblock;

@@ -385,7 +385,7 @@ void resource_leave(struct resource *r)
         return;
     r->depth = 1;
     do {
-        again = false;
+        r->again = false;
         if (r->link.failing)
             link_lost(r);
         if (r->link.phase == LINK_CLOSING && link_try_close(r))
@@ -403,8 +403,8 @@ void resource_leave(struct resource *r)
         admin_run(r);
         if (r->closed)
             break;
-        again |= deliver(r);
-        again |= r->link.failing;
+        again = deliver(r);
+        again |= r->link.failing || r->again;
     } while (again);
     if (r->closed)
         deliver(r);

@@ -400,6 +400,7 @@ struct resource {
     uint64_t written, received_bytes, sent_bytes;
     uint64_t published_ns;
     bool publish;
+    bool again;  /* something was begun that the round that is running may have passed already */
     char why[128], why_before[128]; /* why the link is not up; the sentence before that */
 
     struct post start_post, changed_post, outdate_post, self_post, current_post, lost_post, place_post;

@@ -154,6 +154,23 @@ static void grow_when_assumed_clean_then_nothing_is_copied(void **state)
     close(fd);
 }
 
+/* The mark of a Primary whose peer is connected is written with its first write (role_mark.h): here nobody writes. */
+static void grow_when_the_mark_of_the_role_still_lags_then_done(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t before;
+
+    start_primary(rig);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    promote(&rig->n[0]);
+    before = exported(rig, 0);
+    for (unsigned i = 0; i < 2; i++)
+        enlarge(rig, i, MORE);
+    resize(rig, true);
+    assert_int_equal(rig->n[0].error, 0);
+    assert_int_equal(exported(rig, 0), before + MORE);
+}
+
 static void grow_when_restarted_then_metadata_are_at_the_new_end(void **state)
 {
     struct rig *rig = *state;
@@ -448,6 +465,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         GROW_CASE(grow_when_both_devices_did_then_the_new_part_is_copied),
         GROW_CASE(grow_when_assumed_clean_then_nothing_is_copied),
+        GROW_CASE(grow_when_the_mark_of_the_role_still_lags_then_done),
         GROW_CASE(grow_when_restarted_then_metadata_are_at_the_new_end),
         GROW_CASE(grow_when_only_one_device_did_then_refused_and_nothing_changed),
         GROW_CASE(device_when_it_grew_while_nobody_used_it_then_it_is_used_as_before),
