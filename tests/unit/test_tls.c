@@ -443,6 +443,23 @@ static void looks_when_first_bytes_then_told_apart(void **state)
     assert_int_equal(tls_looks((const uint8_t *)"\x16\x02\x01\x02"), TLS_LOOKS_OTHER);
 }
 
+/* Do two flights differ in what a peer has to look at? The version of a record's header is to be ignored (RFC 8446
+ * 5.1), so a flight that differs only there is a right one. */
+static bool differs(const uint8_t *right, const uint8_t *spoilt, size_t n)
+{
+    enum { TYPE, VERSION, LENGTH = 3, HEADER = 5 };
+
+    for (size_t record = 0; record + HEADER <= n;) {
+        size_t end = record + HEADER + (right[record + LENGTH] << 8 | right[record + LENGTH + 1]);
+
+        for (size_t i = record; i < end && i < n; i++)
+            if (right[i] != spoilt[i] && i != record + VERSION && i != record + VERSION + 1)
+                return true;
+        record = end;
+    }
+    return false;
+}
+
 /* A right first flight, spoilt, cut or lengthened: either end comes to an end or waits for more, and is never
  * authenticated by it. */
 static void handshake_when_bytes_are_random_then_never_up(void **state)
@@ -455,7 +472,7 @@ static void handshake_when_bytes_are_random_then_never_up(void **state)
         const uint8_t *bytes;
         uint8_t *room, copy[8192];
         struct tls_session *t;
-        size_t n;
+        size_t n, sent;
         int rc = 0;
 
         if (round % 300 == 0) {
@@ -473,7 +490,7 @@ static void handshake_when_bytes_are_random_then_never_up(void **state)
             assert_int_equal(tls_session_handshake(p.end[1]), 0);
         }
         t = p.end[victim];
-        n = tls_session_output(p.end[!victim], &bytes);
+        n = sent = tls_session_output(p.end[!victim], &bytes);
         assert_true(n && n < sizeof copy / 2);
         memcpy(copy, bytes, n);
         switch (rand() % 3) {
@@ -499,8 +516,8 @@ static void handshake_when_bytes_are_random_then_never_up(void **state)
             at += piece;
             rc = tls_session_handshake(t);
         }
-        assert_true(rc == 0 || rc == -EPROTO);
-        if (rc)
+        assert_true(rc == 0 || rc == -EPROTO || (rc == 1 && n >= sent && !differs(bytes, copy, sent)));
+        if (rc < 0)
             assert_true(*tls_session_why(t));
     }
     free_pair(&p);
