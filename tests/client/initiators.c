@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +31,8 @@ struct nexus {
     struct path path;
     unsigned number;
     bool was_up;
-    uint64_t heard; /* ns: the newest answer */
-    uint64_t up_since;
+    uint64_t heard;      /* ns: the newest answer */
+    uint64_t login_call; /* ns: the newest attempt to log in began */
 };
 
 struct call {
@@ -60,6 +61,7 @@ static struct {
     unsigned lost_count;
     FILE *file;
     bool running;
+    bool renewing; /* sessions end because the history begins; nobody holds anything that falls with them */
     double rate, next_at;
     uint64_t seed;
     /* counts of this history */
@@ -154,7 +156,7 @@ static void doom_older(const struct call *by, uint64_t reset_at)
     for (unsigned i = 0; i < CALLS; i++) {
         struct call *call = &run.calls[i];
         if (!call->busy || call == by || call->nexus != by->nexus || call->op.lu != by->op.lu ||
-            call->op.call > by->op.call)
+            call->op.call > by->op.call || call->op.op.kind == MODEL_LU_RESET)
             continue;
         if (call->end_at > path_now() + DOOM)
             call->end_at = path_now() + DOOM;
@@ -326,8 +328,11 @@ static void give_up_calls(void)
 
         if (!call->busy || (!dead && now < call->end_at))
             continue;
-        /* After a logout that the target asked for, libiscsi forgets what was in flight without a word. */
-        if (dead || !call->task) {
+        /* After a logout that the target asked for, libiscsi forgets what was in flight without a word.
+         * A reset cannot be cancelled: while its session lives, its answer may come. */
+        if (!dead && !call->task) {
+            path_fail(&call->nexus->path, "a task management function is not answered");
+        } else if (dead) {
             finish_lost(call, call->reset_at ? call->reset_at : HISTORY_NEVER);
             scsi_free_scsi_task(call->task);
             call->task = NULL;
@@ -339,6 +344,16 @@ static void give_up_calls(void)
 
 /* ---- sessions ---- */
 
+/* From its first login in the history on the unit attentions of a nexus are checked. */
+static void record_login(const struct nexus *nexus)
+{
+    struct history_op op =
+        history_op(MODEL_LOGIN, HISTORY_ALL_LUS, (int)nexus->number, nexus->login_call);
+
+    history_set_reason(&op, "GOOD", nexus->heard);
+    record(&op);
+}
+
 static void watch_session(struct nexus *nexus)
 {
     bool up = nexus->path.state == PATH_UP && !nexus->path.broken;
@@ -347,11 +362,24 @@ static void watch_session(struct nexus *nexus)
         return;
     nexus->was_up = up;
     if (!up) {
-        session_ended(nexus);
+        if (!run.renewing)
+            session_ended(nexus);
         return;
     }
-    nexus->heard = nexus->up_since = now_ns();
+    nexus->heard = now_ns();
+    record_login(nexus);
     bound_lost(nexus, nexus->heard + (uint64_t)(LATE * 1e9));
+}
+
+static void step_path(struct nexus *nexus)
+{
+    bool down = nexus->path.state == PATH_DOWN;
+    uint64_t now = now_ns();
+
+    path_step(&nexus->path);
+    if (down && nexus->path.state != PATH_DOWN)
+        nexus->login_call = now;
+    watch_session(nexus);
 }
 
 static bool usable(const struct nexus *nexus)
@@ -380,10 +408,8 @@ static void turn(int wait_ms)
 {
     struct pollfd fds[MIX_NEXUSES + 1] = {{0}};
 
-    for (unsigned i = 0; i < run.nexus_count; i++) {
-        path_step(&run.nexuses[i].path);
-        watch_session(&run.nexuses[i]);
-    }
+    for (unsigned i = 0; i < run.nexus_count; i++)
+        step_path(&run.nexuses[i]);
     give_up_calls();
     issue();
     for (unsigned i = 0; i < run.nexus_count; i++)
@@ -464,6 +490,26 @@ static int clean_unit(unsigned lu)
     return 0;
 }
 
+/* New sessions for all nexuses: what is pending for each is known from there on. */
+static int renew_sessions(void)
+{
+    double limit = path_now() + TIMEOUT;
+    unsigned up = 0;
+
+    run.renewing = true;
+    for (unsigned i = 0; i < run.nexus_count; i++)
+        path_fail(&run.nexuses[i].path, "a history begins");
+    turn(0);
+    run.renewing = false;
+    while (up < run.nexus_count && path_now() < limit) {
+        turn(5);
+        up = 0;
+        for (unsigned i = 0; i < run.nexus_count; i++)
+            up += usable(&run.nexuses[i]);
+    }
+    return up == run.nexus_count ? 0 : -1;
+}
+
 /* Writes every block once, as the first operations of the history. */
 static int write_blocks(unsigned lu)
 {
@@ -534,8 +580,13 @@ static int begin(const char *path)
     if (!run.file)
         return stuck(path);
     history_init(&head, run.mix.initiators, run.mix.ports, run.mix.lus);
+    /* What faults and the cluster manager cause, and nobody marks. */
+    head.ua_free = 1u << UA_ACCESS_STATE_CHANGED | 1u << UA_INQUIRY_CHANGED | 1u << UA_LUNS_CHANGED |
+                   1u << UA_COMMANDS_CLEARED;
     if (history_write_head(&head, run.file))
         return stuck(path);
+    if (renew_sessions())
+        return stuck("not every nexus logs in");
     for (unsigned lu = 0; lu < run.mix.lus; lu++)
         if (write_blocks(lu))
             return stuck("the blocks of a unit cannot be written");
@@ -590,6 +641,24 @@ static void cold_start(const char *text)
     report("cold");
 }
 
+/* Somebody changed the capacity of a unit between these times (ns): every nexus is told once. */
+static void capacity_changed(const char *text)
+{
+    struct history_op op = history_op(MODEL_ATTENTION, 0, MODEL_NOBODY, 0);
+    uint64_t from, to;
+
+    if (sscanf(text, "%d %" SCNu64 " %" SCNu64, &op.lu, &from, &to) != 3 || to < from || op.lu < 0 ||
+        op.lu >= (int)run.mix.lus) {
+        fprintf(stderr, "capacity: expected a unit of the history and two times in ns\n");
+        return;
+    }
+    op.call = from;
+    op.ua = UA_CAPACITY_CHANGED;
+    history_set_reason(&op, "GOOD", to);
+    record(&op);
+    report("capacity");
+}
+
 /* Returns false at "quit". */
 static bool command(char *line)
 {
@@ -598,6 +667,8 @@ static bool command(char *line)
             exit(EXIT_STUCK);
     } else if (!strncmp(line, "cold ", 5)) {
         cold_start(line + 5);
+    } else if (!strncmp(line, "capacity ", 9)) {
+        capacity_changed(line + 9);
     } else if (!strcmp(line, "end")) {
         if (end())
             exit(EXIT_STUCK);
@@ -620,6 +691,7 @@ static void usage(FILE *out)
           "nobody else may use them. Commands on standard input:\n"
           "  begin FILE     cleans the units and begins a history in FILE\n"
           "  cold FROM TO   power was cut everywhere between these CLOCK_MONOTONIC times (ns); no node is back\n"
+          "  capacity UNIT FROM TO   its capacity was changed between these times; UNIT counts from 0\n"
           "  end            ends the history; check it with halun-history\n"
           "  stats, quit\n"
           "Exit status: 0 good, 1 an answer was wrong by itself, 2 usage, 3 stuck.\n",
@@ -637,6 +709,7 @@ int main(int argc, char **argv)
     uint64_t wrong = 0;
     int option;
 
+    signal(SIGPIPE, SIG_IGN); /* a connection that is gone is an error of write() */
     run.rate = 150;
     run.seed = now_ns();
     while ((option = getopt_long(argc, argv, "i:l:r:s:h", options, NULL)) != -1) {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -538,6 +539,7 @@ int main(int argc, char **argv)
     uint32_t blocks = 8192;
     int option;
 
+    signal(SIGPIPE, SIG_IGN); /* a connection that is gone is an error of write() */
     run.depth = 16;
     run.luns = 1;
     run.seed = (uint64_t)getpid() * 2654435761u + (uint64_t)(path_now() * 1e6);

@@ -122,7 +122,7 @@ class Array:
         """(exit status, output); 137 if the node is off."""
         try:
             entry = self.entry(node, limit)
-        except FileNotFoundError:
+        except (FileNotFoundError, IndexError):  # IndexError: it is being powered on
             return 137, node + " is off"
         done = subprocess.run(entry + list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace",
