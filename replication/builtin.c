@@ -36,7 +36,7 @@ static int open_volumes(struct resource *r, char *why)
 
         if (lu->group_index != r->public.options.group_index)
             continue;
-        if (r->volume_count == RESOURCE_VOLUMES) {
+        if (lu->volume >= RESOURCE_VOLUMES) { /* they count from 0 in each group */
             snprintf(why, 256, "group \"%s\": expected at most %d logical units", r->group->name,
                      RESOURCE_VOLUMES);
             return -E2BIG;
@@ -49,6 +49,7 @@ static int open_volumes(struct resource *r, char *why)
         rc = volume_open(r, lu, &r->volumes[r->volume_count], why);
         if (rc)
             return rc;
+        r->by_number[lu->volume] = r->volumes[r->volume_count];
         r->volume_count++;
     }
     if (!r->volume_count) {
@@ -99,6 +100,8 @@ static int builtin_open(const struct replica_options *options, struct replica **
     r->recorded = options->recorded;
     r->settled = REPLICA_EQUAL;
     qb_list_init(&r->admins);
+    qb_list_init(&r->work);
+    qb_list_init(&r->unflushed);
     rc = link_init(r);
     if (!rc)
         rc = find_peer(r, why);

@@ -337,6 +337,7 @@ void grow_begin(struct volume *v, uint64_t sectors, bool mark,
     g->sectors = sectors;
     g->mark = mark;
     g->done = done;
+    volume_work(v);
     v->resource->again = true; /* grow_pump() may have had its turn */
 }
 

@@ -366,6 +366,7 @@ static void compare_sizes(struct volume *v)
         if (grow_room(v, why) >= p->current_size) {
             link_fail(r, "volume %u grows to the size of the peer's", v->number);
             v->grow_to = p->current_size;
+            volume_work(v);
         } else {
             link_refuse(r, "volume %u: the peer's copy has %llu bytes, and here is no room for that", v->number,
                         (unsigned long long)p->current_size * MD_SECTOR);

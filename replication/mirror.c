@@ -131,7 +131,10 @@ static void written(struct store_io *io, int error)
     struct resource *r = m->resource;
 
     resource_enter(r);
-    m->volume->unflushed = true;
+    if (!m->volume->written_to) {
+        m->volume->written_to = true;
+        qb_list_add_tail(&m->volume->unflushed, &r->unflushed);
+    }
     if (error)
         volume_failed(m->volume, error, "writing for the peer");
     answer(m, error);
@@ -229,16 +232,18 @@ void mirror_flush(struct resource *r)
     r->flush_epochs = epochs;
     r->flush_serial = r->link.serial;
     r->flush_error = 0;
-    for (unsigned i = 0; i < r->volume_count; i++) {
-        struct volume *v = r->volumes[i];
+    while (!qb_list_empty(&r->unflushed)) {
+        struct volume *v = qb_list_first_entry(&r->unflushed, struct volume, unflushed);
+        struct flush_slot *slot = &r->flush[r->flush_running];
 
-        if (!volume_usable(v) || !v->unflushed)
+        v->written_to = false;
+        qb_list_del(&v->unflushed);
+        if (!volume_usable(v))
             continue;
-        v->unflushed = false;
         r->flush_running++;
-        r->flush[i].volume = v;
-        r->flush[i].io = (struct store_io){.operation = STORE_FLUSH, .done = flushed};
-        store_submit(v->backing, &r->flush[i].io);
+        slot->volume = v;
+        slot->io = (struct store_io){.operation = STORE_FLUSH, .done = flushed};
+        store_submit(v->backing, &slot->io);
     }
     if (!r->flush_running)
         answer_barriers(r); /* nothing to flush; or all disks gone: the writes were refused one by one */

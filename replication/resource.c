@@ -52,10 +52,7 @@ void resource_complain(struct resource *r, const char *why)
 
 struct volume *resource_volume(struct resource *r, unsigned number)
 {
-    for (unsigned i = 0; i < r->volume_count; i++)
-        if (r->volumes[i]->number == number)
-            return r->volumes[i];
-    return NULL;
+    return number < RESOURCE_VOLUMES ? r->by_number[number] : NULL;
 }
 
 /* --- to the control thread --- */
@@ -377,6 +374,30 @@ static bool deliver(struct resource *r)
     return true;
 }
 
+void volume_work(struct volume *v)
+{
+    if (v->working)
+        return;
+    v->working = true;
+    qb_list_add_tail(&v->work, &v->resource->work);
+}
+
+static void pump_volumes(struct resource *r)
+{
+    struct volume *v, *next;
+
+    qb_list_for_each_entry_safe(v, next, &r->work, work)
+    {
+        handshake_grow(v);
+        grow_pump(v);
+        catchup_pump(v);
+        if (volume_has_work(v))
+            continue;
+        v->working = false;
+        qb_list_del(&v->work);
+    }
+}
+
 void resource_leave(struct resource *r)
 {
     bool again;
@@ -393,11 +414,7 @@ void resource_leave(struct resource *r)
         link_resume(r);
         standing_pump(r);
         sync_retry_memory(r);
-        for (unsigned i = 0; i < r->volume_count; i++) {
-            handshake_grow(r->volumes[i]);
-            grow_pump(r->volumes[i]);
-            catchup_pump(r->volumes[i]);
-        }
+        pump_volumes(r);
         write_pump(r);
         peer_read_pump(r);
         admin_run(r);
@@ -484,8 +501,10 @@ static void ticked(struct timer *timer)
 
     resource_enter(r);
     watch_link(r);
-    for (unsigned i = 0; i < r->volume_count; i++)
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        assert(r->volumes[i]->working || !volume_has_work(r->volumes[i]));
         resync_tick(r->volumes[i]);
+    }
     sync_retry_rate(r);
     if (since(r->home->now_ns, r->published_ns) > ms(1000))
         r->publish = true;

@@ -228,6 +228,10 @@ struct read_pool;
 
 struct volume {
     struct resource *resource;
+    struct qb_list_head work; /* resource->work, while `working`: has something for the end of an event */
+    bool working;
+    struct qb_list_head unflushed; /* resource->unflushed, while `written_to` */
+    bool written_to;               /* for the peer, since the last flush began */
     unsigned number;    /* of the wire */
     struct store store; /* what the LU stands on */
     struct store *backing;
@@ -277,7 +281,6 @@ struct volume {
 
     uint64_t mark;  /* superblock ticket with the mark of a Primary (role_mark.h); 0: long durable */
     bool unmarking; /* Secondary, but the mark is still to be cleared */
-    bool unflushed; /* written to for the peer since the last flush began */
     bool complete;  /* has had all that was acknowledged, and kept it: see standing.h */
 
     struct growth growth;
@@ -321,6 +324,8 @@ struct resource {
     unsigned peer_node;
     unsigned volume_count;
     struct volume *volumes[RESOURCE_VOLUMES];
+    struct qb_list_head work; /* volumes that resource_leave() looks at: all for which volume_has_work() */
+    struct volume *by_number[RESOURCE_VOLUMES]; /* of the wire */
 
     bool primary, serving; /* role on disk; writes are taken */
     enum wire_role peer_role;
@@ -351,6 +356,7 @@ struct resource {
     unsigned mirror_used, mirrors;
     struct qb_list_head free_mirrors;
     struct epoch_receiver received;
+    struct qb_list_head unflushed; /* volumes */
     struct flush_slot {
         struct store_io io;
         struct volume *volume;
@@ -415,6 +421,13 @@ static inline struct resource *resource_of(struct replica *replica)
 /* resource.c */
 void resource_enter(struct resource *r);
 void resource_leave(struct resource *r);
+/* Growing, or sending what the peer missed: volumes of a thousand that do neither cost an event nothing. Who begins
+ * one of them says so by volume_work(). */
+static inline bool volume_has_work(const struct volume *v)
+{
+    return v->grow_to || v->growth.phase == GROW_QUIET || v->resync.catching_up;
+}
+void volume_work(struct volume *v);
 /* Remembers the last reason for the status; printf-like. */
 __attribute__((format(printf, 2, 3))) void resource_say(struct resource *r, const char *format,
                                                         ...);

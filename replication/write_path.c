@@ -377,6 +377,7 @@ void write_replicating(struct volume *v)
         return;
     }
     v->resync.catching_up = true;
+    volume_work(v);
     v->resync.behind = v->map->set;
     v->resync.catchup_again = true;
     v->resync.catchup_cursor = 0;
