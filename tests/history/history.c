@@ -23,6 +23,7 @@ void history_free(struct history *history)
     for (size_t i = 0; i < history->count; i++)
         free(history->ops[i].registrations);
     free(history->ops);
+    free(history->keys);
     memset(history, 0, sizeof *history);
 }
 
@@ -46,12 +47,15 @@ size_t history_add(struct history *history, const struct history_op *op)
     if (history->count == history->room) {
         history->room = history->room ? 2 * history->room : 1024;
         history->ops = realloc(history->ops, history->room * sizeof *history->ops);
-        if (!history->ops)
+        history->keys = realloc(history->keys, history->room * sizeof *history->keys);
+        if (!history->ops || !history->keys)
             abort();
     }
     assert(op->end >= op->call);
     assert(op->lu == HISTORY_ALL_LUS || (op->lu >= 0 && (unsigned)op->lu < history->lus));
     history->ops[history->count] = *op;
+    history->keys[history->count] =
+        (struct history_key){(int16_t)op->lu, (int16_t)op->op.nexus, (uint8_t)op->op.kind, op->block};
     return history->count++;
 }
 

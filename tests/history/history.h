@@ -60,11 +60,19 @@ struct history_op {
     unsigned line; /* of its file; 0 = not from a file */
 };
 
+/* What the searches that walk over all operations ask first. */
+struct history_key {
+    int16_t lu, nexus;
+    uint8_t kind; /* enum model_kind */
+    uint32_t block;
+};
+
 struct history {
     unsigned initiators, ports; /* the shape of the model */
     unsigned lus;
     uint32_t ua_free; /* bits (enum unit_attention): may come at any time, not checked */
-    struct history_op *ops;
+    struct history_op *ops;   /* lu, op.kind, op.nexus and block stay as they were added */
+    struct history_key *keys; /* as many */
     size_t count, room;
 };
 

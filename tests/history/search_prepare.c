@@ -4,29 +4,29 @@
 
 #include "tests/history/search.h"
 
-static bool writes(const struct history_op *op)
+static bool writes(unsigned kind)
 {
-    return op->op.kind == MODEL_WRITE || op->op.kind == MODEL_COMPARE_AND_WRITE;
+    return kind == MODEL_WRITE || kind == MODEL_COMPARE_AND_WRITE;
 }
 
-static bool is_io(const struct history_op *op)
+static bool is_io(unsigned kind)
 {
-    return op->op.kind == MODEL_READ || writes(op);
+    return kind == MODEL_READ || writes(kind);
 }
 
-static bool of_unit(const struct history_op *op, unsigned lu)
+static bool of_unit(const struct history_key *key, unsigned lu)
 {
-    return op->lu == HISTORY_ALL_LUS || op->lu == (int)lu;
+    return key->lu == HISTORY_ALL_LUS || key->lu == (int)lu;
 }
 
 /* What most operations are in a view of something else: of another block, or of no interest for
  * attentions. */
-static bool is_far(const struct search *s, const struct history_op *op)
+static bool is_far(const struct search *s, const struct history_key *key)
 {
-    if (!is_io(op))
+    if (!is_io(key->kind))
         return false;
-    return s->options->view == LINEARIZE_BLOCK        ? op->block != s->options->of
-           : s->options->view == LINEARIZE_ATTENTIONS ? op->op.nexus != (int)s->options->of
+    return s->options->view == LINEARIZE_BLOCK        ? key->block != s->options->of
+           : s->options->view == LINEARIZE_ATTENTIONS ? key->nexus != (int)s->options->of
                                                       : false;
 }
 
@@ -38,15 +38,17 @@ static bool settle_write(const struct history *history, struct history_op *op)
     bool guessed = false;
 
     for (size_t i = 0; i < history->count; i++) {
+        const struct history_key *key = &history->keys[i];
         const struct history_op *read = &history->ops[i];
+        if (key->lu != op->lu || key->block != op->block || !is_io(key->kind))
+            continue;
         bool sees = read->op.kind == MODEL_READ                ? read->value == op->value
                     : read->op.kind == MODEL_COMPARE_AND_WRITE ? read->compare == op->value
                                                                : false;
-        if (sees && read->lu == op->lu && read->block == op->block &&
-            read->outcome == HISTORY_ANSWERED && read->reason == REASON_GOOD && read->end < seen)
+        if (sees && read->outcome == HISTORY_ANSWERED && read->reason == REASON_GOOD &&
+            read->end < seen)
             seen = read->end;
-        if (read->reason == REASON_MISCOMPARE && read->lu == op->lu && read->block == op->block &&
-            read->end > op->call)
+        if (read->reason == REASON_MISCOMPARE && read->end > op->call)
             guessed = true;
     }
     if (seen == HISTORY_NEVER)
@@ -66,10 +68,10 @@ static bool counts(const struct search *s, struct history_op *op)
 
     if (op->outcome == HISTORY_REFUSED)
         return false;
-    if (is_io(op) && s->options->view == LINEARIZE_BLOCK) {
+    if (is_io(op->op.kind) && s->options->view == LINEARIZE_BLOCK) {
         if (op->value == HISTORY_NO_VALUE || op->block != s->options->of)
             return false;
-        return op->outcome == HISTORY_ANSWERED || (writes(op) && settle_write(s->history, op));
+        return op->outcome == HISTORY_ANSWERED || (writes(op->op.kind) && settle_write(s->history, op));
     }
     switch (op->op.kind) {
     case MODEL_COMMAND:
@@ -144,7 +146,7 @@ static uint64_t login_since(const struct history *history, unsigned nexus, uint6
 
     for (size_t i = 0; i < history->count; i++) {
         const struct history_op *op = &history->ops[i];
-        if (op->op.kind == MODEL_LOGIN && op->op.nexus == (int)nexus &&
+        if (history->keys[i].kind == MODEL_LOGIN && history->keys[i].nexus == (int)nexus &&
             op->outcome == HISTORY_ANSWERED && op->call >= from && op->end < first)
             first = op->end;
     }
@@ -161,8 +163,8 @@ static enum unit_attention login_attention(const struct search *s, unsigned lu,
 
     for (size_t i = 0; i < s->history->count; i++) {
         const struct history_op *op = &s->history->ops[i];
-        if (of_unit(op, lu) && op->op.nexus == login->op.nexus && op->call >= login->call &&
-            op->call < end && op->reason == REASON_UNIT_ATTENTION &&
+        if (of_unit(&s->history->keys[i], lu) && s->history->keys[i].nexus == login->op.nexus &&
+            op->call >= login->call && op->call < end && op->reason == REASON_UNIT_ATTENTION &&
             (!first || op->end < first->end))
             first = op;
     }
@@ -179,7 +181,7 @@ static void find_cuts(const struct history *history, struct cuts *cuts)
 {
     cuts->count = 0;
     for (size_t i = 0; i < history->count; i++)
-        if (history->ops[i].op.kind == MODEL_COLD_START) {
+        if (history->keys[i].kind == MODEL_COLD_START) {
             if (cuts->count == sizeof cuts->ops / sizeof cuts->ops[0])
                 abort(); /* nobody cuts the power so often in one history */
             cuts->ops[cuts->count++] = &history->ops[i];
@@ -229,7 +231,7 @@ void search_prepare(struct search *s, unsigned lu)
     for (size_t i = 0; i < history->count; i++) {
         struct history_op op;
 
-        if (!of_unit(&history->ops[i], lu) || is_far(s, &history->ops[i]))
+        if (!of_unit(&history->keys[i], lu) || is_far(s, &history->keys[i]))
             continue;
         op = history->ops[i];
         if (looks(s, &op, first_login))

@@ -1,23 +1,44 @@
 /* What was flushed (SYNCHRONIZE CACHE, FUA) is on stable storage of every copy that the cluster calls current: any of them
  * may be the only one that is left. Looked at in the record of a node that serves, at every answer of a flush and all
  * the time; the copy's node may have lost its power meanwhile. */
-#include <stdlib.h>
+#include <assert.h>
 
 #include "tests/sim/checkers.h"
 #include "tests/sim/workload.h"
 
+enum { SIZE = 4096, LUS = 8 };
+
+/* What was read there last, most of which is there still. */
+static struct {
+    uint64_t stamp, value;
+} known[SIM_NODES + 1][LUS][WORKLOAD_BLOCKS];
+
+static bool value_of(unsigned node, unsigned lu, uint32_t block, uint64_t *value)
+{
+    static uint8_t data[SIZE];
+    unsigned size = sim_config()->block_size;
+    uint64_t offset = workload_lba(block) * size, stamp = sim_disk_stamp(node, lu, offset);
+
+    assert(size == SIZE && lu < LUS);
+    if (!stamp || known[node][lu][block].stamp != stamp) {
+        if (!sim_disk_read_stable(node, lu, offset, data, size))
+            return false;
+        known[node][lu][block].stamp = stamp;
+        known[node][lu][block].value = record_read(lu, block, data, size);
+    }
+    *value = known[node][lu][block].value;
+    return true;
+}
+
 static void look_at(unsigned node, unsigned lu)
 {
-    static uint8_t data[4096];
-    unsigned size = sim_config()->block_size;
     char text[400];
 
     for (uint32_t block = 0; block < WORKLOAD_BLOCKS; block++) {
         uint64_t value;
 
-        if (!sim_disk_read_stable(node, lu, workload_lba(block) * size, data, size))
+        if (!value_of(node, lu, block, &value))
             return;
-        value = record_read(lu, block, data, size);
         if (value != HISTORY_NO_VALUE && blocks_may_be_stable(record_blocks(lu), block, value))
             continue;
         blocks_describe(record_blocks(lu), block, text, sizeof text);

@@ -25,7 +25,10 @@ enum {
 struct page {
     uint8_t data[PAGE];
     uint8_t *stable; /* what the medium has; NULL: the same */
+    uint64_t stamp;  /* another one whenever what the medium has may have become another */
 };
+
+static uint64_t last_stamp;
 
 struct vfile {
     struct host *host;
@@ -86,7 +89,8 @@ static struct page *page_at(struct vfile *file, uint64_t number, bool make_it)
         file->page_count = room;
     }
     if (!file->pages[number] && make_it)
-        file->pages[number] = calloc(1, sizeof **file->pages);
+        if ((file->pages[number] = calloc(1, sizeof **file->pages)))
+            file->pages[number]->stamp = ++last_stamp;
     return file->pages[number];
 }
 
@@ -96,6 +100,7 @@ static void forget_dirty(struct vfile *file)
         struct page *page = file->pages[file->dirty[i]];
         free(page->stable);
         page->stable = NULL;
+        page->stamp = ++last_stamp;
     }
     file->dirty_count = 0;
 }
@@ -164,6 +169,8 @@ static void change(struct vfile *file, const uint8_t *from, uint64_t n, uint64_t
                 memset(page->data + at, 0, piece);
             if (durable && page->stable)
                 memcpy(page->stable + at, page->data + at, piece);
+            if (durable)
+                page->stamp = ++last_stamp;
         }
         from = from ? from + piece : NULL;
         offset += piece;
@@ -308,6 +315,16 @@ static bool read_lu(unsigned node, unsigned lu, uint64_t offset, void *to, size_
 bool sim_disk_read(unsigned node, unsigned lu, uint64_t offset, void *to, size_t n)
 {
     return read_lu(node, lu, offset, to, n, false);
+}
+
+uint64_t sim_disk_stamp(unsigned node, unsigned lu, uint64_t offset)
+{
+    for (unsigned i = 0; i < file_count[node]; i++)
+        if (files[node][i].lu == (int)lu && files[node][i].exists) {
+            const struct page *page = page_at(&files[node][i], offset / PAGE, false);
+            return page ? page->stamp : 0;
+        }
+    return 0;
 }
 
 bool sim_disk_read_stable(unsigned node, unsigned lu, uint64_t offset, void *to, size_t n)

@@ -19,18 +19,20 @@ struct host hosts[SIM_NODES + 1];
 
 /* ---- the module: one copy per host, whose data is put back before every start ---- */
 
-enum { RANGES = 8 };
+enum { RANGES = 8, PAGE = 4096 };
 
 struct module {
     void *handle;
     struct sim_entry *entry;
     unsigned count;
     struct {
-        char *at, *saved;
+        char *at;
         size_t size;
+        char **saved; /* page by page; NULL: zeros, as most of .bss is */
     } ranges[RANGES]; /* writable, and not made read-only after relocation */
 };
 static struct module modules[SIM_NODES + 1];
+static const char zeros[PAGE];
 
 struct search {
     const void *inside;
@@ -84,6 +86,16 @@ static int copy_of(const char *path)
     return to;
 }
 
+static size_t piece_at(size_t size, size_t at)
+{
+    return size - at < PAGE ? size - at : PAGE;
+}
+
+static char *save(const char *at, size_t n)
+{
+    return memcmp(at, zeros, n) ? memcpy(malloc(n), at, n) : NULL;
+}
+
 static void load(unsigned node)
 {
     struct module *module = &modules[node];
@@ -101,21 +113,22 @@ static void load(unsigned node)
     search.inside = module->entry->daemon;
     dl_iterate_phdr(find_ranges, &search);
     for (unsigned i = 0; i < module->count; i++) {
-        module->ranges[i].saved = malloc(module->ranges[i].size);
-        memcpy(module->ranges[i].saved, module->ranges[i].at, module->ranges[i].size);
+        module->ranges[i].saved = calloc(module->ranges[i].size / PAGE + 1, sizeof(char *));
+        for (size_t at = 0; at < module->ranges[i].size; at += PAGE)
+            module->ranges[i].saved[at / PAGE] =
+                save(module->ranges[i].at + at, piece_at(module->ranges[i].size, at));
     }
 }
 
-/* Most of it is .bss that nobody has touched: only pages that differ are written. */
+/* Most of it nobody has touched: only pages that differ are written. */
 static void put_back(struct module *module)
 {
-    enum { PAGE = 4096 };
-
     for (unsigned i = 0; i < module->count; i++)
         for (size_t at = 0; at < module->ranges[i].size; at += PAGE) {
-            size_t n = module->ranges[i].size - at < PAGE ? module->ranges[i].size - at : PAGE;
-            if (memcmp(module->ranges[i].at + at, module->ranges[i].saved + at, n))
-                memcpy(module->ranges[i].at + at, module->ranges[i].saved + at, n);
+            const char *saved = module->ranges[i].saved[at / PAGE];
+            size_t n = piece_at(module->ranges[i].size, at);
+            if (memcmp(module->ranges[i].at + at, saved ? saved : zeros, n))
+                memcpy(module->ranges[i].at + at, saved ? saved : zeros, n);
         }
 }
 

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <getopt.h>
 #include <glob.h>
+#include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -411,6 +413,8 @@ int main(int argc, char **argv)
     uint64_t number;
     int option;
 
+    mallopt(M_TRIM_THRESHOLD, INT_MAX); /* the next run takes the memory again */
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was seen is there even if a node takes the process with it */
     options.first = options.last = 1;
     while ((option = getopt_long(argc, argv, "s:S:j:th", long_options, NULL)) != -1) {

@@ -7,8 +7,10 @@
 
 #include "tests/sim/world.h"
 
-enum { UNIT = 16, CLASSES = 256, SMALL = 1024, PAGE = 4096 };
+enum { UNIT = 16, CLASSES = 256, SMALL = 1024, PAGE = 4096, LARGE = 128 << 10, HUGE = 1 << 20, LARGES = 4096 };
 #define HEAP (UINT64_C(1) << 30)
+#define LARGES_AT (HEAP / 4) /* blocks of LARGE bytes and more begin here, */
+#define HUGES_AT (HEAP / 2)  /* and those of HUGE bytes here */
 
 /* Before every block. */
 struct head {
@@ -20,8 +22,12 @@ struct head {
 
 static struct heap {
     char *base;
-    size_t used;
+    size_t used, large_used, huge_used;
     void *free[CLASSES];
+    unsigned larges;
+    struct {
+        size_t at, size;
+    } large[LARGES];
 } heaps[SIM_NODES + 1];
 
 /* Blocks of up to 1 KiB in steps of 16 bytes, above in four steps per power of two. */
@@ -41,6 +47,26 @@ static unsigned class_of(size_t size, size_t *rounded)
     return SMALL / UNIT + 1 + (bits - 10) * 4 + (unsigned)((*rounded - 1) >> shift & 3);
 }
 
+/* Pages that are there are overwritten, which costs less than to fault them in again. */
+static void clear(char *at, size_t size)
+{
+    unsigned char there[HUGE / PAGE + 1];
+    char *end = at + size;
+
+    if (mincore(at, (size_t)(end - at), there))
+        abort();
+    for (size_t i = 0; at + i * PAGE < end;) {
+        size_t first = i;
+        bool is = there[i] & 1;
+        while (at + i * PAGE < end && (there[i] & 1) == is)
+            i++;
+        if (is)
+            memset(at + first * PAGE, 0, (i - first) * PAGE);
+        else
+            madvise(at + first * PAGE, (i - first) * PAGE, MADV_DONTNEED); /* swapped out, perhaps */
+    }
+}
+
 void memory_begin(struct host *host)
 {
     struct heap *heap = &heaps[host->id];
@@ -50,10 +76,17 @@ void memory_begin(struct host *host)
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (heap->base == MAP_FAILED)
             abort();
-    } else if (heap->used) {
-        madvise(heap->base, heap->used, MADV_DONTNEED); /* reads as zeros again */
+    } else { /* reads as zeros again; of what is huge little was used */
+        memset(heap->base, 0, heap->used);
+        for (unsigned i = 0; i < heap->larges; i++)
+            if (heap->large[i].at < HUGES_AT)
+                clear(heap->base + heap->large[i].at, heap->large[i].size);
+            else
+                madvise(heap->base + heap->large[i].at, heap->large[i].size, MADV_DONTNEED);
     }
-    heap->used = 0;
+    heap->used = heap->larges = 0;
+    heap->large_used = LARGES_AT;
+    heap->huge_used = HUGES_AT;
     memset(heap->free, 0, sizeof heap->free);
 }
 
@@ -66,12 +99,29 @@ static struct heap *mine(void)
     return &heaps[world_inside->id];
 }
 
+/* Pages of their own. */
+static char *take_large(struct heap *heap, size_t size)
+{
+    size_t *used = size < HUGE ? &heap->large_used : &heap->huge_used;
+    size_t end = size < HUGE ? HUGES_AT : HEAP, at = *used;
+
+    size = (size + PAGE - 1) & ~(size_t)(PAGE - 1);
+    if (size > end - at || heap->larges == LARGES)
+        sim_fail("a node uses more large blocks than the world has room for");
+    heap->large[heap->larges].at = at;
+    heap->large[heap->larges++].size = size;
+    *used += size;
+    return heap->base + at;
+}
+
 static char *take(struct heap *heap, size_t size)
 {
     char *at = heap->base + heap->used;
 
-    if (size > HEAP - heap->used)
-        sim_fail("a node uses more than %u MiB", (unsigned)(HEAP >> 20));
+    if (size >= LARGE)
+        return take_large(heap, size);
+    if (size > LARGES_AT - heap->used)
+        sim_fail("a node uses more than %u MiB in small blocks", (unsigned)(LARGES_AT >> 20));
     heap->used += size;
     return at;
 }
@@ -180,11 +230,16 @@ char *__wrap_strdup(const char *text)
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     struct heap *heap = mine();
-    size_t at = (heap->used + sizeof(struct head) + alignment - 1) & ~(alignment - 1);
+    size_t rounded = (size + UNIT - 1) & ~(size_t)(UNIT - 1), at;
     struct head *head;
 
-    heap->used = at - sizeof *head;
-    head = (struct head *)take(heap, sizeof *head + ((size + UNIT - 1) & ~(size_t)(UNIT - 1)));
+    if (rounded >= LARGE) { /* in whole pages, which is as aligned as anybody asks for */
+        head = (struct head *)(take_large(heap, PAGE + rounded) + PAGE) - 1;
+    } else {
+        at = (heap->used + sizeof(struct head) + alignment - 1) & ~(alignment - 1);
+        heap->used = at - sizeof *head;
+        head = (struct head *)take(heap, sizeof *head + rounded);
+    }
     *head = (struct head){.size = (uint32_t)size, .magic = MAGIC};
     return head + 1;
 }

@@ -76,11 +76,10 @@ bool record_writer(uint64_t value, unsigned *lu, uint32_t *block, int *nexus, ui
 
 /* ---- contents ---- */
 
-static uint64_t mix(uint64_t v)
+/* The word at `at` of a block of `value`; no two values have the same. */
+static uint64_t word(uint64_t value, unsigned at)
 {
-    v ^= v >> 30;
-    v *= 0xbf58476d1ce4e5b9u;
-    return v ^ v >> 27;
+    return value * 0xbf58476d1ce4e5b9u + at * 0x9e3779b97f4a7c15u;
 }
 
 void record_fill(unsigned lu, uint32_t block, uint64_t value, uint8_t *data, unsigned size)
@@ -94,7 +93,7 @@ void record_fill(unsigned lu, uint32_t block, uint64_t value, uint8_t *data, uns
     put_be32(data + BLOCK_AT, block);
     put_be64(data + VALUE_AT, value);
     for (unsigned i = BODY_AT; i < size; i += 8)
-        put_be64(data + i, mix(value + i));
+        put_be64(data + i, word(value, i));
 }
 
 uint64_t record_read(unsigned lu, uint32_t block, const uint8_t *data, unsigned size)
@@ -110,7 +109,7 @@ uint64_t record_read(unsigned lu, uint32_t block, const uint8_t *data, unsigned 
     if (get_be32(data + LU_AT) != lu || get_be32(data + BLOCK_AT) != block)
         return HISTORY_NO_VALUE;
     for (unsigned i = BODY_AT; i < size; i += 8)
-        if (get_be64(data + i) != mix(value + i))
+        if (get_be64(data + i) != word(value, i))
             return HISTORY_NO_VALUE;
     return value;
 }

@@ -108,6 +108,9 @@ int sim_score(unsigned node, unsigned group);
  * be left for certain after a power cut. Returns false when the node has no copy. */
 bool sim_disk_read(unsigned node, unsigned lu, uint64_t offset, void *to, size_t n);
 bool sim_disk_read_stable(unsigned node, unsigned lu, uint64_t offset, void *to, size_t n);
+/* A number that was never used before, in any run, since what is left for certain in the 4096 bytes around `offset`
+ * changed last; 0: nothing was written there. */
+uint64_t sim_disk_stamp(unsigned node, unsigned lu, uint64_t offset);
 
 /* ---- faults and the operator: for stories; random runs draw them from the seed ---- */
 
