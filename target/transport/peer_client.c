@@ -63,7 +63,8 @@ struct client {
     int fd;
     uint64_t not_before_ns;
     struct slot *slots;
-    uint32_t free_slot; /* index + 1 */
+    uint32_t slots_used; /* those behind were never taken: their memory is not touched */
+    uint32_t free_slot;  /* index + 1 of one that was given back */
     uint32_t next_id;
     struct declared *declared;
     struct nexus *nexuses[PEER_NEXUSES]; /* whom declared[i] is about; NULL: gone or not used */
@@ -76,6 +77,17 @@ static void slot_free(struct client *client, struct slot *slot)
     slot->task = NULL;
     slot->next = client->free_slot;
     client->free_slot = (uint32_t)(slot - client->slots) + 1;
+}
+
+static struct slot *slot_take(struct client *client)
+{
+    struct slot *slot;
+
+    if (!client->free_slot)
+        return client->slots_used < PEER_SLOTS ? &client->slots[client->slots_used++] : NULL;
+    slot = &client->slots[client->free_slot - 1];
+    client->free_slot = slot->next;
+    return slot;
 }
 
 static struct client *client_of_slot(struct slot *slot, const struct reactor *reactor)
@@ -140,7 +152,7 @@ static void abort_sent(struct peer_frame *frame)
 /* The slot of a command that waits for its response. */
 static struct slot *slot_at(struct client *client, uint32_t index)
 {
-    if (index >= PEER_SLOTS || !client->slots[index].task || client->slots[index].over)
+    if (index >= client->slots_used || !client->slots[index].task || client->slots[index].over)
         return NULL;
     return &client->slots[index];
 }
@@ -172,7 +184,7 @@ static void client_closed(struct peer_link *link, const char *why)
 
     not_connected(client, why);
     memset(client->nexuses, 0, sizeof client->nexuses);
-    for (unsigned i = 0; i < PEER_SLOTS; i++) {
+    for (unsigned i = 0; i < client->slots_used; i++) {
         struct slot *slot = &client->slots[i];
         if (slot->task) {
             if (!slot->over)
@@ -388,8 +400,6 @@ static bool client_allocate(struct client *client)
         client->declared = NULL;
         return false;
     }
-    for (unsigned i = PEER_SLOTS; i-- > 0;)
-        slot_free(client, &client->slots[i]);
     return true;
 }
 
@@ -413,12 +423,11 @@ void peer_forward(struct task *task, unsigned owner)
         return;
     }
     nexus = declare(client, task->nexus);
-    if (!nexus || !client->free_slot) {
+    slot = nexus ? slot_take(client) : NULL;
+    if (!slot) {
         task_complete(task, REASON_TASK_SET_FULL);
         return;
     }
-    slot = &client->slots[client->free_slot - 1];
-    client->free_slot = slot->next;
     slot->task = task;
     slot->over = slot->aborting = false;
     slot->end = SLOT_RUNS;
