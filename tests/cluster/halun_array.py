@@ -249,7 +249,7 @@ class Array:
         """The resources: the daemons, then the group."""
         daemons = """primitive halun ocf:halun:node params config=/etc/halun/halun.conf \\
     op start timeout=60s interval=0 op stop timeout=60s interval=0 op monitor interval=5s timeout=20s \\
-    meta failure-timeout=10s
+    meta failure-timeout=60s
 clone halun-clone halun meta interleave=true
 """
         group = f"""primitive {GROUP} ocf:halun:group params group={GROUP} \\
