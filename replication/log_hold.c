@@ -5,20 +5,26 @@
 #include "replication/resource.h"
 #include "replication/role_mark.h"
 
-/* Gets the extents into the log. False: no slot can be evicted now, or the volume is not marked yet,
- * or it is just growing. */
+static bool durable(const struct volume *v, const struct log_hold *hold)
+{
+    return al_durable(v->al, hold->ticket) && role_mark_durable(v);
+}
+
+/* Gets the extents into the log; a mark that is still to be written goes with them. False: no slot can be evicted now,
+ * or the volume is just growing. */
 static bool begin(struct volume *v, struct log_hold *hold)
 {
     enum al_answer answer;
 
-    if (!role_mark_durable(v) || grow_runs(&v->growth))
+    if (grow_runs(&v->growth))
         return false;
+    hold->ticket = 0;
     answer = al_begin(v->al, hold->first, hold->last, &hold->ticket);
     if (answer == AL_BUSY)
         return false;
     hold->held = true;
     v->holds++;
-    if (answer == AL_READY) {
+    if (answer == AL_READY && role_mark_durable(v)) {
         hold->start(hold);
         return true;
     }
@@ -66,7 +72,7 @@ void log_hold_changed(struct volume *v)
 
     qb_list_for_each_entry_safe(hold, next, &v->al_wait, wait)
     {
-        if (!al_durable(v->al, hold->ticket))
+        if (!durable(v, hold))
             continue;
         qb_list_del(&hold->wait);
         hold->waiting = false;

@@ -282,7 +282,7 @@ static void finish_cycle(struct volume *v)
         md->log_part = false;
         al_transaction_done(v->al);
         log_hold_changed(v);
-    } else if (!qb_list_empty(&v->al_busy)) {
+    } else if (!qb_list_empty(&v->al_wait) || !qb_list_empty(&v->al_busy)) {
         log_hold_changed(v); /* they may have waited for the superblock: role_mark.h */
     }
     if (md->pass && md->cursor == DIRTY_MAP_END) {

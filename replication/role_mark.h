@@ -20,7 +20,7 @@ struct volume;
 bool role_mark_may_lag(const struct resource *r);
 /* The role is Primary: sets the mark in memory; the first write waits until it is on disk. */
 void role_mark_set(struct volume *v);
-/* May the volume be written to? If not, the metadata has to be kicked. */
+/* May the volume be written to? If not, the metadata has to be kicked: the mark goes to the disk beside the log. */
 bool role_mark_durable(const struct volume *v);
 /* The role is Secondary: begins to clear the mark where the disk has it. */
 void role_mark_begin_clear(struct volume *v);

@@ -100,6 +100,29 @@ static void first_write_when_new_primary_then_mark_is_durable_before_it(void **s
     assert_int_equal(superblocks(rig, 1, 1, &marked), 0); /* the other volume was not written to */
 }
 
+static void first_write_when_its_extent_is_cold_then_mark_and_log_are_written_together(void **state)
+{
+    struct rig *rig = rig_of(state);
+    static uint8_t data[4096] = {7};
+    struct metadata_layout layout;
+    struct rig_io io = {0};
+    struct fault *fault;
+
+    start_primary(rig);
+    hand_over(rig, 0); /* node 1 was never Primary: its log is empty */
+    layout = pair_layout(rig, 1, 0);
+    fault = pair_fault(rig, 1, 0);
+    fault_hold(fault, STORE_WRITE, layout.bitmap, layout.superblock + MD_BLOCK);
+    fault_log(fault, 0, layout.bitmap);
+    rig_submit(&rig->n[1], &io, 0, STORE_WRITE, 0, 0, data, sizeof data);
+    WAIT(fault_held(fault) == 2); /* neither waits for the other */
+    assert_int_equal(fault_logged(fault), 0);
+    fault_release(fault);
+    WAIT(io.done);
+    assert_int_equal(io.error, 0);
+    assert_int_equal(fault_logged(fault), 1);
+}
+
 static void demotion_when_written_to_then_mark_is_cleared_on_disk(void **state)
 {
     struct rig *rig = rig_of(state);
@@ -150,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAIR_CASE(roles_when_nothing_is_written_then_no_metadata_is),
         PAIR_CASE(first_write_when_new_primary_then_mark_is_durable_before_it),
+        PAIR_CASE(first_write_when_its_extent_is_cold_then_mark_and_log_are_written_together),
         PAIR_CASE(demotion_when_written_to_then_mark_is_cleared_on_disk),
         PAIR_CASE(closing_when_marks_lag_then_ends_clean),
     };
