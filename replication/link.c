@@ -451,6 +451,7 @@ static void received(struct io_op *op, int32_t res, uint32_t flags)
 
     resource_enter(r);
     s->rx_running = false;
+    s->more = flags & IORING_CQE_F_SOCK_NONEMPTY;
     if (s->tls)
         tls_session_received(s->tls, res > 0 ? (size_t)res : 0);
     if (res <= 0 && res != -EINTR && res != -EAGAIN) {
@@ -477,10 +478,12 @@ static void receive(struct link_socket *s, unsigned count)
     s->rx_running = true;
     if (count == 1) {
         io_uring_prep_recv(sqe, s->fd, s->rx_iov[0].iov_base, s->rx_iov[0].iov_len, 0);
-        return;
+    } else {
+        s->rx_msg = (struct msghdr){.msg_iov = s->rx_iov, .msg_iovlen = count};
+        io_uring_prep_recvmsg(sqe, s->fd, &s->rx_msg, 0);
     }
-    s->rx_msg = (struct msghdr){.msg_iov = s->rx_iov, .msg_iovlen = count};
-    io_uring_prep_recvmsg(sqe, s->fd, &s->rx_msg, 0);
+    if (!s->more)
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* an attempt in vain costs, too */
 }
 
 static void receive_more(struct link_socket *s)
@@ -560,7 +563,7 @@ static void socket_begin(struct link_socket *s, struct channel channel)
     s->fd = channel.fd;
     s->tls = channel.tls;
     s->start = s->end = 0;
-    s->paused = s->bulk_active = false;
+    s->paused = s->bulk_active = s->more = false;
     s->tx_sent = 0;
     s->tx_sealed = 0;
     s->last_ns = s->resource->home->now_ns;

@@ -18,8 +18,8 @@ struct replica;
 
 enum {
     LINK_RX_DATA = 128 << 10, /* receive buffers */
-    LINK_RX_META = 16 << 10,
-    LINK_TX_SEGMENTS = 192, /* of one send */
+    LINK_RX_META = 32 << 10, /* what a thousand volumes say in a change of roles, at once */
+    LINK_TX_SEGMENTS = 1024, /* of one send; the kernel's limit */
     LINK_PENDING = 4,       /* accepted sockets that did not say yet what they are */
     LINK_CONTROL = 256,     /* longest control packet with its header */
 };
@@ -53,6 +53,7 @@ struct link_socket {
     size_t size, start, end;
     struct io_op rx_op;
     bool rx_running, paused;
+    bool more; /* the socket had more to read when the last receive ended */
     struct msghdr rx_msg;
     struct iovec rx_iov[LIMIT_SEGMENTS + 2];
     bool bulk_active;
