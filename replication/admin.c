@@ -416,7 +416,7 @@ static bool self_outdated(struct resource *r, struct admin *a)
 
 static bool outdate(struct resource *r, struct admin *a)
 {
-    bool better = false, failed = false;
+    bool better = false, failed = false, durable = true;
 
     if (a->phase)
         return a->waiting
@@ -434,10 +434,11 @@ static bool outdate(struct resource *r, struct admin *a)
                                 r->primary ? "this node is Primary"
                                            : "it is being resynced from the Primary");
         better |= v->state.disk > DISK_OUTDATED;
+        durable &= !volume_usable(v) || md_idle(v);
     }
-    if (!better)
+    if (!better && durable)
         return admin_finish(a, 0, "%s", "");
-    if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_UP) {
+    if (better && r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_UP) {
         link_fail(r, "this copy was agreed to be outdated");
         return false;
     }

@@ -108,6 +108,52 @@ static void generation_when_begun_by_order_then_the_other_copy_follows(void **st
     WAIT(good(0) && good(1));
 }
 
+static struct superblock superblock_of(struct rig *rig, unsigned i)
+{
+    struct metadata_layout layout = pair_layout(rig, i, 0);
+    uint8_t block[MD_BLOCK];
+    char path[200], why[MD_WHY];
+    struct superblock sb;
+    int fd;
+
+    rig_path(path, rig->directory, i, 0);
+    fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, block, sizeof block, (off_t)layout.superblock), sizeof block);
+    assert_int_equal(superblock_decode(&sb, block, why), 0);
+    close(fd);
+    return sb;
+}
+
+/* --- outdated --- */
+
+/* The cluster may be asked twice for the same outdating; each acknowledgement says that the mark is on disk. */
+static void outdate_when_ordered_twice_then_both_are_answered_when_it_is_durable(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_node *n = rig->n;
+    struct metadata_layout layout;
+    struct fault *fault;
+
+    start_primary(rig);
+    rig->agree = false;
+    replica_disconnect(n[1].replica);
+    WAIT(connection(1, CONN_STANDALONE));
+    layout = pair_layout(rig, 1, 0);
+    fault = pair_fault(rig, 1, 0);
+    fault_hold(fault, STORE_WRITE, layout.superblock, layout.superblock + MD_BLOCK);
+    replica_outdate(n[1].replica, rig_answer, &n[1]);
+    WAIT(fault_held(fault) && rig_status(&n[1]).disk == DISK_OUTDATED);
+    n[1].answered = false;
+    replica_outdate(n[1].replica, rig_answer, &n[1]);
+    for (unsigned i = 0; i < 20; i++)
+        rig_turn(n, 2, 5);
+    assert_false(n[1].answered);
+    fault_release(fault);
+    WAIT(n[1].answered);
+    assert_false(superblock_of(rig, 1).flags & MD_WAS_UP_TO_DATE);
+    rig->agree = true;
+}
+
 /* --- split brain settled by policy --- */
 
 /* Both wrote; node 1 wrote less. `primary`: node 0 still is. */
@@ -135,22 +181,6 @@ static void split(struct rig *rig, bool primary)
     rig->agree = true;
     replica_connect(rig->n[0].replica, false);
     replica_connect(rig->n[1].replica, false);
-}
-
-static struct superblock superblock_of(struct rig *rig, unsigned i)
-{
-    struct metadata_layout layout = pair_layout(rig, i, 0);
-    uint8_t block[MD_BLOCK];
-    char path[200], why[MD_WHY];
-    struct superblock sb;
-    int fd;
-
-    rig_path(path, rig->directory, i, 0);
-    fd = open(path, O_RDONLY);
-    assert_int_equal(pread(fd, block, sizeof block, (off_t)layout.superblock), sizeof block);
-    assert_int_equal(superblock_decode(&sb, block, why), 0);
-    close(fd);
-    return sb;
 }
 
 /* discard-younger-primary and -older-primary go by that bit. */
@@ -296,6 +326,7 @@ int main(void)
         PAIR_CASE(invalidate_when_ordered_for_the_peer_then_all_is_copied_again),
         PAIR_CASE(invalidate_when_killed_before_the_map_is_written_then_still_everything),
         PAIR_CASE(generation_when_begun_by_order_then_the_other_copy_follows),
+        PAIR_CASE(outdate_when_ordered_twice_then_both_are_answered_when_it_is_durable),
         PAIR_CASE(generation_when_promoted_alone_then_its_base_says_that_it_was_secondary),
         PAIR_CASE(split_brain_when_no_primary_and_least_changes_then_those_are_given_up),
         PAIR_CASE(split_brain_when_one_primary_and_no_policy_for_that_then_refused),
