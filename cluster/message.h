@@ -11,8 +11,8 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 3, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, OP TARGET
-                     COLD RESET, survivors, proofs */
+    WIRE_MAX = 4, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, OP TARGET
+                     COLD RESET, survivors, proofs; 4: OP FORCE CURRENT */
     WIRE_SURVIVORS =
         3, /* from here on a lost owner's copy gives way to a survivor's (shared_members()) */
     WIRE_PROOFS =

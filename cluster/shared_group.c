@@ -122,6 +122,32 @@ void shared_group_current(struct shared_state *state, const struct shared_op *op
     group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
 }
 
+/* What is newer elsewhere is given up, by an administrator and for good. Members mark their copies as outdated before
+ * they acknowledge it; a node that is away finds it in the state when it joins. */
+void shared_group_force_current(struct shared_state *state, const struct shared_op *op,
+                                struct shared_effects *effects)
+{
+    struct shared_group *group = &state->groups[op->group];
+    uint32_t bit = shared_node_bit(op->node);
+
+    if (!(group->nodes & bit)) {
+        shared_refuse(effects, REASON_INVALID_FIELD_IN_PARAMETERS, UINT32_MAX);
+        return;
+    }
+    if (group->owner) {
+        shared_refuse(effects, REASON_NOT_READY_TRANSITION, UINT32_MAX);
+        return;
+    }
+    if (group->current != bit) {
+        group->current = bit;
+        group->epoch++;
+    }
+    for (uint32_t node = 1; node <= LIMIT_NODES; node++)
+        if (node != op->node && group->nodes & shared_node_bit(node))
+            group_effect(effects, SHARED_EFFECT_OUTDATE, op->group, node);
+    group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
+}
+
 /* The owner is lost, and may have lost with its power what it acknowledged but had not flushed. A member whose copy is
  * current as well has all of that, and keeps it: from now on that one is the good copy, and the lost owner's has to be
  * made equal to it before it counts again. Without such a member the lost copy is the best there is. */

@@ -117,6 +117,8 @@ void shared_group_outdate(struct shared_state *state, const struct shared_op *op
                           struct shared_effects *effects);
 void shared_group_current(struct shared_state *state, const struct shared_op *op,
                           struct shared_effects *effects);
+void shared_group_force_current(struct shared_state *state, const struct shared_op *op,
+                                struct shared_effects *effects);
 /* The groups' part of a new view; `gone`: bits of nodes whose ownership ends; `survivors`: see shared_members(). */
 void shared_group_members(struct shared_state *state, uint32_t gone, uint32_t survivors,
                           struct shared_effects *effects);

@@ -179,10 +179,13 @@ static const struct {
                                   SHARED_PART_MODE_SELECTED,
                               mode_select},
     [SHARED_OP_TARGET_COLD_RESET] = {SHARED_PART_NEXUS_OR_NOBODY, target_cold_reset},
+    [SHARED_OP_FORCE_CURRENT] = {SHARED_PART_NODE | SHARED_PART_GROUP, shared_group_force_current},
 };
 
 uint8_t shared_op_wire(enum shared_op_kind kind)
 {
+    if (kind >= SHARED_OP_FORCE_CURRENT)
+        return 4;
     return kind >= SHARED_OP_MODE_PAGES ? 3 : kind >= SHARED_OP_CONFIGURATION ? 2 : 1;
 }
 

@@ -120,13 +120,14 @@ enum shared_op_kind {
     SHARED_OP_CONFIGURATION, /* wire 2. Every node uses the configuration with this digest (hosts, LUN maps) */
     SHARED_OP_MODE_PAGES,    /* wire 3. MODE SELECT of some pages: what others select at the same time stays */
     SHARED_OP_TARGET_COLD_RESET, /* wire 3. TARGET_RESET, and all sessions end (RFC 7143 11.5.1) */
+    SHARED_OP_FORCE_CURRENT, /* wire 4. An administrator: `node`'s copy alone is current, whatever is newer is given up */
     SHARED_OP_KIND_COUNT
 };
 
 /* One operation, before encoding. Which fields count depends on the kind. */
 struct shared_op {
     enum shared_op_kind kind;
-    /* Node it comes from, or that it is about (GROUP_*, OUTDATE, CURRENT); must be 1..LIMIT_NODES for
+    /* Node it comes from, or that it is about (GROUP_*, OUTDATE, CURRENT, FORCE_CURRENT); must be 1..LIMIT_NODES for
      * those, RESERVE and NEXUS_LOSS. */
     uint32_t node;
     uint32_t lu;        /* index; SHARED_NO_LU with NEXUS_LOSS means every LU */
@@ -194,7 +195,7 @@ struct shared_effect {
     uint32_t first, count; /* SHARED_LIST */
 };
 
-/* A view may change two things of every group; an operation has no more than six effects. */
+/* A view may change two things of every group; an operation has no more than LIMIT_NODES. */
 enum { SHARED_EFFECTS = 2 * LIMIT_GROUPS + 8 };
 
 /* Output of one application; memory is the caller's (large: keep one per machine, not on a stack).
@@ -241,7 +242,8 @@ void shared_state_free(struct shared_state *state);
  * INVALID_FIELD_IN_PARAMETERS if another owns). ACQUIRE: NOT_READY_TRANSITION if another owns or `node` is
  * no member, INSUFFICIENT_RESOURCES if its data is not current. OUTDATE: INVALID_FIELD_IN_PARAMETERS for
  * the owner or a node without a copy, INSUFFICIENT_RESOURCES for the last current copy; repeated: GOOD
- * with its effect once more. CURRENT: INVALID_FIELD_IN_PARAMETERS for a node without a copy. */
+ * with its effect once more. CURRENT: INVALID_FIELD_IN_PARAMETERS for a node without a copy. FORCE_CURRENT: the same;
+ * NOT_READY_TRANSITION while somebody owns the group; repeated: GOOD with its effects once more. */
 void shared_apply(struct shared_state *state, const struct shared_op *op,
                   struct shared_effects *effects);
 /* The agreed view changed to `members`; the nodes in `lost` (bits) are gone: their nexuses are lost,

@@ -84,6 +84,7 @@ int ctl_group_switch(struct ctl *ctl, int count, char **arguments);
 int ctl_group_promote(struct ctl *ctl, int count, char **arguments);
 int ctl_group_demote(struct ctl *ctl, int count, char **arguments);
 int ctl_group_init(struct ctl *ctl, int count, char **arguments);
+int ctl_group_make_current(struct ctl *ctl, int count, char **arguments);
 int ctl_group_alone(struct ctl *ctl, int count, char **arguments);
 int ctl_group_role(struct ctl *ctl, int count, char **arguments);
 int ctl_group_score(struct ctl *ctl, int count, char **arguments);

@@ -82,6 +82,11 @@ int ctl_group_init(struct ctl *ctl, int count, char **arguments)
     return ctl_call_patiently(ctl, "group.init", request(ctl, arguments[0]));
 }
 
+int ctl_group_make_current(struct ctl *ctl, int count, char **arguments)
+{
+    return ctl_call_patiently(ctl, "group.make_current", request(ctl, arguments[0]));
+}
+
 int ctl_group_alone(struct ctl *ctl, int count, char **arguments)
 {
     return ctl_call_patiently(ctl, "group.alone", request(ctl, arguments[0]));

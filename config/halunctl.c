@@ -52,6 +52,8 @@ const struct ctl_command ctl_commands[] = {
      ctl_group_demote},
     {"group init", "GROUP", "--skip-sync --force " WAITING,
      "first start: this node's copy is the good one, or both are equal", 1, 1, ctl_group_init},
+    {"group make-current", "GROUP", "--force " WAITING,
+     "the current copy is lost for good: this node's older one is the good one", 1, 1, ctl_group_make_current},
     {"group alone", "GROUP", "", "a drbd_peer that is lost is not used: writes go on without it", 1, 1,
      ctl_group_alone},
     {"group role", "GROUP", "", "print promoted or unpromoted, for this node", 1, 1,

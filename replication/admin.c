@@ -642,6 +642,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ORDER_PROMOTE] = promote,
     [ORDER_DEMOTE] = demote,
     [ORDER_NEW_CURRENT] = new_current,
+    [ORDER_FORCE_CURRENT] = admin_force_current,
     [ORDER_PEER_OUTDATED] = peer_outdated,
     [ORDER_SELF_OUTDATED] = self_outdated,
     [ORDER_OUTDATE] = outdate,

@@ -23,6 +23,7 @@ bool admin_verify(struct resource *r, struct admin *a);
 bool admin_invalidate(struct resource *r, struct admin *a);
 bool admin_invalidate_peer(struct resource *r, struct admin *a);
 bool admin_new_generation(struct resource *r, struct admin *a);
+bool admin_force_current(struct resource *r, struct admin *a);
 /* admin_resize.c */
 bool admin_resize(struct resource *r, struct admin *a);
 

@@ -98,7 +98,7 @@ static bool alone_now(struct resource *r)
     if (r->link.phase == LINK_CONNECTING)
         connector_pause(r);
     else if (link_alive(&r->link))
-        link_refuse(r, "a copy is invalidated"); /* until that is on disk */
+        link_refuse(r, "a copy is given up"); /* until that is on disk */
     return r->link.phase == LINK_IDLE && !r->link.failing;
 }
 
@@ -265,4 +265,55 @@ bool admin_new_generation(struct resource *r, struct admin *a)
     admin_persist(r, a, false);
     a->phase = 1;
     return false;
+}
+
+/* --- the good copy by order, whatever others have --- */
+
+static bool force_check(struct resource *r, struct admin *a)
+{
+    if (r->primary)
+        return admin_finish(a, -EBUSY, "this node is Primary");
+    if (admin_link_up(r) && r->peer_role == WIRE_PRIMARY)
+        return admin_finish(a, -EBUSY, "the peer is Primary");
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        const struct volume *v = r->volumes[i];
+
+        if (!volume_usable(v))
+            return admin_finish(a, -EIO, "volume %u: the disk of this node has failed", v->number);
+        if (admin_link_up(r) && v->state.peer_disk >= DISK_CONSISTENT)
+            return admin_finish(a, -EEXIST, "volume %u: the peer is connected, and has a good copy", v->number);
+    }
+    return false;
+}
+
+/* The generation is new even where this copy was good: a peer that has seen the old one may have gone on from it, and its
+ * copy must not be taken for a later one of this. */
+bool admin_force_current(struct resource *r, struct admin *a)
+{
+    enum { CHECK, MARK, WRITTEN };
+
+    if (a->phase == CHECK) {
+        if (force_check(r, a))
+            return true;
+        a->phase = MARK;
+    }
+    if (a->phase == MARK) {
+        if (!alone_now(r))
+            return false;
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+
+            generation_new_offline(&v->sb.generations, resource_random(), false);
+            v->state.disk = DISK_UP_TO_DATE;
+            v->state.peer_disk = DISK_OUTDATED;
+            v->complete = true;
+            volume_changed(v, false);
+        }
+        admin_persist(r, a, true);
+        a->phase = WRITTEN;
+    }
+    if (a->waiting)
+        return false;
+    connect_again(r);
+    return admin_finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
 }

@@ -421,6 +421,18 @@ static enum step new_current(struct drbd_replica *d, struct drbd_order *o)
     return over(o->deadline_ns) ? finish(o, -EBUSY, "the copies did not become UpToDate") : STEP_WAIT;
 }
 
+/* Which data are good was said to DRBD itself, by whoever could look at them. */
+static enum step force_current(struct drbd_replica *d, struct drbd_order *o)
+{
+    struct replica_status status;
+
+    replica_get_status(&d->public, &status);
+    if (status.disk == DISK_UP_TO_DATE)
+        return done(o);
+    return finish(o, -EPERM, "make the copy UpToDate first: drbdadm primary --force %s, then drbdadm secondary %s",
+                  d->resource, d->resource);
+}
+
 static enum step new_generation(struct drbd_replica *d, struct drbd_order *o)
 {
     if (o->phase == G_BEGIN && need_view(d, o))
@@ -503,6 +515,7 @@ static enum step (*const steps[])(struct drbd_replica *, struct drbd_order *) = 
     [ORDER_PROMOTE] = promote,
     [ORDER_DEMOTE] = demote,
     [ORDER_NEW_CURRENT] = new_current,
+    [ORDER_FORCE_CURRENT] = force_current,
     [ORDER_OUTDATE] = outdate,
     [ORDER_CLOSE] = close_down,
     [ORDER_DISCONNECT] = disconnect,

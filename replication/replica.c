@@ -86,6 +86,12 @@ void replica_new_current(struct replica *replica,
     order(replica, ORDER_NEW_CURRENT, false, done, context);
 }
 
+void replica_force_current(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                           void *context)
+{
+    order(replica, ORDER_FORCE_CURRENT, false, done, context);
+}
+
 void replica_peer_outdated(struct replica *replica, bool agreed)
 {
     order(replica, ORDER_PEER_OUTDATED, agreed, NULL, NULL);

@@ -114,6 +114,12 @@ void replica_demote(struct replica *replica,
  * backing stores are known to have equal content (new, all zeros). */
 void replica_new_current(struct replica *replica,
                          void (*done)(void *context, int error, const char *why), void *context);
+/* This copy is the good one from now on, as it is, although others have or had newer data: UpToDate, with a generation
+ * that no other copy has seen. Refused while there is a Primary (-EBUSY), the disk has failed (-EIO), or the peer is
+ * connected and has a good copy (-EEXIST). Drops the connection. The cluster has to have agreed before. The engine drbd
+ * does nothing: the kernel's copy has to be UpToDate already (-EPERM). */
+void replica_force_current(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                           void *context);
 /* Answer to outdate_peer: true = agreed, durable, harmless: bump the data generation, then go on alone.
  * false = could not be agreed now (stay suspended; asked again when the caller retries). */
 void replica_peer_outdated(struct replica *replica, bool agreed);

@@ -15,6 +15,7 @@ enum replica_order {
     ORDER_PROMOTE, /* flag: force */
     ORDER_DEMOTE,
     ORDER_NEW_CURRENT,
+    ORDER_FORCE_CURRENT,
     ORDER_PEER_OUTDATED, /* flag: agreed */
     ORDER_SELF_OUTDATED, /* flag: agreed */
     ORDER_OUTDATE,

@@ -35,7 +35,7 @@ struct group {
     uint64_t held_ns;         /* since when commands are held; 0: they are not */
     uint64_t promote_ns, primary_ns, promoted_ns; /* when asked for, copy Primary, owner; 0: never */
     char waits[220];          /* what its step waits for; "" = for nothing */
-    bool skip_sync, force;    /* of an initialization */
+    bool skip_sync, force;    /* of an initialization; force also of making current */
     uint64_t deadline_ns;
     uint64_t wished_ns;       /* when an initiator asked for this node as owner; 0 = not, or it is */
     group_done *done;
@@ -84,7 +84,7 @@ extern const struct cluster_callbacks decisions_callbacks;
 /* This node is the confirmed owner of a group: its gate opens. */
 void decisions_open(struct group *group);
 
-/* groups.c, group_start.c, group_copies.c */
+/* groups.c, group_start.c, group_current.c, group_copies.c */
 extern const struct replica_callbacks groups_replica_callbacks;
 void groups_init(struct daemon *daemon);
 /* Something that a group may wait for has changed. */
@@ -105,6 +105,9 @@ void group_asked(struct group *group, unsigned node);
  * equal) current. */
 void group_init(struct group *group, bool skip_sync, bool force, unsigned timeout_ms, group_done *done,
                 void *context);
+/* The good copy is lost for good: has it agreed that this node's is the only current one, as old as it is, and gives it a
+ * generation of its own. Not `force`: -EPERM, and a sentence that says what would be lost. */
+void group_make_current(struct group *group, bool force, unsigned timeout_ms, group_done *done, void *context);
 /* The operator says that the copy of a lost drbd_peer is not used. 0, or -errno and a sentence. */
 int group_alone(struct group *group, char why[256]);
 /* An initiator asked (SET TARGET PORT GROUPS) for this node as owner. */

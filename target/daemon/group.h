@@ -1,5 +1,5 @@
-/* What the files about groups share: groups.c (promotion, demotion), group_start.c (first starts), group_copies.c
- * (what replicas ask for). Control thread. */
+/* What the files about groups share: groups.c (promotion, demotion), group_start.c (first starts), group_current.c
+ * (an old copy that has to do), group_copies.c (what replicas ask for). Control thread. */
 #ifndef HALUN_DAEMON_GROUP_H
 #define HALUN_DAEMON_GROUP_H
 
@@ -41,6 +41,9 @@ bool group_expired(struct group *group, const char *waits_for);
 
 /* group_start.c: the next step of a first start. */
 void group_start_step(struct group *group);
+
+/* group_current.c: the next step of a copy that is made the good one. */
+void group_current_step(struct group *group);
 
 /* group_copies.c. Has it agreed that a node's copy is current; asks until it is. `slot` 0 this node, 1 the other. */
 void group_commit_current(struct group *group, unsigned node, unsigned slot);

@@ -61,6 +61,7 @@ struct group_plan group_plan(const struct group_facts *f)
             return give_up(f);
         break;
     case GROUP_INITIALIZING:
+    case GROUP_MAKING_CURRENT:
         break;
     }
     return wait_for(GROUP_NO_OBSTACLE);

@@ -13,6 +13,7 @@ enum group_wish {
     GROUP_PROMOTING,
     GROUP_DEMOTING,   /* the group is released, whoever comes next */
     GROUP_INITIALIZING,
+    GROUP_MAKING_CURRENT,
 };
 
 struct group_facts {

@@ -76,7 +76,10 @@ void group_start_step(struct group *group)
             return;
         }
         group->busy = true;
-        replica_promote(group->replica, true, initialized_alone, group);
+        if (status.disk == DISK_OUTDATED && config_of(group)->replication == REPLICATION_BUILTIN)
+            replica_force_current(group->replica, initialized_this, group);
+        else
+            replica_promote(group->replica, true, initialized_alone, group);
     }
 }
 

@@ -1,5 +1,5 @@
 /* Groups on this node: the steps of promotion and demotion, whatever the engine below. First starts are in
- * group_start.c, what replicas ask for in group_copies.c.
+ * group_start.c, an old copy that has to do in group_current.c, what replicas ask for in group_copies.c.
  *
  *   promote: wait until the cluster serves and nobody owns -> replica Primary -> commit GROUP_ACQUIRE -> open
  *   demote:  commit GROUP_RELEASE (held and drained on every node) -> replica Secondary
@@ -350,6 +350,10 @@ void group_step(struct group *group)
         return;
     if (group->wish == GROUP_INITIALIZING) {
         group_start_step(group);
+        return;
+    }
+    if (group->wish == GROUP_MAKING_CURRENT) {
+        group_current_step(group);
         return;
     }
     if (group->wish == GROUP_REST && !group->yielding)

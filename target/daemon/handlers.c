@@ -350,6 +350,14 @@ static void on_init(struct control_call *call, json_t *arguments)
                    json_is_true(json_object_get(arguments, "force")), INIT_MS, answer, call);
 }
 
+static void on_make_current(struct control_call *call, json_t *arguments)
+{
+    struct group *group = wanted_group(call, arguments);
+
+    if (group)
+        group_make_current(group, json_is_true(json_object_get(arguments, "force")), INIT_MS, answer, call);
+}
+
 static void on_alone(struct control_call *call, json_t *arguments)
 {
     struct group *group = wanted_group(call, arguments);
@@ -451,6 +459,7 @@ static const struct control_handlers handlers = {
     .group_promote = on_promote,
     .group_demote = on_demote,
     .group_init = on_init,
+    .group_make_current = on_make_current,
     .group_alone = on_alone,
     .cluster_force_start = on_force_start,
     .reload = on_reload,

@@ -4,5 +4,7 @@ halun_test(test_outdate SOURCES test_outdate.c ${CMAKE_SOURCE_DIR}/target/daemon
 halun_test(test_kept SOURCES test_kept.c ${CMAKE_SOURCE_DIR}/target/daemon/kept.c LINK halun_base PkgConfig::libqb)
 halun_test(test_group_start SOURCES test_group_start.c ${CMAKE_SOURCE_DIR}/target/daemon/group_start.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
+halun_test(test_group_current SOURCES test_group_current.c ${CMAKE_SOURCE_DIR}/target/daemon/group_current.c
+           LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_group_copies SOURCES test_group_copies.c ${CMAKE_SOURCE_DIR}/target/daemon/group_copies.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)

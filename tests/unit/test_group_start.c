@@ -19,7 +19,7 @@ static struct replica_status replica_state;
 static struct group *group = &halund.groups[0];
 
 static struct {
-    unsigned promoted, demoted, new_current, finished;
+    unsigned promoted, demoted, new_current, forced, finished;
     bool force;
     int error;
     uint32_t committed; /* bits: nodes recorded as current */
@@ -78,6 +78,12 @@ void replica_new_current(struct replica *replica, done_function *done, void *con
     done(context, 0, "");
 }
 
+void replica_force_current(struct replica *replica, done_function *done, void *context)
+{
+    seen.forced++;
+    done(context, 0, "");
+}
+
 static int set_up(void **unused)
 {
     memset(&seen, 0, sizeof seen);
@@ -123,6 +129,19 @@ static void init_when_the_copy_is_outdated_then_it_has_to_be_forced(void **unuse
     assert_int_equal(1, seen.promoted);
 }
 
+/* The built-in engine promotes no copy that it knows as outdated: it becomes the good one by order, with a generation of
+ * its own. */
+static void init_when_an_outdated_copy_is_forced_then_it_begins_a_generation(void **unused)
+{
+    group_config.replication = REPLICATION_BUILTIN;
+    replica_state.disk = DISK_OUTDATED;
+    group_init(group, false, true, 1000, NULL, NULL);
+    assert_int_equal(1, seen.forced);
+    assert_int_equal(0, seen.promoted);
+    assert_int_equal(1u << 1, seen.committed);
+    assert_false(group->busy);
+}
+
 static void init_when_in_use_then_refused(void **unused)
 {
     state.groups[0].current = 1u << 2;
@@ -137,6 +156,7 @@ int main(void)
         cmocka_unit_test_setup(init_when_the_other_is_to_be_filled_then_only_this_copy_is_current, set_up),
         cmocka_unit_test_setup(init_when_both_are_equal_then_both_are_current, set_up),
         cmocka_unit_test_setup(init_when_the_copy_is_outdated_then_it_has_to_be_forced, set_up),
+        cmocka_unit_test_setup(init_when_an_outdated_copy_is_forced_then_it_begins_a_generation, set_up),
         cmocka_unit_test_setup(init_when_in_use_then_refused, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

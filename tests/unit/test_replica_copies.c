@@ -124,7 +124,74 @@ static struct superblock superblock_of(struct rig *rig, unsigned i)
     return sb;
 }
 
-/* --- outdated --- */
+/* --- the good copy by order --- */
+
+/* Node 1's copy is outdated and node 0's newer one is given up: it is the good one, what node 0 has is not touched before
+ * that copy is given up by name, and then everything of node 1 goes there. */
+static void old_copy_when_made_the_good_one_then_the_newer_one_is_refused_until_given_up(void **state)
+{
+    static uint8_t old[SIZE], now[SIZE];
+    struct rig *rig = *state;
+    struct rig_node *n = rig->n;
+
+    start_primary(rig);
+    churn(rig, 0, 50);
+    ORDER(&n[1], replica_force_current(n[1].replica, rig_answer, &n[1]));
+    assert_int_equal(n[1].error, -EBUSY); /* the peer is Primary */
+    rig->agree = false;
+    replica_disconnect(n[1].replica);
+    WAIT(connection(1, CONN_STANDALONE) && n[0].asked == 1);
+    ORDER(&n[1], replica_outdate(n[1].replica, rig_answer, &n[1]));
+    replica_peer_outdated(n[0].replica, true);
+    churn(rig, 0, 50); /* newer */
+    ORDER(&n[0], replica_demote(n[0].replica, rig_answer, &n[0]));
+    replica_disconnect(n[0].replica);
+    WAIT(connection(0, CONN_STANDALONE));
+    ORDER(&n[1], replica_promote(n[1].replica, true, rig_answer, &n[1]));
+    assert_int_equal(n[1].error, -ENODATA);
+    read_file(rig, 1, 0, old);
+    ORDER(&n[1], replica_force_current(n[1].replica, rig_answer, &n[1]));
+    assert_int_equal(n[1].error, 0);
+    assert_int_equal(rig_status(&n[1]).disk, DISK_UP_TO_DATE);
+    replica_connect(n[0].replica, false);
+    for (unsigned i = 0; i < 2; i++)
+        WAIT(connection(i, CONN_STANDALONE) && strstr(rig_status(&n[i]).why, "split brain"));
+    promote(&n[1]);
+    replica_connect(n[0].replica, true);
+    replica_connect(n[1].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    read_file(rig, 0, 0, now);
+    assert_memory_equal(old, now, pair_layout(rig, 0, 0).bitmap);
+    rig->agree = true;
+}
+
+/* What a crash would find when the order is answered. */
+static void old_copy_when_made_the_good_one_then_that_is_on_disk(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_node *n = rig->n;
+    struct superblock before, after;
+
+    start_primary(rig);
+    churn(rig, 0, 20);
+    rig->agree = false;
+    replica_disconnect(n[1].replica);
+    WAIT(connection(1, CONN_STANDALONE));
+    ORDER(&n[1], replica_outdate(n[1].replica, rig_answer, &n[1]));
+    assert_int_equal(n[1].error, 0);
+    assert_int_equal(rig_status(&n[1]).disk, DISK_OUTDATED);
+    before = superblock_of(rig, 1);
+    assert_false(before.flags & MD_WAS_UP_TO_DATE);
+    replica_disconnect(n[0].replica);
+    ORDER(&n[1], replica_force_current(n[1].replica, rig_answer, &n[1]));
+    assert_int_equal(n[1].error, 0);
+    after = superblock_of(rig, 1);
+    assert_true(after.flags & MD_CONSISTENT && after.flags & MD_WAS_UP_TO_DATE);
+    assert_false(generation_equal(after.generations.current, before.generations.current));
+    assert_true(generation_equal(after.generations.bitmap, before.generations.current));
+    rig->agree = true;
+}
 
 /* The cluster may be asked twice for the same outdating; each acknowledgement says that the mark is on disk. */
 static void outdate_when_ordered_twice_then_both_are_answered_when_it_is_durable(void **state)
@@ -152,6 +219,18 @@ static void outdate_when_ordered_twice_then_both_are_answered_when_it_is_durable
     WAIT(n[1].answered);
     assert_false(superblock_of(rig, 1).flags & MD_WAS_UP_TO_DATE);
     rig->agree = true;
+}
+
+static void copy_when_a_good_one_is_connected_then_not_by_order(void **state)
+{
+    struct rig *rig = *state;
+
+    start_both(rig);
+    ORDER(&rig->n[0], replica_new_current(rig->n[0].replica, rig_answer, &rig->n[0]));
+    WAIT(good(0) && good(1));
+    ORDER(&rig->n[1], replica_force_current(rig->n[1].replica, rig_answer, &rig->n[1]));
+    assert_int_equal(rig->n[1].error, -EEXIST);
+    assert_true(good(1));
 }
 
 /* --- split brain settled by policy --- */
@@ -326,7 +405,10 @@ int main(void)
         PAIR_CASE(invalidate_when_ordered_for_the_peer_then_all_is_copied_again),
         PAIR_CASE(invalidate_when_killed_before_the_map_is_written_then_still_everything),
         PAIR_CASE(generation_when_begun_by_order_then_the_other_copy_follows),
+        PAIR_CASE(old_copy_when_made_the_good_one_then_the_newer_one_is_refused_until_given_up),
+        PAIR_CASE(old_copy_when_made_the_good_one_then_that_is_on_disk),
         PAIR_CASE(outdate_when_ordered_twice_then_both_are_answered_when_it_is_durable),
+        PAIR_CASE(copy_when_a_good_one_is_connected_then_not_by_order),
         PAIR_CASE(generation_when_promoted_alone_then_its_base_says_that_it_was_secondary),
         PAIR_CASE(split_brain_when_no_primary_and_least_changes_then_those_are_given_up),
         PAIR_CASE(split_brain_when_one_primary_and_no_policy_for_that_then_refused),

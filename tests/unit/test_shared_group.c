@@ -181,6 +181,33 @@ static void outdate_when_allowed_then_current_shrinks(void **context)
     assert_int_equal(apply(state, SHARED_OP_CURRENT, 3, 0), REASON_INVALID_FIELD_IN_PARAMETERS);
 }
 
+/* The current copy's disk is gone for good: an administrator takes the old one. */
+static void force_current_when_nobody_owns_then_that_copy_alone(void **context)
+{
+    static const enum shared_effect_kind kinds[] = {SHARED_EFFECT_OUTDATE, SHARED_EFFECT_PERSIST};
+    struct shared_state *state = *context;
+    struct shared_group *group = &state->groups[0];
+    struct shared_op op = {.kind = SHARED_OP_FORCE_CURRENT, .node = 2, .lu = SHARED_NO_LU};
+    uint32_t epoch;
+
+    apply(state, SHARED_OP_CURRENT, 1, 0);
+    apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0);
+    assert_int_equal(apply(state, SHARED_OP_FORCE_CURRENT, 2, 0), REASON_NOT_READY_TRANSITION);
+    apply(state, SHARED_OP_GROUP_RELEASE, 1, 0);
+    epoch = group->epoch;
+    for (int twice = 0; twice < 2; twice++) {
+        assert_int_equal(apply(state, SHARED_OP_FORCE_CURRENT, 2, 0), REASON_GOOD);
+        assert_int_equal(group->current, 1u << 2);
+        assert_int_equal(group->epoch, epoch + 1);
+        effects_are(kinds, 2, 0);
+        assert_int_equal(effects.effects[0].node, 1);
+    }
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0), REASON_INSUFFICIENT_RESOURCES);
+    assert_int_equal(apply(state, SHARED_OP_FORCE_CURRENT, 3, 0), REASON_INVALID_FIELD_IN_PARAMETERS);
+    assert_false(shared_op_speak(&op, 3, state));
+    assert_true(shared_op_speak(&op, 4, state));
+}
+
 static void members_when_owner_lost_then_no_owner_and_no_attention(void **context)
 {
     static const enum shared_effect_kind lost[] = {SHARED_EFFECT_GROUP};
@@ -302,6 +329,7 @@ int main(void)
         CASE(acquire_when_by_set_target_port_groups_then_explicit),
         CASE(outdate_when_the_owner_wishes_it_for_itself_then_it_stays_owner),
         CASE(outdate_when_allowed_then_current_shrinks),
+        CASE(force_current_when_nobody_owns_then_that_copy_alone),
         CASE(members_when_owner_lost_then_no_owner_and_no_attention),
         CASE(members_when_owner_lost_and_a_copy_survives_then_that_is_the_good_one),
         CASE(members_when_another_lost_or_back_then_attention),
