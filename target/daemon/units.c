@@ -35,6 +35,15 @@ static int expand_path(const char *path, const char *node, char *out, size_t siz
     return 0;
 }
 
+/* This node has a copy of a group that is replicated: its units stand on stores of the replica. */
+static bool replicated_here(const struct daemon *daemon, const struct config_group *group)
+{
+    for (unsigned i = 0; i < group->node_count; i++)
+        if (group->nodes[i] == daemon->self)
+            return group->replication != REPLICATION_NONE;
+    return false;
+}
+
 static int open_plain(struct daemon *daemon, const struct config_lu *config, struct store **store,
                       char *why)
 {
@@ -53,9 +62,14 @@ static int open_plain(struct daemon *daemon, const struct config_lu *config, str
         snprintf(why, 256, "path %s is too long", config->path);
         return error;
     }
-    /* A node without a copy never executes: there is no device of DRBD here to open. */
-    if (daemon->config->groups[config->group_index].replication == REPLICATION_DRBD)
+    /* A node without a copy never executes: what has this path here is something else. */
+    if (daemon->config->groups[config->group_index].replication != REPLICATION_NONE) {
+        if (!config->size) {
+            snprintf(why, 256, "expected a size in the configuration, as this node has no copy that tells it");
+            return -EINVAL;
+        }
         return null_store_open(&options, store, why);
+    }
     switch (config->store) {
     case STORE_KIND_MEMORY:
         return memory_store_open(&options, store, why);
@@ -116,14 +130,9 @@ static int open_group(struct daemon *daemon, unsigned index, char *why)
         .kept = kept_read(daemon->config->state_dir, config->name),
     };
     char sentence[256] = "";
-    bool here = false;
     int error;
 
-    if (config->replication == REPLICATION_NONE)
-        return 0;
-    for (unsigned i = 0; i < config->node_count; i++)
-        here |= config->nodes[i] == daemon->self;
-    if (!here)
+    if (!replicated_here(daemon, config))
         return 0;
     daemon->groups[index].kept = options.kept;
     error = replica_open(&options, &daemon->groups[index].replica, sentence);
@@ -160,7 +169,7 @@ static void closed(void *context, int error, const char *why)
         return;
     for (unsigned i = 0; i < device_lu_count; i++) {
         struct lu *lu = device_lus[i];
-        if (lu && daemon->config->groups[lu->group_index].replication == REPLICATION_NONE)
+        if (lu && !replicated_here(daemon, &daemon->config->groups[lu->group_index]))
             store_close(lu->store);
         if (lu)
             free(lu->meter);

@@ -1,6 +1,8 @@
 halun_test(test_group_plan SOURCES test_group_plan.c ${CMAKE_SOURCE_DIR}/target/daemon/group_plan.c)
 halun_test(test_outdate SOURCES test_outdate.c ${CMAKE_SOURCE_DIR}/target/daemon/outdate.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
+halun_test(test_units SOURCES test_units.c ${CMAKE_SOURCE_DIR}/target/daemon/units.c
+           LINK PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_kept SOURCES test_kept.c ${CMAKE_SOURCE_DIR}/target/daemon/kept.c LINK halun_base PkgConfig::libqb)
 halun_test(test_group_start SOURCES test_group_start.c ${CMAKE_SOURCE_DIR}/target/daemon/group_start.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)

@@ -1,0 +1,182 @@
+/* Which store a unit of this node stands on (target/daemon/units.c), with stores and replicas as counts of what was opened. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "target/base/threads.h"
+#include "target/daemon/daemon.h"
+#include "target/daemon/kept.h"
+#include "target/device/device.h"
+#include "target/nexus/lane_change.h"
+#include "target/nexus/meter.h"
+
+struct threads threads;
+struct lu *device_lus[LIMIT_LUS];
+unsigned device_lu_count;
+const struct replica_callbacks groups_replica_callbacks;
+
+static struct config config;
+static struct config_node node = {.name = "node3", .id = 3};
+static struct config_group group;
+static struct config_lu lu_config;
+static struct daemon this_daemon;
+static struct {
+    unsigned files, nulls, replicas, closed, done;
+} seen;
+
+static void count_close(struct store *store)
+{
+    seen.closed++;
+}
+
+static const struct store_operations operations = {.name = "counted", .close = count_close};
+static struct store the_store = {.operations = &operations, .size = 1 << 20, .block_size = 512};
+
+int file_store_open(const struct store_options *options, struct store **store, char *why)
+{
+    seen.files++;
+    *store = &the_store;
+    return 0;
+}
+
+int memory_store_open(const struct store_options *options, struct store **store, char *why)
+{
+    fail();
+    return -EINVAL;
+}
+
+int null_store_open(const struct store_options *options, struct store **store, char *why)
+{
+    seen.nulls++;
+    assert_int_equal(options->size, lu_config.size);
+    *store = &the_store;
+    return 0;
+}
+
+int replica_open(const struct replica_options *options, struct replica **replica, char *why)
+{
+    seen.replicas++;
+    *replica = (struct replica *)&the_store; /* never looked into here */
+    return 0;
+}
+
+struct store *replica_store(struct replica *replica, unsigned volume)
+{
+    return &the_store;
+}
+
+void replica_close(struct replica *replica, void (*done)(void *context, int error, const char *why), void *context)
+{
+    done(context, 0, "");
+}
+
+bool kept_read(const char *state_dir, const char *name)
+{
+    return false;
+}
+
+void device_identify(struct lu *lu)
+{
+}
+
+void lanes_init_lu(struct lu *lu, unsigned group_index)
+{
+}
+
+void meters_configure(const struct config *configuration)
+{
+}
+
+static void on_closed(struct daemon *daemon)
+{
+    seen.done++;
+}
+
+static int set_up(void **state)
+{
+    memset(&seen, 0, sizeof seen);
+    group = (struct config_group){.name = "g0", .nodes = {1, 2}, .node_count = 2};
+    lu_config = (struct config_lu){
+        .name = "disk0", .path = "/srv/disk0", .store = STORE_KIND_FILE, .size = 1 << 20, .block_size = 512};
+    config = (struct config){
+        .nodes = &node, .node_count = 1, .groups = &group, .group_count = 1, .lus = &lu_config, .lu_count = 1};
+    threads.reactors[0] = NULL;
+    threads.reactor_count = 1;
+    memset(&this_daemon, 0, sizeof this_daemon);
+    this_daemon.config = &config;
+    this_daemon.self = 3;
+    return 0;
+}
+
+static int open_all(char why[512])
+{
+    return units_open(&this_daemon, why);
+}
+
+/* What has the unit's path on a node without a copy is not the unit's. */
+static void unit_when_its_copies_are_elsewhere_then_no_file_is_opened(void **state)
+{
+    static const enum config_replication engines[] = {REPLICATION_BUILTIN, REPLICATION_DRBD};
+    char why[512];
+
+    for (unsigned i = 0; i < 2; i++) {
+        set_up(NULL);
+        group.replication = engines[i];
+        assert_int_equal(0, open_all(why));
+        assert_int_equal(0, seen.files + seen.replicas);
+        assert_int_equal(1, seen.nulls);
+        units_close(&this_daemon, on_closed);
+        assert_int_equal(1, seen.closed);
+        assert_int_equal(1, seen.done);
+    }
+}
+
+static void unit_when_its_copies_are_elsewhere_then_its_size_has_to_be_told(void **state)
+{
+    char why[512] = "";
+
+    group.replication = REPLICATION_BUILTIN;
+    lu_config.size = 0;
+    assert_int_equal(-EINVAL, open_all(why));
+    assert_non_null(strstr(why, "disk0"));
+    assert_non_null(strstr(why, "size"));
+}
+
+static void unit_when_a_copy_is_here_then_it_is_the_replicas(void **state)
+{
+    char why[512];
+
+    group.replication = REPLICATION_BUILTIN;
+    this_daemon.self = 2;
+    assert_int_equal(0, open_all(why));
+    assert_int_equal(1, seen.replicas);
+    assert_int_equal(0, seen.files + seen.nulls);
+    units_close(&this_daemon, on_closed);
+    assert_int_equal(0, seen.closed); /* its replica's */
+    assert_int_equal(1, seen.done);
+}
+
+static void unit_when_not_replicated_then_its_path_is_opened_and_closed(void **state)
+{
+    char why[512];
+
+    assert_int_equal(0, open_all(why));
+    assert_int_equal(1, seen.files);
+    units_close(&this_daemon, on_closed);
+    assert_int_equal(1, seen.closed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(unit_when_its_copies_are_elsewhere_then_no_file_is_opened, set_up),
+        cmocka_unit_test_setup(unit_when_its_copies_are_elsewhere_then_its_size_has_to_be_told, set_up),
+        cmocka_unit_test_setup(unit_when_a_copy_is_here_then_it_is_the_replicas, set_up),
+        cmocka_unit_test_setup(unit_when_not_replicated_then_its_path_is_opened_and_closed, set_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
