@@ -12,7 +12,7 @@ struct blocks_write {
     struct blocks_write *next;
     uint64_t value;
     uint64_t issued, acknowledged; /* NOT_YET: no answer */
-    uint32_t era;                  /* in which it was acknowledged */
+    uint32_t era;                  /* in which it was acknowledged; that of its issue where a power cut was in between */
     bool fua, durable;
 };
 
@@ -99,6 +99,7 @@ void blocks_issue(struct blocks *blocks, uint32_t block, uint64_t value, bool fu
     write->value = value;
     write->issued = ++blocks->clock;
     write->acknowledged = NOT_YET;
+    write->era = blocks->era;
     write->fua = fua;
     write->next = blocks->writes[block];
     blocks->writes[block] = write;
@@ -110,7 +111,7 @@ void blocks_acknowledge(struct blocks *blocks, uint32_t block, uint64_t value)
 
     assert(write && write->acknowledged == NOT_YET);
     write->acknowledged = ++blocks->clock;
-    write->era = blocks->era;
+    write->era = write->issued < blocks->cut ? write->era : blocks->era; /* the answer was on its way at the power cut */
     write->durable = write->fua;
     prune(blocks, block);
 }

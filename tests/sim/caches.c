@@ -7,8 +7,8 @@
  * One whose node lost its power has all again when it and the other copy are connected and
  * UpToDate, or when it is served from after nobody was left: then what it has is what there is.
  *
- * Below wire version 3 an owner that is lost stays recorded as current, so only a copy that is complete
- * (replication/standing.h) is preferred to it when it is back without its cache; one whose disk failed is not. */
+ * One whose disk failed is no copy from then on, though its daemon may use the disk again later: only the last one
+ * stays, which is what there is. */
 #include <string.h>
 
 #include "tests/sim/checkers.h"
@@ -76,7 +76,6 @@ static void note_synced(unsigned group)
     copies[group].holders = copies[group].current;
 }
 
-/* Not the last one: it is what there is. */
 static void note_failed(unsigned node, unsigned group)
 {
     struct replica_status status;
@@ -91,7 +90,7 @@ static void event(unsigned node)
     if (!node)
         return;
     note_current(node);
-    for (unsigned g = 0; g < sim_config()->groups && sim_config()->faults >> SIM_UPGRADE & 1; g++)
+    for (unsigned g = 0; g < sim_config()->groups; g++)
         note_failed(node, g);
     for (unsigned g = 0; g < sim_config()->groups; g++)
         if (copies[g].holders != copies[g].current && (sim_group_nodes(g) >> node & 1))

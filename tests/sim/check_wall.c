@@ -78,9 +78,11 @@ static void event(unsigned node)
     for (unsigned lu = 0; lu < state->lu_count; lu++) {
         if (state->lus[lu].epoch == epochs[node][lu])
             continue;
-        epochs[node][lu] = state->lus[lu].epoch;
-        changed[node][lu][1] = changed[node][lu][0];
+        /* Several operations may be applied at once, by a node that stood still. */
+        changed[node][lu][1] =
+            state->lus[lu].epoch - epochs[node][lu] > 1 ? sim_now() : changed[node][lu][0];
         changed[node][lu][0] = sim_now();
+        epochs[node][lu] = state->lus[lu].epoch;
         for (unsigned c = 0; c < workload_client_count(); c++)
             for (unsigned n = 1; n <= sim_config()->nodes; n++)
                 if (since[lu][workload_nexus(c, n)] && !conflicts(&state->lus[lu], c, n))

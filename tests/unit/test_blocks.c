@@ -135,6 +135,21 @@ static void power_cut_when_synchronized_then_kept(void **context)
     HOLDS(b, 2);
 }
 
+static void power_cut_when_the_answer_comes_behind_it_then_older_may_return(void **context)
+{
+    struct blocks *b = *context;
+
+    written(b, 1, true);
+    blocks_issue(b, 1, 2, false);
+    blocks_power_cut(b);
+    blocks_acknowledge(b, 1, 2);
+    HOLDS(b, 1, 2);
+    blocks_synchronized(b, blocks_mark(b));
+    HOLDS(b, 1, 2);
+    written(b, 3, false);
+    HOLDS(b, 3);
+}
+
 static void power_cut_when_fua_then_kept(void **context)
 {
     struct blocks *b = *context;
@@ -190,6 +205,7 @@ int main(void)
         TEST(write_when_never_answered_then_possible_until_settled),
         TEST(power_cut_when_not_durable_then_older_may_return),
         TEST(power_cut_when_synchronized_then_kept),
+        TEST(power_cut_when_the_answer_comes_behind_it_then_older_may_return),
         TEST(power_cut_when_fua_then_kept),
         TEST(stable_when_flushed_then_neither_older_nor_unknown),
         TEST(synchronize_when_answered_after_power_cut_then_nothing),
