@@ -55,15 +55,18 @@ static enum scsi_reason check_cdb(struct task *task)
 /* 4. Unit attentions, once in the life of a task, so that each is reported exactly once. */
 static enum scsi_reason check_unit_attention(struct task *task)
 {
-    ua_set *pending;
+    ua_set *pending, found = 0;
 
     if (task->ua_checked)
         return REASON_GOOD;
+    if (task->lu && !task->nexus->forwarded && !(task->command->flags & COMMAND_NO_UA)) {
+        pending = &task->nexus->lus[task->lu->index].unit_attentions;
+        if (*pending && atomic_load_explicit(&task->lu->unsettled, memory_order_relaxed))
+            return REASON_PENDING; /* it may tell of what is not so everywhere yet */
+        found = *pending;
+    }
     task->ua_checked = true;
-    if (!task->lu || task->nexus->forwarded || task->command->flags & COMMAND_NO_UA)
-        return REASON_GOOD;
-    pending = &task->nexus->lus[task->lu->index].unit_attentions;
-    if (!*pending)
+    if (!found)
         return REASON_GOOD;
     task->unit_attention = (uint8_t)ua_take(pending);
     return REASON_UNIT_ATTENTION;

@@ -134,9 +134,12 @@ static bool waits_for_lease(struct task *task, enum scsi_reason reason)
 
 static void proceed(struct task *task)
 {
-    enum scsi_reason reason = command_check(task);
+    enum scsi_reason reason;
     uint32_t fetch;
 
+    while ((reason = command_check(task)) == REASON_PENDING)
+        if (lane_wait_settled(task))
+            return;
     if (waits_for_lease(task, reason))
         return;
     if (tells_state(task, reason) && lane_wait_settled(task))

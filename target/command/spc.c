@@ -3,6 +3,7 @@
 #include "target/command/spc.h"
 
 #include "target/base/bytes.h"
+#include "target/command/control_calls.h"
 #include "target/command/sense.h"
 #include "target/command/unit_attention.h"
 #include "target/device/device.h"
@@ -40,6 +41,10 @@ enum scsi_reason spc_request_sense(struct task *task)
     if (task->lu) {
         pending = &task->nexus->lus[task->lu->index].unit_attentions;
         if (*pending && !task->nexus->forwarded) {
+            if (atomic_load_explicit(&task->lu->unsettled, memory_order_relaxed)) {
+                task_read_again(task); /* it may tell of what is not so everywhere yet */
+                return REASON_PENDING;
+            }
             reason_codes(REASON_UNIT_ATTENTION, &fields);
             ua_codes(ua_take(pending), &fields.asc, &fields.ascq);
         }

@@ -275,6 +275,20 @@ static void decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it(
     assert_ptr_equal(reading, &task);
     task_complete(&task, REASON_GOOD);
 
+    /* A unit attention tells of it as well. */
+    for (unsigned i = 0; i < 2; i++) {
+        lu.unsettled = 1;
+        nexus.lus[0].unit_attentions = 1u << UA_RESERVATIONS_PREEMPTED;
+        start(i ? "\x03\0\0\0\x12" : "\0\0\0\0\0", 6, i ? 18 : 0, 0);
+        assert_int_equal(task.state, TASK_HELD);
+        reactor_turn(&reactor, 0);
+        assert_false(completed);
+        lu.unsettled = 0;
+        turn_until(&completed);
+        assert_int_equal(i ? in[12] : task.sense[12], 0x2a);
+        assert_int_equal(nexus.lus[0].unit_attentions, 0);
+    }
+
     lu.unsettled = 1;
     nexus.forwarded = true; /* held, it would keep the other node from carrying the decision out */
     start(read_one, 10, 512, 0);
