@@ -31,7 +31,7 @@ static struct {
     char path[256], name[64], what[200];
     char text[65536];
     struct sim_story story;
-    unsigned nodes, groups, lus, clients, seconds, hold_ms;
+    unsigned nodes, groups, lus, clients, seconds, hold_ms, seed;
     struct step steps[STEPS];
     unsigned count;
     struct sim_event ready;
@@ -471,6 +471,8 @@ static void on_ready(struct sim_event *event)
 
 static void configure(struct sim_config *config)
 {
+    if (s.seed)
+        config->seed = s.seed;
     config->nodes = s.nodes;
     config->groups = s.groups;
     config->lus = s.lus;
@@ -582,7 +584,8 @@ static int read_line(char *line, unsigned at, char *why, size_t size)
                     {"lus ", &s.lus},
                     {"clients ", &s.clients},
                     {"seconds ", &s.seconds},
-                    {"hold_ms ", &s.hold_ms}};
+                    {"hold_ms ", &s.hold_ms},
+                    {"seed ", &s.seed}};
 
     if (line[0] == '#') {
         if (!*s.what)

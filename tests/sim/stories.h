@@ -2,13 +2,15 @@
  * happens at a time ("lost": nothing that was not synced is kept):
  *
  *   # the first comment says what the story shows
- *   nodes 2 | groups 1 | lus 1 | clients 2 | seconds 30 | hold_ms 20000
+ *   nodes 2 | groups 1 | lus 1 | clients 2 | seconds 30 | hold_ms 20000 | seed N
  *   at MS power_cut N [lost] | power_on N | kill N | freeze N | stall N | thaw N | stop N | start N
  *   at MS cluster N FROM... | link N FROM... | heal
  *   at MS switch GROUP NODE | slow_disk N MS | fencing MS FAILURES | break NEXUS
  *   at MS reload N | other_version N | enlarge LU MIB | resize GROUP NODE
  *   at MS NEXUS COMMAND ARGUMENT... [-> RESULT [value N]] [within MS]
  *
+ * seed: whatever is drawn (delays of the networks, of a boot) is drawn from it instead of from --seed: what the story is
+ * about happens there.
  * cluster and link: node N hears only these nodes any more (none: nobody). reload: all nodes get another halun.conf,
  * node N reloads it. other_version: it stops, and will speak the first wire version, or the newest again.
  * enlarge: the files of a unit, on all nodes; resize: the owner is told.

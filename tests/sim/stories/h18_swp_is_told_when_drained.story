@@ -1,5 +1,7 @@
 # H18: who is told of software write protection finds that no write from before it is still on its way
 seconds 40
+# the second write is on its way when write protection comes
+seed 3
 at 0 B1 mode_sense control -> GOOD
 at 10 link 2
 at 20 A1 write 1 1 -> GOOD

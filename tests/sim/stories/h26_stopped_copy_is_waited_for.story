@@ -1,6 +1,8 @@
 # The owner lost its cache with its power, and starts the array again: the other copy, which was stopped in order and has
 # all, is waited for while its daemon joins
 nodes 3
+# its daemon is started before the old owner would be promoted; a copy whose daemon is not here is not waited for
+seed 3
 seconds 60
 at 0 fencing 100 99
 at 50 slow_disk 1 1

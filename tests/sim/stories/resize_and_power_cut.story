@@ -7,6 +7,9 @@ at 55 power_cut 1
 at 12000 B2 tur within 20000
 at 12500 B2 write 3 3 -> GOOD within 20000
 at 13000 power_on 1
+# what the switch left to be told
+at 29000 B2 tur
+at 29010 B2 tur
 at 30000 resize 0 2
 at 39010 B2 tur -> UA 2a09
 at 39020 B2 tur -> GOOD
