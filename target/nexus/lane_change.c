@@ -118,10 +118,22 @@ void lane_change_lu(struct lane_change *change, unsigned lu, const struct shared
     }
 }
 
+/* Does a reactor have to do something for it? The others change what no lane knows, or come as items. */
+static bool for_lanes(const struct shared_effect *effect)
+{
+    return effect->kind == SHARED_EFFECT_UA || effect->kind == SHARED_EFFECT_ABORT;
+}
+
 void lane_change_effects(struct lane_change *change, const struct shared_effects *effects)
 {
-    struct shared_effects *copy = checked(malloc(sizeof *copy));
+    struct shared_effects *copy;
+    bool any = false;
 
+    for (unsigned i = 0; i < effects->count && !any; i++)
+        any = for_lanes(&effects->effects[i]);
+    if (!any)
+        return;
+    copy = checked(malloc(sizeof *copy));
     /* What is used of it: the whole would be 300 KiB to fill at every operation. */
     memcpy(copy, effects, offsetof(struct shared_effects, effects) +
                               effects->count * sizeof effects->effects[0]);
@@ -152,15 +164,8 @@ void lane_lookup(const struct lane *lane, const struct nexus_identity *nexus, bo
     shared_lookup(&view, nexus, registered, holder);
 }
 
-static void at_control_done(struct post *post)
+static void change_end(struct lane_change *change)
 {
-    struct lane_part *part = container_of(post, struct lane_part, post);
-    struct lane_change *change = part->change;
-
-    free(part->drains);
-    part->drains = NULL;
-    if (--change->waiting)
-        return;
     for (unsigned i = 0; i < change->lu_count; i++)
         reservation_unref(change->lus[i].reservation);
     if (change->done)
@@ -169,6 +174,17 @@ static void at_control_done(struct post *post)
     free(change->lus);
     free(change->effects);
     free(change);
+}
+
+static void at_control_done(struct post *post)
+{
+    struct lane_part *part = container_of(post, struct lane_part, post);
+    struct lane_change *change = part->change;
+
+    free(part->drains);
+    part->drains = NULL;
+    if (!--change->waiting)
+        change_end(change);
 }
 
 static void part_less(struct lane_part *part)
@@ -343,6 +359,11 @@ void lane_change_run(struct lane_change *change)
 {
     unsigned drains = change->lu_count + change->group_count;
 
+    /* Two wake-ups of each reactor and of this thread less before other nodes hear from this one. */
+    if (!change->lu_count && !change->group_count && !change->effects) {
+        change_end(change);
+        return;
+    }
     for (unsigned i = 0; change->effects && i < change->effects->count; i++)
         if (change->effects->effects[i].kind == SHARED_EFFECT_ABORT)
             drains += change->effects->effects[i].lu == SHARED_NO_LU ? device_lu_count : 1;

@@ -320,6 +320,31 @@ static void decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it(
     turn_until(&changed);
 }
 
+/* Other nodes wait for it: no reactor is woken for what none of them has to know. */
+static void decision_when_no_lane_is_concerned_then_over_at_once(void **state)
+{
+    static struct shared_effects effects;
+    struct lane_change *change = lane_change_new(on_changed, NULL);
+
+    effects.effects[0].kind = SHARED_EFFECT_KEYS;
+    effects.effects[1].kind = SHARED_EFFECT_PERSIST;
+    effects.count = 2;
+    lane_change_effects(change, &effects);
+    changed = false;
+    lane_change_run(change);
+    assert_true(changed);
+
+    change = lane_change_new(on_changed, NULL);
+    effects.effects[0] = (struct shared_effect){
+        .kind = SHARED_EFFECT_UA, .selector = SHARED_ALL, .group = SHARED_NO_GROUP, .ua = UA_LU_RESET};
+    lane_change_effects(change, &effects);
+    changed = false;
+    lane_change_run(change);
+    mailbox_run(&threads.control);
+    assert_false(changed); /* a nexus has to be told first */
+    turn_until(&changed);
+}
+
 /* ---- lease ---- */
 
 static _Atomic uint64_t lease;
@@ -430,6 +455,7 @@ int main(void)
         cmocka_unit_test(lease_when_gone_before_the_answer_then_that_waits_out_of_the_lane),
         cmocka_unit_test(lease_when_gone_where_it_was_forwarded_then_sent_back),
         cmocka_unit_test(decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it),
+        cmocka_unit_test(decision_when_no_lane_is_concerned_then_over_at_once),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
