@@ -26,7 +26,7 @@ struct message {
 
 static cpg_handle_t cpg;
 static int fd;
-static bool answering;
+static bool answering, show;
 static uint32_t self, number, answers;
 static size_t members;
 
@@ -136,9 +136,12 @@ static void ask(unsigned count, unsigned peers, unsigned gap_us)
             times[i - WARM] = now_ns() - began;
     }
     qsort(times, count, sizeof *times, by_size);
-    printf("{\"count\": %u, \"peers\": %u, \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f}\n",
+    printf("{\"count\": %u, \"peers\": %u, \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f",
            count, peers, (double)times[count / 2] / 1000, (double)times[count * 9 / 10] / 1000,
            (double)times[count * 99 / 100] / 1000);
+    for (unsigned i = 0; show && i < count; i++)
+        printf("%s%.0f", i ? ", " : ", \"times_us\": [", (double)times[i] / 1000);
+    puts(show ? "]}" : "}");
     free(times);
 }
 
@@ -148,6 +151,7 @@ int main(int argc, char **argv)
                                             {"peers", required_argument, NULL, 'p'},
                                             {"gap-us", required_argument, NULL, 'g'},
                                             {"answer", no_argument, NULL, 'a'},
+                                            {"times", no_argument, NULL, 't'},
                                             {NULL, 0, NULL, 0}};
     unsigned count = 1000, peers = 1, gap_us = 0;
     int option;
@@ -161,8 +165,10 @@ int main(int argc, char **argv)
             gap_us = (unsigned)strtoul(optarg, NULL, 10);
         else if (option == 'a')
             answering = true;
+        else if (option == 't')
+            show = true;
         if (option == '?' || !count || !peers) {
-            fputs("usage: halun-cpg-latency --answer | [--count N] [--peers N] [--gap-us N]\n",
+            fputs("usage: halun-cpg-latency --answer | [--count N] [--peers N] [--gap-us N] [--times]\n",
                   stderr);
             return 2;
         }

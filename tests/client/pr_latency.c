@@ -1,6 +1,7 @@
 /* halun-pr-latency: how long a PERSISTENT RESERVE OUT takes, from one I_T nexus, one after the other. Other
- * registrants are made by SPEC_I_PT: they need no session. The figure to compare with is what Corosync needs until all
- * peers have answered one message. Prints one line of JSON; everything registered is cleared at the end.
+ * registrants are made by SPEC_I_PT: they need no session. A key is changed each time (no node's lanes are concerned),
+ * or with --reserve the unit reserved and released in turn (all are). The figure to compare with is what Corosync needs
+ * until all peers have answered one message. Prints one line of JSON; everything registered is cleared at the end.
  *
  * Not covered: several askers at once; APTPL, unless asked for (then a disk takes part). */
 #include <getopt.h>
@@ -18,10 +19,13 @@
 enum {
     PR_OUT = 0x5f,
     REGISTER = 0,
+    RESERVE = 1,
+    RELEASE = 2,
     CLEAR = 3,
     REGISTER_AND_IGNORE = 6,
     SPEC_I_PT = 0x08,
     APTPL = 0x01,
+    WRITE_EXCLUSIVE = 1,
     LIST = 60 << 10,
     WARM = 20, /* not counted */
 };
@@ -48,7 +52,8 @@ static void fail(const char *what)
 static void pr_out(int action, uint32_t length)
 {
     for (int tries = 0; tries < 10; tries++) {
-        uint8_t cdb[10] = {PR_OUT, (uint8_t)action};
+        uint8_t cdb[10] = {PR_OUT, (uint8_t)action,
+                           action == RESERVE || action == RELEASE ? WRITE_EXCLUSIVE : 0};
         struct iscsi_data data = {.size = length, .data = list};
         struct scsi_task *task;
         int status;
@@ -119,7 +124,9 @@ static double quantile(const uint64_t *times, unsigned count, double q)
 
 static void usage(void)
 {
-    fputs("usage: halun-pr-latency [--count N] [--registrants N] [--gap-us N] [--aptpl] URL\n", stderr);
+    fputs("usage: halun-pr-latency [--count N] [--registrants N] [--gap-us N] [--aptpl] [--reserve] "
+          "[--times] URL\n",
+          stderr);
     exit(2);
 }
 
@@ -129,9 +136,12 @@ int main(int argc, char **argv)
                                             {"registrants", required_argument, NULL, 'r'},
                                             {"gap-us", required_argument, NULL, 'g'},
                                             {"aptpl", no_argument, NULL, 'a'},
+                                            {"reserve", no_argument, NULL, 'v'},
+                                            {"times", no_argument, NULL, 't'},
                                             {NULL, 0, NULL, 0}};
     unsigned count = 500, registrants = 1, gap_us = 0;
     uint8_t flags = 0;
+    bool reserve = false, show = false;
     struct iscsi_url *url;
     uint64_t *times;
     int option;
@@ -145,6 +155,10 @@ int main(int argc, char **argv)
             gap_us = (unsigned)strtoul(optarg, NULL, 10);
         else if (option == 'a')
             flags = APTPL;
+        else if (option == 'v')
+            reserve = true;
+        else if (option == 't')
+            show = true;
         else
             usage();
     }
@@ -167,19 +181,22 @@ int main(int argc, char **argv)
         if (gap_us)
             nanosleep(&(struct timespec){.tv_sec = gap_us / 1000000, .tv_nsec = gap_us % 1000000 * 1000},
                       NULL);
-        keys(0, 2 + i, flags);
+        keys(reserve ? 1 : 0, reserve ? 0 : 2 + i, flags);
         began = now_ns();
-        pr_out(REGISTER_AND_IGNORE, 24);
+        pr_out(!reserve ? REGISTER_AND_IGNORE : i % 2 ? RELEASE : RESERVE, 24);
         if (i >= WARM)
             times[i - WARM] = now_ns() - began;
     }
-    keys(1 + count + WARM, 0, 0);
+    keys(reserve ? 1 : 1 + count + WARM, 0, 0);
     pr_out(CLEAR, 24);
     qsort(times, count, sizeof *times, by_size);
     printf("{\"count\": %u, \"registrants\": %u, \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f, "
-           "\"max_us\": %.0f}\n",
+           "\"max_us\": %.0f",
            count, registrants, quantile(times, count, 0.5), quantile(times, count, 0.9),
            quantile(times, count, 0.99), quantile(times, count, 1));
+    for (unsigned i = 0; show && i < count; i++)
+        printf("%s%.0f", i ? ", " : ", \"times_us\": [", (double)times[i] / 1000);
+    puts(show ? "]}" : "}");
     iscsi_logout_sync(iscsi);
     iscsi_destroy_url(url);
     iscsi_destroy_context(iscsi);

@@ -135,11 +135,11 @@ class Array:
             raise Trouble(f"{node}: {' '.join(command)}: {out.strip()[-400:]}")
         return out
 
-    def client(self, name, *arguments, limit=60):
-        """The output of a client program that ends by itself."""
+    def client(self, name, *arguments, limit=60, before=()):
+        """The output of a client program that ends by itself; `before`: words before its own (chrt)."""
         with open(f"{self.dir}/client/pid") as f:
             pid = f.read().split()[0]
-        done = subprocess.run(["nsenter", "-t", pid, "-n", "-u", f"{self.root}/client/{name}", *map(str, arguments)],
+        done = subprocess.run(["nsenter", "-t", pid, "-n", "-u", *before, f"{self.root}/client/{name}", *map(str, arguments)],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit, env=self.env)
         if done.returncode:
             raise Trouble(f"{name}: {done.stderr.strip()[-400:]}")
