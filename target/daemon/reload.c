@@ -9,13 +9,12 @@
 #include "config/plan.h"
 #include "target/base/container.h"
 #include "target/base/threads.h"
+#include "target/daemon/consult.h"
 #include "target/daemon/daemon.h"
 #include "target/daemon/log.h"
 #include "target/iscsi/iscsi.h"
 #include "target/nexus/meter.h"
 #include "target/nexus/nexus_table.h"
-
-enum { OPINIONS_MS = 5000 };
 
 /* A question about what is in use, not about what could be. */
 static const uint64_t IN_USE = 1ull << 63;
@@ -46,12 +45,10 @@ static struct {
     reload_end *end; /* NULL: none */
     void *context;
     json_t *actions;
-    uint64_t number;
-    uint32_t waits; /* bits (node id): whose opinion is missing */
-    bool committing;
-    qb_loop_timer_handle timer;
     struct cluster_request request;
 } asked;
+
+static struct consult opinions;
 
 struct planned {
     const struct config *old, *new;
@@ -206,12 +203,8 @@ static void end(int error, const char *why)
     reload_end *function = asked.end;
     json_t *actions = asked.actions;
 
-    if (asked.timer)
-        qb_loop_timer_del(halund.loop, asked.timer);
-    asked.timer = 0;
     asked.end = NULL;
     asked.actions = NULL;
-    asked.committing = false;
     if (error)
         qb_log(LOG_ERR, "reload refused, the old configuration stays: %s", why);
     function(asked.context, error, why, error ? NULL : actions);
@@ -226,13 +219,20 @@ static void committed(struct cluster_request *request, enum scsi_reason reason, 
         end(-ETIMEDOUT, "the cluster could not agree in time; it may still be applied");
 }
 
-static void late(void *data)
+static void consulted(void *context, int error, const char *why)
 {
-    char why[160];
+    struct daemon *daemon = context;
 
-    asked.timer = 0;
-    nodes_silent(asked.waits, why, sizeof why);
-    end(-EAGAIN, why);
+    if (error) {
+        end(error, why);
+        return;
+    }
+    memset(&asked.request, 0, sizeof asked.request);
+    asked.request.op.kind = SHARED_OP_CONFIGURATION;
+    asked.request.op.node = daemon->self;
+    memcpy(asked.request.op.digest, prepared.digest, sizeof asked.request.op.digest);
+    asked.request.answer = committed;
+    cluster_submit(daemon->cluster, &asked.request);
 }
 
 static void installed_here(void *context)
@@ -259,15 +259,11 @@ void daemon_reload(struct daemon *daemon, reload_end *function, void *context)
         end(-EAGAIN, "the cluster does not serve");
     } else if (daemon->view.wire < 2) {
         qb_log(LOG_WARNING, "reload of this node alone: a member speaks wire version 1, it has to be told itself");
-        asked.committing = true;
         rc = install(daemon, installed_here, NULL, why);
         if (rc)
             end(rc, why);
     } else {
-        asked.number++;
-        asked.waits = daemon->view.members;
-        qb_loop_timer_add(daemon->loop, QB_LOOP_MED, OPINIONS_MS * 1000000ull, NULL, late, &asked.timer);
-        cluster_consult(daemon->cluster, asked.number, prepared.digest);
+        consult_ask(&opinions, prepared.digest, consulted, daemon);
     }
 }
 
@@ -316,33 +312,12 @@ void reload_consulted(struct daemon *daemon, unsigned node, uint64_t number, con
 
 void reload_opinion(struct daemon *daemon, unsigned node, uint64_t number, bool good, const char *why)
 {
-    const char *name = nodes_name(node);
-    char text[320];
-
     if (number & IN_USE && !good) {
         snprintf(alarm_text, sizeof alarm_text,
-                 "%s shows initiators other targets, hosts or LUN maps than this node", name);
+                 "%s shows initiators other targets, hosts or LUN maps than this node", nodes_name(node));
         qb_log(LOG_CRIT, "%s: make the files equal and run halunctl reload", alarm_text);
     }
-    if (!asked.end || asked.committing || number != asked.number)
-        return;
-    if (!good) {
-        snprintf(text, sizeof text, "%s: %s", name, why);
-        end(-EINVAL, text);
-        return;
-    }
-    asked.waits &= ~(1u << node);
-    if (asked.waits)
-        return;
-    asked.committing = true;
-    qb_loop_timer_del(daemon->loop, asked.timer);
-    asked.timer = 0;
-    memset(&asked.request, 0, sizeof asked.request);
-    asked.request.op.kind = SHARED_OP_CONFIGURATION;
-    asked.request.op.node = daemon->self;
-    memcpy(asked.request.op.digest, prepared.digest, sizeof asked.request.op.digest);
-    asked.request.answer = committed;
-    cluster_submit(daemon->cluster, &asked.request);
+    consult_opinion(&opinions, node, number, good, why);
 }
 
 void reload_done(struct daemon *daemon)

@@ -9,9 +9,10 @@
 
 #include "target/base/bytes.h"
 #include "target/base/container.h"
+#include "target/daemon/consult.h"
 #include "target/device/device.h"
 
-enum { OPINIONS_MS = 5000, WIRE_RESIZE = 3 };
+enum { WIRE_RESIZE = 3 };
 
 /* The question, in a CONSULT's digest. */
 enum { ASKED_LU = 0, ASKED_BLOCKS = 4 };
@@ -20,11 +21,10 @@ enum { ASKED_LU = 0, ASKED_BLOCKS = 4 };
 static struct {
     struct control_call *call; /* NULL: none */
     unsigned lu;
-    uint64_t blocks, was, number;
-    uint32_t waits; /* bits (node id): whose opinion is missing */
-    bool committing;
-    qb_loop_timer_handle timer;
+    uint64_t blocks, was;
 } asked;
+
+static struct consult opinions = {.kind = RESIZE_QUESTION};
 
 /* ---- agreeing ---- */
 
@@ -103,11 +103,7 @@ static void end(int error, const char *why)
     struct control_call *call = asked.call;
     uint32_t size = device_lus[asked.lu]->block_size;
 
-    if (asked.timer)
-        qb_loop_timer_del(halund.loop, asked.timer);
-    asked.timer = 0;
     asked.call = NULL;
-    asked.committing = false;
     if (!error)
         control_reply(call, json_pack("{s:I, s:I}", "size", (json_int_t)(asked.blocks * size), "was",
                                       (json_int_t)(asked.was * size)));
@@ -120,33 +116,17 @@ static void committed(void *context, int error, const char *why)
     end(error, why);
 }
 
-static void late(void *data)
+static void consulted(void *context, int error, const char *why)
 {
-    char why[160];
-
-    asked.timer = 0;
-    nodes_silent(asked.waits, why, sizeof why);
-    end(-EAGAIN, why);
+    if (error)
+        end(error, why);
+    else
+        resize_agree(asked.lu, asked.blocks, committed, NULL);
 }
 
 void resize_opinion(unsigned node, uint64_t number, bool good, const char *why)
 {
-    char text[320];
-
-    if (!asked.call || asked.committing || number != asked.number)
-        return;
-    if (!good) {
-        snprintf(text, sizeof text, "%s: %s", nodes_name(node), why);
-        end(-EINVAL, text);
-        return;
-    }
-    asked.waits &= ~(1u << node);
-    if (asked.waits)
-        return;
-    asked.committing = true;
-    qb_loop_timer_del(halund.loop, asked.timer);
-    asked.timer = 0;
-    resize_agree(asked.lu, asked.blocks, committed, NULL);
+    consult_opinion(&opinions, node, number, good, why);
 }
 
 /* ---- the order ---- */
@@ -266,10 +246,7 @@ void on_lu_resize(struct control_call *call, json_t *arguments)
     asked.lu = lu->index;
     asked.blocks = bytes / lu->block_size;
     asked.was = atomic_load(&lu->blocks);
-    asked.number = RESIZE_QUESTION | ((asked.number + 1) & UINT32_MAX);
-    asked.waits = halund.view.members;
     put_be32(digest + ASKED_LU, asked.lu);
     put_be64(digest + ASKED_BLOCKS, asked.blocks);
-    qb_loop_timer_add(halund.loop, QB_LOOP_MED, OPINIONS_MS * 1000000ull, NULL, late, &asked.timer);
-    cluster_consult(halund.cluster, asked.number, digest);
+    consult_ask(&opinions, digest, consulted, NULL);
 }

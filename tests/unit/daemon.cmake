@@ -10,3 +10,6 @@ halun_test(test_group_current SOURCES test_group_current.c ${CMAKE_SOURCE_DIR}/t
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_group_copies SOURCES test_group_copies.c ${CMAKE_SOURCE_DIR}/target/daemon/group_copies.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
+halun_test(test_consult SOURCES test_consult.c ${CMAKE_SOURCE_DIR}/target/daemon/consult.c
+                                ${CMAKE_SOURCE_DIR}/target/daemon/nodes.c
+           LINK halun_base PkgConfig::libqb PkgConfig::jansson)
