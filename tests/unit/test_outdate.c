@@ -19,6 +19,8 @@ static struct {
     const int *answers; /* of replica_outdate(), one after the other */
     unsigned tried, done;
 } rig;
+static struct shared_group shared_group;
+static struct shared_state shared_state = {.group_count = 1, .groups = &shared_group};
 static struct config config;
 static struct config_group config_group;
 
@@ -31,6 +33,11 @@ void replica_outdate(struct replica *replica,
          error == -EBUSY ? "this node is Primary"
          : error         ? "metadata cannot be written"
                          : "");
+}
+
+const struct shared_state *cluster_state(const struct cluster_driver *cluster)
+{
+    return &shared_state;
 }
 
 static void on_done(void *context)
@@ -59,6 +66,8 @@ static int setup(void **state)
     config = (struct config){.groups = &config_group, .group_count = 1};
     strcpy(config_group.name, "g0");
     halund.config = &config;
+    halund.self = 1;
+    shared_group.current = 1u << 2;
     halund.loop = qb_loop_create();
     halund.groups[0].replica = (struct replica *)&rig; /* only handed on */
     return !halund.loop;
@@ -104,6 +113,18 @@ static void outdate_when_the_replica_is_closed_meanwhile_then_never_acknowledged
     assert_int_equal(rig.done, 0);
 }
 
+static void outdate_when_current_again_meanwhile_then_not_marked_any_more(void **state)
+{
+    static const int answers[] = {-EBUSY, 0};
+
+    rig.answers = answers;
+    outdate_own_copy(&halund.groups[0], on_done, &rig.done);
+    shared_group.current |= 1u << 1;
+    run_ms(10000); /* ended by on_done() */
+    assert_int_equal(rig.tried, 1);
+    assert_int_equal(rig.done, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +134,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             outdate_when_the_replica_is_closed_meanwhile_then_never_acknowledged, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            outdate_when_current_again_meanwhile_then_not_marked_any_more, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
