@@ -37,13 +37,22 @@ static void tell_states(struct shared_effects *effects, uint32_t group)
     shared_effect_ua(effects, UA_ACCESS_STATE_CHANGED, SHARED_NO_LU, NULL)->group = group;
 }
 
+/* It is so already. The first request may not be carried out everywhere (its answer came too late for who asks again), and
+ * acknowledgements are by operation: this one, too, is acknowledged when nothing of the group executes there any more. */
+static void carry_out_again(struct shared_effects *effects, uint32_t group)
+{
+    group_effect(effects, SHARED_EFFECT_GROUP, group, 0);
+}
+
 void shared_group_release(struct shared_state *state, const struct shared_op *op,
                           struct shared_effects *effects)
 {
     struct shared_group *group = &state->groups[op->group];
 
-    if (!group->owner)
+    if (!group->owner) {
+        carry_out_again(effects, op->group);
         return;
+    }
     if (group->owner != op->node) {
         shared_refuse(effects, REASON_INVALID_FIELD_IN_PARAMETERS, UINT32_MAX);
         return;
@@ -62,8 +71,10 @@ void shared_group_acquire(struct shared_state *state, const struct shared_op *op
 {
     struct shared_group *group = &state->groups[op->group];
 
-    if (group->owner == op->node)
+    if (group->owner == op->node) {
+        carry_out_again(effects, op->group);
         return;
+    }
     if (group->owner || !(state->members & shared_node_bit(op->node))) {
         shared_refuse(effects, REASON_NOT_READY_TRANSITION, UINT32_MAX);
         return;

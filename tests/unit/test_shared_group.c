@@ -105,7 +105,7 @@ static void switchover_when_released_and_acquired_then_states_follow(void **cont
     effects_are(acquire, 2, 5);
     states_are(group, AO, ANO, ANO, UNAV);
     assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 5), REASON_GOOD);
-    assert_false(effects.changed);
+    effects_are(release, 1, 5);
     assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 2, 5), REASON_NOT_READY_TRANSITION);
     assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 2, 5),
                      REASON_INVALID_FIELD_IN_PARAMETERS);
@@ -115,12 +115,29 @@ static void switchover_when_released_and_acquired_then_states_follow(void **cont
     states_are(group, TRANS, TRANS, TRANS, UNAV);
     assert_int_equal(group->owner, 0);
     assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 5), REASON_GOOD);
-    assert_false(effects.changed);
+    effects_are(release, 1, 5);
     assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 2, 5), REASON_GOOD);
     effects_are(acquire, 2, 5);
     states_are(group, ANO, AO, ANO, UNAV);
     assert_int_equal(group->epoch, epoch + 2);
     assert_false(group->explicit_transition);
+}
+
+static void acquire_or_release_when_so_already_then_carried_out_again(void **context)
+{
+    static const enum shared_effect_kind again[] = {SHARED_EFFECT_GROUP};
+    struct shared_state *state = *context;
+    uint32_t epoch;
+
+    apply(state, SHARED_OP_CURRENT, 1, 5);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 5), REASON_GOOD);
+    effects_are(again, 1, 5);
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 5), REASON_GOOD);
+    epoch = state->groups[5].epoch;
+    assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 5), REASON_GOOD);
+    effects_are(again, 1, 5);
+    assert_int_equal(state->groups[5].owner, 1);
+    assert_int_equal(state->groups[5].epoch, epoch);
 }
 
 static void acquire_when_by_set_target_port_groups_then_explicit(void **context)
@@ -326,6 +343,7 @@ int main(void)
         cmocka_unit_test(new_when_too_many_then_null),
         CASE(acquire_when_not_current_then_refused),
         CASE(switchover_when_released_and_acquired_then_states_follow),
+        CASE(acquire_or_release_when_so_already_then_carried_out_again),
         CASE(acquire_when_by_set_target_port_groups_then_explicit),
         CASE(outdate_when_the_owner_wishes_it_for_itself_then_it_stays_owner),
         CASE(outdate_when_allowed_then_current_shrinks),
