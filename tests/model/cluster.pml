@@ -2,6 +2,7 @@
  * compiles it once for each number of nodes; scenario and broken guard come in the environment, so that they
  * are constants of a run. */
 #include "guards.h"
+#include "guard.pml"
 #define FORCED_EPOCHS 16
 
 #include "data.pml"
