@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "replication/resource.h"
+#include "target/base/container.h"
 
 struct rig *the_rig;
 
@@ -255,4 +259,38 @@ void spoil(struct rig *rig, unsigned node, uint64_t offset)
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, text, sizeof text, (off_t)offset), sizeof text);
     close(fd);
+}
+
+struct look {
+    struct post post;
+    const struct resource *resource;
+    bool rest;
+    sem_t done;
+};
+
+static void look_at(struct post *post)
+{
+    struct look *look = container_of(post, struct look, post);
+
+    look->rest = true;
+    for (unsigned i = 0; i < look->resource->volume_count; i++) {
+        const struct volume *v = look->resource->volumes[i];
+        const struct md_io *md = &v->md;
+
+        look->rest &= !md->running && !md->pass && qb_list_empty(&md->pass_next) &&
+                      (md->wanted == md->durable || md->wanted == v->mark);
+    }
+    sem_post(&look->done);
+}
+
+bool metadata_rest(struct rig *rig, unsigned node)
+{
+    struct look look = {.post.run = look_at};
+
+    look.resource = container_of(rig->n[node].replica, struct resource, public);
+    sem_init(&look.done, 0, 0);
+    reactor_post(&rig->n[node].reactor, &look.post);
+    sem_wait(&look.done);
+    sem_destroy(&look.done);
+    return look.rest;
 }

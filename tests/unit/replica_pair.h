@@ -71,5 +71,7 @@ void spoil(struct rig *rig, unsigned node, uint64_t offset);
 /* The store below LU `lu` of a node; where its metadata are. */
 struct fault *pair_fault(struct rig *rig, unsigned node, unsigned lu);
 struct metadata_layout pair_layout(struct rig *rig, unsigned node, unsigned lu);
+/* Nothing is being written to the metadata of a node, or about to be, but the mark of a Primary (role_mark.h). */
+bool metadata_rest(struct rig *rig, unsigned node);
 
 #endif

@@ -47,6 +47,7 @@ static void hand_over(struct rig *rig, unsigned from)
     assert_int_equal(rig->n[from].error, 0);
     ORDER(to, replica_promote(to->replica, false, rig_answer, to));
     assert_int_equal(to->error, 0);
+    WAIT(metadata_rest(rig, 0) && metadata_rest(rig, 1)); /* what was before is not counted */
 }
 
 static void roles_when_nothing_is_written_then_no_metadata_is(void **state)
