@@ -61,8 +61,9 @@ static enum scsi_reason check_unit_attention(struct task *task)
         return REASON_GOOD;
     if (task->lu && !task->nexus->forwarded && !(task->command->flags & COMMAND_NO_UA)) {
         pending = &task->nexus->lus[task->lu->index].unit_attentions;
-        if (*pending && atomic_load_explicit(&task->lu->unsettled, memory_order_relaxed))
-            return REASON_PENDING; /* it may tell of what is not so everywhere yet */
+        if (*pending && (atomic_load_explicit(&task->lu->unsettled, memory_order_relaxed) ||
+                         !lane_lease_valid(task->reactor)))
+            return REASON_PENDING; /* it may tell of what is not so everywhere yet, or not any more */
         found = *pending;
     }
     task->ua_checked = true;

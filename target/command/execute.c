@@ -121,14 +121,19 @@ static void start(struct task *task)
     run(task);
 }
 
+static void wait_for_lease(struct task *task)
+{
+    if (!lane_wait_lease(task))
+        task_complete(task, REASON_NOT_READY_TRANSITION);
+}
+
 /* Media commands that may go on wait in lane_admit(), with their data. */
 static bool waits_for_lease(struct task *task, enum scsi_reason reason)
 {
     if (!task->lu || !needs_lease(task, reason) || lane_lease_valid(task->reactor) ||
         (is_media(task) && reason == REASON_GOOD))
         return false;
-    if (!lane_wait_lease(task))
-        task_complete(task, REASON_NOT_READY_TRANSITION);
+    wait_for_lease(task);
     return true;
 }
 
@@ -137,9 +142,14 @@ static void proceed(struct task *task)
     enum scsi_reason reason;
     uint32_t fetch;
 
-    while ((reason = command_check(task)) == REASON_PENDING)
+    while ((reason = command_check(task)) == REASON_PENDING) {
         if (lane_wait_settled(task))
             return;
+        if (!lane_lease_valid(task->reactor)) {
+            wait_for_lease(task);
+            return;
+        }
+    }
     if (waits_for_lease(task, reason))
         return;
     if (tells_state(task, reason) && lane_wait_settled(task))

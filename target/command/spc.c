@@ -45,8 +45,12 @@ enum scsi_reason spc_request_sense(struct task *task)
                 task_read_again(task); /* it may tell of what is not so everywhere yet */
                 return REASON_PENDING;
             }
-            reason_codes(REASON_UNIT_ATTENTION, &fields);
-            ua_codes(ua_take(pending), &fields.asc, &fields.ascq);
+            if (lane_lease_valid(task->reactor)) {
+                reason_codes(REASON_UNIT_ATTENTION, &fields);
+                ua_codes(ua_take(pending), &fields.asc, &fields.ascq);
+            } else { /* or not any more */
+                reason_codes(REASON_NOT_READY_TRANSITION, &fields);
+            }
         }
     } else if (!task_well_known(task)) {
         reason_codes(REASON_LUN_NOT_SUPPORTED, &fields);

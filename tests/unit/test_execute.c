@@ -447,8 +447,10 @@ static void lease_when_gone_then_nothing_that_could_be_wrong(void **state)
     assert_sense(simple(0, tur, 6), 2, 0x04, 0x0a);
     assert_good(simple(0, inquiry, 6));
     assert_int_equal(rig->commits, 0);
-    /* A unit attention that was taken goes out all the same. */
+    /* A unit attention stays for later. */
     rig->nexuses[0].lus[0].unit_attentions = 1u << UA_CAPACITY_CHANGED;
+    assert_sense(simple(0, tur, 6), 2, 0x04, 0x0a);
+    rig->lease = true;
     assert_sense(simple(0, tur, 6), 6, 0x2a, 0x09);
 }
 

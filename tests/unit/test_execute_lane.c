@@ -393,6 +393,25 @@ static void lease_when_gone_then_a_command_waits_for_it(void **state)
     lease_set(true);
 }
 
+/* What is pending here was agreed on before the others went on without this node. */
+static void lease_when_gone_then_no_unit_attention_is_told(void **state)
+{
+    lease_set(false);
+    nexus.lus[0].unit_attentions = 1u << UA_RESERVATIONS_PREEMPTED;
+    start("\x03\0\0\0\x12", 6, 18, 0);
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+    assert_memory_equal(in + 12, "\x04\x0a", 2);
+    start(tur, 6, 0, 0);
+    assert_int_equal(task.state, TASK_HELD);
+    lease_set(true);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED); /* the view that serves again */
+    turn_until(&completed);
+    assert_int_equal(task.status, 2);
+    assert_memory_equal(task.sense + 12, "\x2a\x03", 2);
+    assert_int_equal(nexus.lus[0].unit_attentions, 0);
+}
+
 static void lease_when_gone_before_the_answer_then_that_waits_out_of_the_lane(void **state)
 {
     lease_set(true);
@@ -452,6 +471,7 @@ int main(void)
         cmocka_unit_test(gate_when_it_stays_shut_then_transition_is_told),
         cmocka_unit_test(commit_when_its_drain_runs_then_does_not_wait_for_itself),
         cmocka_unit_test(lease_when_gone_then_a_command_waits_for_it),
+        cmocka_unit_test(lease_when_gone_then_no_unit_attention_is_told),
         cmocka_unit_test(lease_when_gone_before_the_answer_then_that_waits_out_of_the_lane),
         cmocka_unit_test(lease_when_gone_where_it_was_forwarded_then_sent_back),
         cmocka_unit_test(decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it),
