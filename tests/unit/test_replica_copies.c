@@ -196,6 +196,7 @@ static void old_copy_when_made_the_good_one_then_that_is_on_disk(void **state)
 /* The cluster may be asked twice for the same outdating; each acknowledgement says that the mark is on disk. */
 static void outdate_when_ordered_twice_then_both_are_answered_when_it_is_durable(void **state)
 {
+    static struct rig_node first; /* takes the first answer */
     struct rig *rig = *state;
     struct rig_node *n = rig->n;
     struct metadata_layout layout;
@@ -208,15 +209,15 @@ static void outdate_when_ordered_twice_then_both_are_answered_when_it_is_durable
     layout = pair_layout(rig, 1, 0);
     fault = pair_fault(rig, 1, 0);
     fault_hold(fault, STORE_WRITE, layout.superblock, layout.superblock + MD_BLOCK);
-    replica_outdate(n[1].replica, rig_answer, &n[1]);
+    replica_outdate(n[1].replica, rig_answer, &first);
     WAIT(fault_held(fault) && rig_status(&n[1]).disk == DISK_OUTDATED);
     n[1].answered = false;
     replica_outdate(n[1].replica, rig_answer, &n[1]);
     for (unsigned i = 0; i < 20; i++)
         rig_turn(n, 2, 5);
-    assert_false(n[1].answered);
+    assert_false(first.answered || n[1].answered);
     fault_release(fault);
-    WAIT(n[1].answered);
+    WAIT(first.answered && n[1].answered);
     assert_false(superblock_of(rig, 1).flags & MD_WAS_UP_TO_DATE);
     rig->agree = true;
 }
