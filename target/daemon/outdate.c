@@ -34,9 +34,9 @@ static void tried(void *context, int error, const char *why)
     qb_loop_timer_add(halund.loop, QB_LOOP_MED, AGAIN_MS * 1000000ull, outdating, try, NULL);
 }
 
-/* Resynchronised and recorded as current behind the outdating that is still being tried: marked now, which is as late as this
- * node's demotion, the copy would be out of use although the record counts on it. Whoever asked asks anew if it wants more
- * (group_copies.c), or is gone. */
+/* Resynchronised and recorded as current behind the outdating that is still being tried: marked now, which may be as late
+ * as this node's demotion, the copy would be out of use although the record counts on it. Whoever asked asks anew if it
+ * wants more (group_copies.c), or is gone. */
 static bool overtaken(const struct group *group)
 {
     return shared_of(group)->current & 1u << halund.self;
@@ -46,12 +46,12 @@ static void try(void *data)
 {
     struct outdating *outdating = data;
 
-    if (overtaken(outdating->group))
-        tried(outdating, 0, "");
-    else if (outdating->group->replica)
-        replica_outdate(outdating->group->replica, tried, outdating);
-    else
+    if (!outdating->group->replica)
         free(outdating);
+    else if (overtaken(outdating->group))
+        tried(outdating, 0, "");
+    else
+        replica_outdate(outdating->group->replica, tried, outdating);
 }
 
 void outdate_own_copy(struct group *group, void (*done)(void *context), void *context)
