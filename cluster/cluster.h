@@ -166,9 +166,9 @@ enum { CLUSTER_RECORD_MAX = SNAPSHOT_MAX };
 void cluster_record(const struct cluster *cluster, struct writer *w);
 const struct shared_state *cluster_shared(const struct cluster *cluster);
 const struct shared_effects *cluster_effects(const struct cluster *cluster);
-/* Fills *view as of the last step. */
 /* Bits (node id): whose daemons are in the Corosync group now, members or not. */
 uint32_t cluster_group(const struct cluster *cluster);
+/* Fills *view as of the last step. */
 void cluster_describe(const struct cluster *cluster, struct cluster_view *view);
 
 #endif

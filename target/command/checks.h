@@ -6,8 +6,8 @@
 
 /* May the task go on? Finds its LU, lane and row, decodes lba, blocks and data_wanted. Returns GOOD
  * or why not (field pointer and unit attention are set in the task); REASON_PENDING: it would report a unit attention
- * that may be of a decision that is not carried out everywhere yet (lane_wait_settled()), or without the lease. Run on arrival, when the data
- * is complete, and when a held task goes on: the answer may differ each time. */
+ * without the lease, or of a decision that may not be carried out everywhere yet (lane_wait_settled()). Run on arrival,
+ * when the data is complete, and when a held task goes on: the answer may differ each time. */
 enum scsi_reason command_check(struct task *task);
 
 /* Is the lane's legacy reservation (RESERVE) held by another nexus than the task's? */

@@ -21,7 +21,8 @@ void lanes_set_lease(const _Atomic uint64_t *lease);
 void lanes_init_lu(struct lu *lu, unsigned group);
 
 /* A new, empty change. `done` is called on the control thread when every reactor has switched and all
- * drains are over; by lane_change_run() itself if no lane or nexus is concerned. Aborts when memory is short (a lane that cannot switch cannot be left behind). */
+ * drains are over; by lane_change_run() itself if no lane or nexus is concerned. Aborts when memory is short
+ * (a lane that cannot switch cannot be left behind). */
 struct lane_change *lane_change_new(void (*done)(void *context), void *context);
 /* The gate of a group. `drain` (but for EXECUTE): `done` waits until nothing of it executes any more. */
 void lane_change_group(struct lane_change *change, unsigned group, enum gate gate, unsigned owner,
