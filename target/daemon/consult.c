@@ -18,10 +18,11 @@ static void end(struct consult *consult, int error, const char *why)
 static void late(void *data)
 {
     struct consult *consult = data;
-    char why[160];
+    char names[140], why[160];
 
     consult->timer = 0;
-    nodes_silent(consult->waits, why, sizeof why);
+    nodes_names(consult->waits, names, sizeof names);
+    snprintf(why, sizeof why, "no answer from %s", names);
     end(consult, -EAGAIN, why);
 }
 

@@ -118,8 +118,8 @@ struct group *group_find(struct daemon *daemon, const char *name);
 
 /* nodes.c: the name of a node; "" = there is none with this id. */
 const char *nodes_name(unsigned id);
-/* Who has not answered (bits: node ids), as a sentence. */
-void nodes_silent(uint32_t nodes, char *why, size_t size);
+/* The names of several (bits: node ids), with commas between them. */
+void nodes_names(uint32_t nodes, char *out, size_t size);
 
 /* commit.c: control_calls.h; remembers the daemon. */
 void commits_init(struct daemon *daemon);

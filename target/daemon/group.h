@@ -38,6 +38,9 @@ void group_begin(struct group *group, enum group_wish wish, unsigned timeout_ms,
 void group_finish(struct group *group, int error, const char *why);
 /* Waits for something; steps again when it may be so. True: it was wished, and the time for it is over. */
 bool group_expired(struct group *group, const char *waits_for);
+/* Asks the cluster for an operation about this group and node; `answer` once. group->request must not be in use. */
+void group_commit(struct group *group, enum shared_op_kind kind,
+                  void (*answer)(struct cluster_request *, enum scsi_reason, uint8_t));
 
 /* group_start.c: the next step of a first start. */
 void group_start_step(struct group *group);

@@ -6,35 +6,22 @@
 #include <errno.h>
 #include <qb/qblog.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "target/base/container.h"
 #include "target/daemon/group.h"
-
-enum { WIRE_FORCE_CURRENT = 4 };
-
-static void name_nodes(uint32_t nodes, char *out, size_t size)
-{
-    size_t used = 0;
-
-    out[0] = '\0';
-    for (unsigned node = 1; node <= LIMIT_NODES && used < size; node++)
-        if (nodes & 1u << node)
-            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", nodes_name(node));
-}
 
 /* Why it may not be, now or at all; 0 and nothing in `why`: it may. */
 static int obstacle(const struct group *group, const struct replica_status *status, char why[256])
 {
     const struct shared_group *shared = shared_of(group);
 
-    if (halund.view.wire < WIRE_FORCE_CURRENT) {
+    if (halund.view.wire < shared_op_wire(SHARED_OP_FORCE_CURRENT)) {
         snprintf(why, 256, "a member speaks an older wire version: upgrade every node first");
         return -EPERM;
     }
     if (shared->owner || group->primary) {
-        snprintf(why, 256, "%s owns the group: demote it there first",
-                 shared->owner ? nodes_name(shared->owner) : "this node almost");
+        snprintf(why, 256, "%s owns the group, or is about to: demote it there first",
+                 nodes_name(shared->owner ? shared->owner : halund.self));
         return -EBUSY;
     }
     if (status->disk < DISK_INCONSISTENT) {
@@ -59,7 +46,7 @@ static void say_what_is_lost(const struct group *group, const struct replica_sta
     char current[100];
     uint32_t others = shared_of(group)->current & ~(1u << halund.self);
 
-    name_nodes(others, current, sizeof current);
+    nodes_names(others, current, sizeof current);
     snprintf(why, 256, "this copy is %s%s, %s%s: what is newer is lost for good; --force accepts that",
              replica_disk_name(status->disk),
              status->disk == DISK_INCONSISTENT ? " (a resync of it was not finished)" : "",
@@ -94,18 +81,6 @@ static void agreed(struct cluster_request *request, enum scsi_reason reason, uin
     }
 }
 
-static void commit(struct group *group)
-{
-    group->busy = true;
-    memset(&group->request, 0, sizeof group->request);
-    group->request.op.kind = SHARED_OP_FORCE_CURRENT;
-    group->request.op.node = halund.self;
-    group->request.op.group = group->index;
-    group->request.op.lu = SHARED_NO_LU;
-    group->request.answer = agreed;
-    cluster_submit(halund.cluster, &group->request);
-}
-
 void group_current_step(struct group *group)
 {
     struct replica_status status;
@@ -133,7 +108,7 @@ void group_current_step(struct group *group)
     if (error)
         group_finish(group, error, why);
     else
-        commit(group);
+        group_commit(group, SHARED_OP_FORCE_CURRENT, agreed);
 }
 
 void group_make_current(struct group *group, bool force, unsigned timeout_ms, group_done *done, void *context)

@@ -175,8 +175,8 @@ static void promoted(void *context, int error, const char *why)
     group_step(group);
 }
 
-static void commit_group(struct group *group, enum shared_op_kind kind,
-                         void (*answer)(struct cluster_request *, enum scsi_reason, uint8_t))
+void group_commit(struct group *group, enum shared_op_kind kind,
+                  void (*answer)(struct cluster_request *, enum scsi_reason, uint8_t))
 {
     group->busy = true;
     memset(&group->request, 0, sizeof group->request);
@@ -333,10 +333,10 @@ static void make_move(struct group *group, const struct group_plan *plan)
         replica_demote(group->replica, demoted, group);
         break;
     case GROUP_ACQUIRE:
-        commit_group(group, SHARED_OP_GROUP_ACQUIRE, acquired);
+        group_commit(group, SHARED_OP_GROUP_ACQUIRE, acquired);
         break;
     case GROUP_RELEASE:
-        commit_group(group, SHARED_OP_GROUP_RELEASE, released);
+        group_commit(group, SHARED_OP_GROUP_RELEASE, released);
         break;
     }
 }

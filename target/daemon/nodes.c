@@ -10,11 +10,12 @@ const char *nodes_name(unsigned id)
     return "";
 }
 
-void nodes_silent(uint32_t nodes, char *why, size_t size)
+void nodes_names(uint32_t nodes, char *out, size_t size)
 {
-    size_t used = (size_t)snprintf(why, size, "no answer from node");
+    size_t used = 0;
 
-    for (unsigned i = 0; i < halund.config->node_count && used < size; i++)
-        if (nodes & 1u << halund.config->nodes[i].id)
-            used += (size_t)snprintf(why + used, size - used, " %s", halund.config->nodes[i].name);
+    out[0] = '\0';
+    for (unsigned id = 1; id <= LIMIT_NODES && used < size; id++)
+        if (nodes & 1u << id)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", nodes_name(id));
 }

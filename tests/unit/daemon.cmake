@@ -7,7 +7,8 @@ halun_test(test_kept SOURCES test_kept.c ${CMAKE_SOURCE_DIR}/target/daemon/kept.
 halun_test(test_group_start SOURCES test_group_start.c ${CMAKE_SOURCE_DIR}/target/daemon/group_start.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_group_current SOURCES test_group_current.c ${CMAKE_SOURCE_DIR}/target/daemon/group_current.c
-           LINK halun_base PkgConfig::libqb PkgConfig::jansson)
+                                      ${CMAKE_SOURCE_DIR}/target/daemon/nodes.c
+           LINK halun_cluster halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_group_copies SOURCES test_group_copies.c ${CMAKE_SOURCE_DIR}/target/daemon/group_copies.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_consult SOURCES test_consult.c ${CMAKE_SOURCE_DIR}/target/daemon/consult.c

@@ -116,7 +116,7 @@ static void question_when_one_is_silent_then_it_ends_and_names_it(void **state)
     fire(timer_data);
     assert_int_equal(ends, 1);
     assert_int_equal(result, -EAGAIN);
-    assert_string_equal(reason, "no answer from node two");
+    assert_string_equal(reason, "no answer from two");
 }
 
 static void opinion_when_it_is_about_something_else_then_it_does_not_count(void **state)

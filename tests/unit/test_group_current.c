@@ -12,6 +12,7 @@
 struct daemon halund;
 
 static struct config config;
+static struct config_node nodes[] = {{.name = "node1", .id = 1}, {.name = "node2", .id = 2}};
 static struct config_group group_config;
 static struct shared_group shared[1];
 static struct shared_state state = {.groups = shared, .group_count = 1};
@@ -32,20 +33,16 @@ const struct shared_state *cluster_state(const struct cluster_driver *cluster)
     return &state;
 }
 
-const char *nodes_name(unsigned id)
-{
-    return id == 1 ? "node1" : "node2";
-}
-
-void cluster_submit(struct cluster_driver *cluster, struct cluster_request *request)
+void group_commit(struct group *g, enum shared_op_kind kind,
+                  void (*answer)(struct cluster_request *, enum scsi_reason, uint8_t))
 {
     seen.asked++;
-    assert_int_equal(SHARED_OP_FORCE_CURRENT, request->op.kind);
-    assert_int_equal(2, request->op.node);
-    assert_int_equal(0, request->op.group);
+    assert_ptr_equal(g, group);
+    assert_int_equal(SHARED_OP_FORCE_CURRENT, kind);
+    g->busy = true;
     if (seen.answer == REASON_GOOD)
         shared[0].current = 1u << 2;
-    request->answer(request, seen.answer, 0xff);
+    answer(&g->request, seen.answer, 0xff);
 }
 
 void group_begin(struct group *g, enum group_wish wish, unsigned timeout_ms, group_done *done, void *context)
@@ -93,7 +90,7 @@ static int set_up(void **unused)
     memset(group, 0, sizeof *group);
     group_config = (struct config_group){
         .name = "g0", .nodes = {1, 2}, .node_count = 2, .replication = REPLICATION_BUILTIN};
-    config = (struct config){.groups = &group_config, .group_count = 1};
+    config = (struct config){.groups = &group_config, .group_count = 1, .nodes = nodes, .node_count = 2};
     replica_state = (struct replica_status){.disk = DISK_OUTDATED, .connection = CONN_WF_CONNECTION};
     shared[0].current = 1u << 1;
     halund.config = &config;
