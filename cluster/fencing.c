@@ -1,34 +1,29 @@
 #include "cluster/fencing.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <qb/qbdefs.h>
 #include <qb/qblog.h>
-#include <sched.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "target/base/limits.h"
+#include "target/base/process.h"
+#include "target/base/reactor.h"
 
-enum { ANSWER_MAX = 256 << 10, REAP_MS = 10, PATIENCE = 1000 /* times REAP_MS */, AGAIN = 40 };
+enum {
+    ANSWER_MAX = 256 << 10,
+    PATIENCE_MS = 10000, /* for stonith_admin */
+    AGAIN_MS = 400,      /* a question that has been open for longer is not "just asked" */
+};
 
 struct fencing {
     qb_loop_t *loop;
     fencing_answer answer;
     void *context;
-    pid_t pid; /* 0 = no question open */
-    int fd;
+    struct process *process; /* NULL = no question open */
     unsigned node;
     char name[LIMIT_NAME + 1];
-    qb_loop_timer_handle timer;
-    unsigned waited;
+    uint64_t asked_ns;
     bool again; /* asked once more while the question was open */
     size_t used;
     char text[ANSWER_MAX];
@@ -115,127 +110,74 @@ struct fencing *fencing_new(qb_loop_t *loop, fencing_answer answer, void *contex
         f->loop = loop;
         f->answer = answer;
         f->context = context;
-        f->fd = -1;
     }
     return f;
 }
 
-static void close_pipe(struct fencing *f)
+static void on_line(void *context, const char *line, size_t length)
 {
-    if (f->fd < 0)
-        return;
-    qb_loop_poll_del(f->loop, f->fd);
-    close(f->fd);
-    f->fd = -1;
-}
+    struct fencing *f = context;
 
-static void reap(void *data)
-{
-    struct fencing *f = data;
-    uint64_t time = 0;
-    int status = 0;
-    /* Not before all that it wrote has been read, unless it takes for ever. */
-    pid_t pid = f->fd >= 0 && f->waited < PATIENCE ? 0 : waitpid(f->pid, &status, WNOHANG);
-
-    if (pid == 0) {
-        if (++f->waited == PATIENCE)
-            kill(f->pid, SIGKILL);
-        qb_loop_timer_add(f->loop, QB_LOOP_MED, REAP_MS * QB_TIME_NS_IN_MSEC, f, reap, &f->timer);
+    if (length + 1 > ANSWER_MAX - f->used) {
+        f->used = ANSWER_MAX; /* as good as none */
         return;
     }
-    close_pipe(f);
-    f->pid = 0;
-    if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && f->used < ANSWER_MAX) {
+    memcpy(f->text + f->used, line, length);
+    f->text[f->used + length] = '\n';
+    f->used += length + 1;
+}
+
+static void on_ended(void *context, int status, const char *said)
+{
+    struct fencing *f = context;
+    uint64_t time;
+
+    f->process = NULL;
+    if (!status && f->used < ANSWER_MAX) {
         time = fencing_parse(f->text, f->used, f->name);
         if (time)
             f->answer(f->context, f->node, time);
     } else {
-        qb_log(LOG_WARNING, "the fencer does not tell when %s was fenced (stonith_admin: %d)", f->name,
-               WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        qb_log(LOG_WARNING, "the fencer does not tell when %s was fenced (stonith_admin: %s, status %d)", f->name,
+               *said ? said : "failed", status);
     }
-    if (f->again && !f->pid) {
+    if (f->again && !f->process) {
         char name[LIMIT_NAME + 1];
-        snprintf(name, sizeof name, "%s", f->name);
+
+        memcpy(name, f->name, sizeof name);
         fencing_ask(f, f->node, name);
     }
 }
 
-static int32_t on_text(int32_t fd, int32_t events, void *data)
-{
-    struct fencing *f = data;
-    ssize_t n = f->used < ANSWER_MAX ? read(fd, f->text + f->used, ANSWER_MAX - f->used) : 0;
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
-    if (n > 0) {
-        f->used += (size_t)n;
-        return 0;
-    }
-    close_pipe(f);
-    return 0;
-}
-
-/* Ordinary priority and signals, whatever the control thread runs with. */
-static int spawn(struct fencing *f, int out)
-{
-    /* Without --verbose equal events are merged, under the time of the oldest. */
-    char *const arguments[] = {(char *)"stonith_admin", (char *)"--history", f->name,
-                               (char *)"--output-as=xml", (char *)"--verbose", NULL};
-    char *const environment[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"TZ=UTC",
-                                 (char *)"LC_ALL=C", NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    struct sched_param normal = {0};
-    sigset_t none, all;
-    int error;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, out, 1);
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSCHEDULER | POSIX_SPAWN_SETSIGMASK |
-                                              POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setschedpolicy(&attributes, SCHED_OTHER);
-    posix_spawnattr_setschedparam(&attributes, &normal);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    error = posix_spawnp(&f->pid, arguments[0], &actions, &attributes, arguments, environment);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    if (error)
-        f->pid = 0;
-    return error;
-}
-
 bool fencing_ask(struct fencing *f, unsigned node, const char *name)
 {
-    int pipes[2], error;
+    /* Without --verbose equal events are merged, under the time of the oldest. */
+    const char *const arguments[] = {"/usr/bin/env", "TZ=UTC", "LC_ALL=C", "stonith_admin", "--history", name,
+                                     "--output-as=xml", "--verbose", NULL};
+    char why[PROCESS_SAID];
 
-    if (f->pid && f->node == node && f->waited < AGAIN)
+    if (f->process && f->node == node && monotonic_ns() - f->asked_ns < AGAIN_MS * 1000000ull)
         f->again = true;
-    if (f->pid || name[0] == '-')
+    if (f->process || name[0] == '-')
         return false;
     f->again = false;
-    if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
-        return false;
     f->node = node;
     snprintf(f->name, sizeof f->name, "%s", name);
     f->used = 0;
-    f->waited = 0;
-    error = spawn(f, pipes[1]);
-    close(pipes[1]);
-    if (error) {
-        close(pipes[0]);
-        qb_log(LOG_WARNING, "cannot ask the fencer about %s: stonith_admin: %s", name,
-               strerror(error));
+    f->asked_ns = monotonic_ns();
+    if (process_start(
+            &(struct process_options){
+                .loop = f->loop,
+                .arguments = arguments,
+                .timeout_ms = PATIENCE_MS,
+                .line = on_line,
+                .ended = on_ended,
+                .context = f,
+            },
+            &f->process, why)) {
+        qb_log(LOG_WARNING, "cannot ask the fencer about %s: %s", name, why);
         return false;
     }
-    f->fd = pipes[0];
-    qb_loop_poll_add(f->loop, QB_LOOP_MED, f->fd, POLLIN, f, on_text);
-    qb_loop_timer_add(f->loop, QB_LOOP_MED, REAP_MS * QB_TIME_NS_IN_MSEC, f, reap, &f->timer);
     return true;
 }
 
@@ -243,11 +185,6 @@ void fencing_free(struct fencing *f)
 {
     if (!f)
         return;
-    if (f->pid) {
-        qb_loop_timer_del(f->loop, f->timer);
-        kill(f->pid, SIGKILL);
-        waitpid(f->pid, NULL, 0); /* killed: it ends at once */
-    }
-    close_pipe(f);
+    process_kill(f->process);
     free(f);
 }

@@ -98,7 +98,7 @@ static void begin(unsigned from)
     file = fopen(path, "w");
     assert_non_null(file);
     snprintf(text, sizeof text,
-             "#!/bin/sh\nsleep 0.1\necho x >>%s/calls\n[ $(wc -l <%s/calls) -ge %u ] && echo '%s'\nexit 0\n",
+             "#!/bin/sh\nPATH=/usr/bin:/bin\nsleep 0.1\necho x >>%s/calls\n[ $(wc -l <%s/calls) -ge %u ] && echo '%s'\nexit 0\n",
              asking.directory, asking.directory, from,
              EVENT("off", "node2", "success", "2026-11-23 02:08:19Z"));
     fputs(text, file);
