@@ -113,7 +113,7 @@ static void ask_cluster(struct drbd_replica *d)
         return;
     if (equal && !d->equal) {
         d->equal = true;
-        d->asked_peer = d->asked_self = false;
+        d->asked_peer = d->asked_self = d->owes_outdate = false;
         callbacks->current(callbacks->context, &d->public, d->peer_node);
     }
     d->equal = equal;
@@ -147,6 +147,19 @@ void drbd_compare_record(struct drbd_replica *d)
         callbacks->outdate_peer(callbacks->context, &d->public, d->peer_node);
 }
 
+/* The connection whose loss the owner had noticed first is lost here too. The record may have changed since. */
+static void pay_outdate(struct drbd_replica *d)
+{
+    const struct replica_callbacks *callbacks = d->public.options.callbacks;
+    const struct drbd_peer *peer = drbd_peer_of(d);
+
+    if (!d->owes_outdate || !d->known || d->closing || (peer && peer->connection == CONN_CONNECTED))
+        return;
+    d->owes_outdate = false;
+    if (callbacks->outdated(callbacks->context, &d->public))
+        drbd_order_take(d, ORDER_OUTDATE, false, NULL, NULL);
+}
+
 void drbd_changed(struct drbd_replica *d)
 {
     const struct replica_callbacks *callbacks = d->public.options.callbacks;
@@ -154,6 +167,7 @@ void drbd_changed(struct drbd_replica *d)
     if (publish(d) && !d->closing)
         callbacks->changed(callbacks->context, &d->public);
     ask_cluster(d);
+    pay_outdate(d);
     drbd_orders_step(d); /* may free it: the last thing here */
 }
 

@@ -450,14 +450,15 @@ static enum step one_command(struct drbd_replica *d, struct drbd_order *o, const
 }
 
 /* Agreed by the cluster, and in the journals: that alone keeps this node from becoming the owner. That DRBD knows it
- * too is for who would promote it by hand. While it is connected DRBD itself sees to it that the copy is resynced. */
+ * too is for who would promote it by hand. While it is connected DRBD itself sees to it that the copy is resynced; but
+ * the owner may have noticed a lost connection before this node did: then DRBD is told when events2 tells of it. */
 static enum step outdate(struct drbd_replica *d, struct drbd_order *o)
 {
     const struct drbd_peer *peer = drbd_peer_of(d);
 
     if (o->phase == 0) {
-        if (!d->known || !d->view.up || d->view.role == DRBD_PRIMARY ||
-            (peer && peer->connection == CONN_CONNECTED))
+        d->owes_outdate = peer && peer->connection == CONN_CONNECTED;
+        if (d->owes_outdate || !d->known || !d->view.up || d->view.role == DRBD_PRIMARY)
             return done(o);
         return command(d, o, 1, "outdate", NULL, -1) == STEP_OVER ? done(o) : STEP_WAIT;
     }

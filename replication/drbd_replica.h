@@ -77,6 +77,7 @@ struct drbd_replica {
 
     /* what the cluster was asked for and has not agreed to yet */
     bool asked_peer, asked_self, equal;
+    bool owes_outdate; /* the cluster has agreed to it, DRBD was not told, as its connection seemed to stand */
     enum replica_standing standing; /* what it has agreed to */
     uint64_t standing_ns;           /* since when */
     bool closing, closed;

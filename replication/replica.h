@@ -75,6 +75,8 @@ struct replica_callbacks {
     /* Split brain, and the policies (call-pri-lost-after-sb) give up the changes of this node, which is Primary: it has to
      * become Secondary, then replica_connect() makes it the target. Until then the link stays down. */
     void (*primary_lost)(void *context, struct replica *replica);
+    /* Does the record say that this node's copy is outdated? Asked by the engine drbd only. */
+    bool (*outdated)(void *context, struct replica *replica);
 };
 
 /* Attaches: opens the backing stores of the group's LUs on this node (metadata internal, created and

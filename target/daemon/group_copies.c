@@ -309,10 +309,18 @@ static void on_changed(void *context, struct replica *replica)
     group_step(group);
 }
 
+static bool on_outdated(void *context, struct replica *replica)
+{
+    const struct group *group = group_of(replica);
+
+    return group && !(shared_of(group)->current & 1u << halund.self);
+}
+
 const struct replica_callbacks groups_replica_callbacks = {
     .outdate_peer = on_outdate_peer,
     .outdate_self = on_outdate_self,
     .current = on_current,
     .changed = on_changed,
     .primary_lost = on_primary_lost,
+    .outdated = on_outdated,
 };

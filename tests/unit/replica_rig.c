@@ -170,7 +170,14 @@ int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
 
     memset(node, 0, sizeof *node);
     configure(node, index, o);
-    node->callbacks = (struct replica_callbacks){node, ask, ask_self, current, changed, lost};
+    node->callbacks = (struct replica_callbacks){
+        .context = node,
+        .outdate_peer = ask,
+        .outdate_self = ask_self,
+        .current = current,
+        .changed = changed,
+        .primary_lost = lost,
+    };
     options.home = &node->reactor;
     options.control = &node->control;
     options.callbacks = &node->callbacks;

@@ -35,6 +35,7 @@ static struct replica *replica;
 
 static struct {
     unsigned outdate_peer, outdate_self, current, changed, node;
+    bool outdated;
 } asked;
 
 /* ---- the world ---- */
@@ -164,11 +165,17 @@ static void on_changed(void *context, struct replica *r)
     asked.changed++;
 }
 
+static bool on_outdated(void *context, struct replica *r)
+{
+    return asked.outdated;
+}
+
 static const struct replica_callbacks callbacks = {
     .outdate_peer = on_outdate_peer,
     .outdate_self = on_outdate_self,
     .current = on_current,
     .changed = on_changed,
+    .outdated = on_outdated,
 };
 
 #define DUMP(role)                                                                                                     \
@@ -821,6 +828,45 @@ static void outdated_by_agreement(void **state)
     assert_int_equal(0, wait_order());
 }
 
+static bool is_connected(void)
+{
+    return status().connection == CONN_CONNECTED;
+}
+
+/* The owner notices a lost connection before this node does: then DRBD here is told late, unless the copy has become
+ * current meanwhile. */
+static void outdated_before_the_loss_is_noticed(void **state)
+{
+    open_known();
+    answer.over = false;
+    replica_outdate(replica, on_done, NULL);
+    assert_int_equal(0, wait_order());
+    say("change connection name:r0 peer-node-id:0 conn-name:there connection:NetworkFailure role:Unknown\n");
+    assert_true(until(is_lost));
+    assert_int_equal(0, called("drbdadm outdate r0"));
+
+    say("change connection name:r0 peer-node-id:0 conn-name:there connection:Connected role:Secondary\n");
+    assert_true(until(is_connected));
+    asked.outdated = true;
+    answer.over = false;
+    replica_outdate(replica, on_done, NULL);
+    assert_int_equal(0, wait_order());
+    say("change connection name:r0 peer-node-id:0 conn-name:there connection:NetworkFailure role:Unknown\n");
+    assert_true(until(outdated_called));
+
+    /* resynchronised and lost again: nothing was agreed since */
+    say("change connection name:r0 peer-node-id:0 conn-name:there connection:Connected role:Secondary\n");
+    assert_true(until(is_connected));
+    answer.over = false;
+    replica_outdate(replica, on_done, NULL);
+    assert_int_equal(0, wait_order());
+    say("change peer-device name:r0 peer-node-id:0 conn-name:there volume:0 replication:SyncTarget peer-disk:UpToDate\n"
+        "change peer-device name:r0 peer-node-id:0 conn-name:there volume:0 replication:Established peer-disk:UpToDate\n"
+        "change connection name:r0 peer-node-id:0 conn-name:there connection:NetworkFailure role:Unknown\n");
+    assert_true(until(is_lost));
+    assert_true(outdated_called());
+}
+
 static void peer_outside(void **state)
 {
     group.node_count = 1;
@@ -938,6 +984,7 @@ int main(void)
         TEST(asked_until_recorded),
         TEST(own_disk_fails),
         TEST(outdated_by_agreement),
+        TEST(outdated_before_the_loss_is_noticed),
         TEST(peer_outside),
         TEST(other_orders),
         TEST(resync_progress),
