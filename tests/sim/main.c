@@ -16,15 +16,16 @@
 #include "tests/sim/run.h"
 #include "tests/sim/states.h"
 #include "tests/sim/stories.h"
+#include "tests/sim/totals.h"
 #include "tests/sim/world.h"
 
-enum { EXIT_GOOD = 0, EXIT_VIOLATION = 1, EXIT_USAGE = 2, JOBS_MAX = 64, COUNTERS = 96, RUN_S = 120 };
+enum { EXIT_GOOD = 0, EXIT_VIOLATION = 1, EXIT_USAGE = 2, JOBS_MAX = 64, RUN_S = 120 };
 
 static struct {
     uint64_t first, last;
     unsigned jobs;
     bool trace, many, hashes;
-    const char *story;
+    const char *story, *sum;
     unsigned nodes, seconds;
     uint32_t faults;
     bool faults_given;
@@ -39,6 +40,9 @@ static void usage(FILE *out)
           "  -S, --seeds A..B    many runs; prints a summary and every seed that failed\n"
           "  -j, --jobs N        worker processes for --seeds (default 1)\n"
           "      --hashes        with --seeds: print the hash of every run\n"
+          "      --sum FILE      add what --seeds ran to FILE, and print what all have come to that were\n"
+          "                      added to it: runs, violations, distinct states, mixes of faults;\n"
+          "                      alone: only print. Several processes may add at a time\n"
           "  -t, --trace         print what happens: [ms] who, what\n"
           "      --story FILE    a hand-written case instead of faults and workload from the seed\n"
           "      --stories       run all in tests/sim/stories\n"
@@ -103,17 +107,6 @@ static int one(const struct sim_story *story, uint64_t seed)
 
 /* ---- many runs ---- */
 
-struct totals {
-    uint64_t runs, failed, events, cpu_ns, simulated_ns;
-    uint64_t mixes; /* different ones, among those drawn */
-    uint8_t mix_seen[(1u << SIM_FAULTS) / 8];
-    unsigned count;
-    struct {
-        char name[40];
-        uint64_t n;
-    } counters[COUNTERS];
-};
-
 /* What a worker writes for every run. */
 struct line {
     uint64_t seed;
@@ -122,9 +115,9 @@ struct line {
     struct run_result result;
     unsigned count;
     struct {
-        char name[40];
+        char name[TOTALS_NAME];
         uint64_t n;
-    } counters[COUNTERS];
+    } counters[TOTALS_COUNTERS];
 };
 
 static void collect(const char *name, uint64_t n, void *context)
@@ -177,21 +170,9 @@ static void add(struct totals *totals, const struct line *line)
     totals->events += line->result.events;
     totals->cpu_ns += line->result.cpu_ns;
     totals->simulated_ns += line->result.simulated_ns;
-    if (!(totals->mix_seen[line->faults / 8] >> line->faults % 8 & 1)) {
-        totals->mix_seen[line->faults / 8] |= (uint8_t)(1u << line->faults % 8);
-        totals->mixes++;
-    }
-    for (unsigned i = 0; i < line->count; i++) {
-        unsigned k = 0;
-        while (k < totals->count && strcmp(totals->counters[k].name, line->counters[i].name))
-            k++;
-        if (k == COUNTERS)
-            continue;
-        if (k == totals->count)
-            snprintf(totals->counters[totals->count++].name, sizeof totals->counters[0].name, "%s",
-                     line->counters[i].name);
-        totals->counters[k].n += line->counters[i].n;
-    }
+    totals_mix(totals, line->faults);
+    for (unsigned i = 0; i < line->count; i++)
+        totals_count(totals, line->counters[i].name, line->counters[i].n);
 }
 
 static void failed(struct totals *totals, uint64_t seed, const char *why)
@@ -275,11 +256,25 @@ static void hear(struct worker *worker, struct totals *totals)
     }
 }
 
+/* Adds to the file of --sum and tells what is in it then. */
+static int sum(struct totals *totals)
+{
+    char why[512];
+
+    if (!totals_sum(totals, options.sum, why, sizeof why)) {
+        fprintf(stderr, "sim: %s\n", why);
+        return EXIT_USAGE;
+    }
+    totals_print("in all: ", totals, states_count());
+    return totals->failed ? EXIT_VIOLATION : EXIT_GOOD;
+}
+
 static int many(void)
 {
     static struct totals totals;
     struct worker workers[JOBS_MAX] = {{0}};
     bool any = true;
+    int code;
 
     states_share();
     for (unsigned i = 0; i < options.jobs; i++)
@@ -303,15 +298,11 @@ static int many(void)
             kill(workers[i].pid, SIGKILL);
             waitpid(workers[i].pid, NULL, 0);
         }
-    printf("%llu runs, %llu violations; %.0f s simulated, %llu events, %llu distinct states, %llu mixes of "
-           "faults, %.1f ms of CPU per run\n",
-           (unsigned long long)totals.runs, (unsigned long long)totals.failed,
-           (double)totals.simulated_ns / 1e9, (unsigned long long)totals.events,
-           (unsigned long long)states_count(), (unsigned long long)totals.mixes,
-           totals.runs ? (double)totals.cpu_ns / 1e6 / (double)totals.runs : 0);
-    for (unsigned i = 0; i < totals.count; i++)
-        printf("  %-24s %llu\n", totals.counters[i].name, (unsigned long long)totals.counters[i].n);
-    return totals.failed ? EXIT_VIOLATION : EXIT_GOOD;
+    totals_print("", &totals, states_count());
+    code = totals.failed ? EXIT_VIOLATION : EXIT_GOOD;
+    if (options.sum && sum(&totals) == EXIT_USAGE)
+        return EXIT_USAGE;
+    return code;
 }
 
 /* ---- the command line ---- */
@@ -398,18 +389,18 @@ static bool parse_range(const char *text)
 
 int main(int argc, char **argv)
 {
-    enum { STORY = 256, HASHES, STORIES, FAULTS, NODES, SECONDS, CANARY, LIST };
+    enum { STORY = 256, HASHES, SUM, STORIES, FAULTS, NODES, SECONDS, CANARY, LIST };
     static const struct option long_options[] = {
         {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'S'},
         {"jobs", required_argument, NULL, 'j'},     {"trace", no_argument, NULL, 't'},
-        {"hashes", no_argument, NULL, HASHES},
+        {"hashes", no_argument, NULL, HASHES},      {"sum", required_argument, NULL, SUM},
         {"story", required_argument, NULL, STORY},  {"stories", no_argument, NULL, STORIES},
         {"faults", required_argument, NULL, FAULTS}, {"nodes", required_argument, NULL, NODES},
         {"seconds", required_argument, NULL, SECONDS}, {"canary", required_argument, NULL, CANARY},
         {"list", no_argument, NULL, LIST},          {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    bool stories = false;
+    bool stories = false, seed = false;
     uint64_t number;
     int option;
 
@@ -422,6 +413,7 @@ int main(int argc, char **argv)
         case 's':
             if (!parse_number(optarg, &options.first, '\0'))
                 return bad("seed", optarg);
+            seed = true;
             break;
         case 'S':
             if (!parse_range(optarg))
@@ -438,6 +430,9 @@ int main(int argc, char **argv)
             break;
         case HASHES:
             options.hashes = true;
+            break;
+        case SUM:
+            options.sum = optarg;
             break;
         case STORY:
             options.story = optarg;
@@ -482,5 +477,11 @@ int main(int argc, char **argv)
         return all_stories();
     if (options.story)
         return run_story(options.story);
-    return options.many ? many() : one(NULL, options.first);
+    if (options.many)
+        return many();
+    if (options.sum && !seed) {
+        static struct totals nothing;
+        return sum(&nothing);
+    }
+    return one(NULL, options.first);
 }

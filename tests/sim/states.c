@@ -52,24 +52,35 @@ static uint64_t of_node(uint64_t hash, unsigned node)
     return hash;
 }
 
+void states_add(uint64_t state)
+{
+    if (!set)
+        states_share();
+    for (uint64_t at = state >> 40, tries = 0; tries < 64; at++, tries++) {
+        uint64_t found = 0;
+        if (atomic_compare_exchange_strong(&set->slots[at % ROOM], &found, state)) {
+            atomic_fetch_add(&set->count, 1);
+            return;
+        }
+        if (found == state)
+            return;
+    }
+}
+
 void states_note(void)
 {
     uint64_t hash = 1;
 
-    if (!set)
-        states_share();
     for (unsigned i = 1; i <= sim_config()->nodes; i++)
         hash = of_node(hash, i);
-    hash |= 1;
-    for (uint64_t at = hash >> 40, tries = 0; tries < 64; at++, tries++) {
-        uint64_t found = 0;
-        if (atomic_compare_exchange_strong(&set->slots[at % ROOM], &found, hash)) {
-            atomic_fetch_add(&set->count, 1);
-            return;
-        }
-        if (found == hash)
-            return;
-    }
+    states_add(hash | 1);
+}
+
+void states_each(void (*each)(uint64_t state, void *context), void *context)
+{
+    for (uint64_t i = 0; set && i < ROOM; i++)
+        if (set->slots[i])
+            each(set->slots[i], context);
 }
 
 uint64_t states_count(void)

@@ -9,5 +9,8 @@
 void states_share(void);
 void states_note(void);
 uint64_t states_count(void);
+/* Fingerprints, for a set that outlives the process; never 0. */
+void states_add(uint64_t state);
+void states_each(void (*each)(uint64_t state, void *context), void *context);
 
 #endif
