@@ -11,7 +11,8 @@
 
 enum {
     TICK_NS = 500 * SIM_MS,
-    FAILURE_MS = 10000, /* failure-timeout */
+    START_FAILURE_MS = 60000, /* failure-timeout of the daemon, which is not started there while its start counts as failed */
+    GROUP_FAILURE_MS = 10000, /* of a group */
     MONITOR_MS = 10000,
     ACTION_MS = 50000,
     PAUSE_MS = 100,     /* halunctl --wait */
@@ -154,9 +155,9 @@ static void keep_daemon(unsigned n)
     node->start.run = on_start;
     for (unsigned g = 0; g < sim_config()->groups; g++)
         node->scores[g] = SCORE_UNKNOWN;
-    /* A failure is noticed by the monitor; a start that failed is tried again after 10 s. */
+    /* A failure is noticed by the monitor. */
     sim_at(&node->start,
-           sim_now() + (host->exit_code == 1 && host->starts ? FAILURE_MS * (uint64_t)SIM_MS
+           sim_now() + (host->exit_code == 1 && host->starts ? START_FAILURE_MS * (uint64_t)SIM_MS
                                                              : world_between(200, 5000) * SIM_MS));
 }
 
@@ -260,7 +261,7 @@ static void action_over(struct resource *resource, bool good)
     sim_trace(resource->node, "%s of g%u: %s", resource->action == PROMOTE ? "promote" : "demote", g,
               good ? "done" : "failed");
     if (!good)
-        nodes[resource->node].failed_until[g] = sim_now() + FAILURE_MS * (uint64_t)SIM_MS;
+        nodes[resource->node].failed_until[g] = sim_now() + GROUP_FAILURE_MS * (uint64_t)SIM_MS;
     else
         sim_count(resource->action == PROMOTE ? "promotions" : "demotions", 1);
     if (good)
