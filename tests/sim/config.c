@@ -6,7 +6,7 @@
 
 static unsigned transition_s; /* as halun.conf has it now */
 
-/* What runs may be hit by. */
+/* What runs may be hit by; one in eight by clocks of different speed as well. */
 static const enum sim_fault kinds[] = {
     SIM_CRASH,     SIM_POWER_CUT,  SIM_POWER_CUT_ALL, SIM_FREEZE,       SIM_STALL,
     SIM_PARTITION, SIM_LINK_LOSS,  SIM_SLOW_DISK,     SIM_FULL_DISK,    SIM_DISK_ERROR,
@@ -23,6 +23,8 @@ static uint32_t draw_faults(uint64_t bits)
 
     for (unsigned i = 0; i < count; i++)
         faults |= 1u << kinds[(bits >> (8 + 5 * i) & 31) % KINDS];
+    if (count && !(bits >> 45 & 7))
+        faults |= 1u << SIM_CLOCK_DRIFT;
     return faults;
 }
 

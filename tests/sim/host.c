@@ -208,6 +208,8 @@ void hosts_begin(void)
         host->exit_code = 0;
         host->boot = 0;
         host->clock_base = world_between(10, 1000) * 1000000000u;
+        host->clock_since = 0;
+        host->clock_permille = 1000;
         host->wall_offset = 1800000000ll * 1000000000 + (int64_t)world_between(0, 400) * SIM_MS;
         host->disk_extra_ns = 0;
         host->disk_error = 0;
@@ -241,6 +243,7 @@ void sim_power_on(unsigned node)
     snprintf(boot_id, sizeof boot_id, "boot %llu of node%u\n", (unsigned long long)host->boot, node);
     file_put(host, "/proc/sys/kernel/random/boot_id", boot_id);
     host->clock_base = world_between(10, 1000) * 1000000000u;
+    host->clock_since = sim_now();
     bus_host_up(host);
 }
 
@@ -328,9 +331,37 @@ unsigned sim_starts(unsigned node)
     return hosts[node].starts;
 }
 
+/* ---- clocks ---- */
+
+uint64_t host_clock(const struct host *host)
+{
+    return host->clock_base + (sim_now() - host->clock_since) * host->clock_permille / 1000;
+}
+
+uint64_t host_clock_wait(const struct host *host, uint64_t until)
+{
+    uint64_t now = host_clock(host);
+
+    return until > now ? ((until - now) * 1000 + host->clock_permille - 1) / host->clock_permille : 0;
+}
+
 uint64_t sim_clock(unsigned node)
 {
-    return sim_now() + hosts[node].clock_base;
+    return host_clock(&hosts[node]);
+}
+
+void sim_clock_speed(unsigned node, unsigned permille)
+{
+    struct host *host = &hosts[node];
+
+    if (host->clock_permille == permille)
+        return;
+    sim_trace(node, "the clock goes at %u/1000 of true time", permille);
+    host->clock_base = host_clock(host);
+    host->clock_since = sim_now();
+    host->clock_permille = permille;
+    threads_wake(host);
+    timers_clock(host);
 }
 
 /* ---- networks ---- */

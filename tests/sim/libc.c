@@ -43,7 +43,7 @@ static struct host *host_here(void)
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
     const struct host *host = host_here();
-    uint64_t now = sim_now() + (clock == CLOCK_REALTIME ? (uint64_t)host->wall_offset : host->clock_base);
+    uint64_t now = clock == CLOCK_REALTIME ? sim_now() + (uint64_t)host->wall_offset : host_clock(host);
 
     t->tv_sec = (time_t)(now / 1000000000u);
     t->tv_nsec = (long)(now % 1000000000u);
@@ -52,7 +52,11 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 
 int __wrap_usleep(useconds_t us)
 {
-    thread_sleep((uint64_t)us * US);
+    const struct host *host = current->host;
+    uint64_t end = host_clock(host) + (uint64_t)us * US;
+
+    while (host_clock(host) < end)
+        thread_sleep(host_clock_wait(host, end));
     return 0;
 }
 

@@ -15,7 +15,8 @@ enum { TIMERS = 1200, POLLS = 8, JOBS = 16, SIGNALS = 4, TURN_NS = 10 * US };
 
 struct loop_timer {
     bool armed;
-    uint64_t when, number;
+    uint64_t when; /* by the host's clock */
+    uint64_t number;
     void *data;
     qb_loop_timer_dispatch_fn run;
     uint32_t serial;
@@ -154,7 +155,7 @@ static bool run_timers(struct loop *loop)
     struct loop_timer *t;
     bool any = false;
 
-    while (!loop->stop && (t = first_timer(loop)) && t->when <= sim_now() && t->number < until) {
+    while (!loop->stop && (t = first_timer(loop)) && t->when <= host_clock(current->host) && t->number < until) {
         t->armed = false;
         t->serial++;
         t->run(t->data);
@@ -196,8 +197,8 @@ void __wrap_qb_loop_run(struct qb_loop *l)
         if (any || loop->stop)
             continue;
         next = first_timer(loop);
-        if (next && next->when > sim_now())
-            thread_wake(current, next->when - sim_now() + sim_random(TURN_NS));
+        if (next && next->when > host_clock(current->host))
+            thread_wake(current, host_clock_wait(current->host, next->when) + sim_random(TURN_NS));
         thread_block();
     }
     loop->thread = NULL;
@@ -241,7 +242,7 @@ int32_t __wrap_qb_loop_timer_add(qb_loop_t *l, enum qb_loop_priority p, uint64_t
         t = &loop->timers[loop->timer_count++];
     }
     t->armed = true;
-    t->when = sim_now() + ns;
+    t->when = host_clock(current->host) + ns;
     t->number = loop->number++;
     t->data = data;
     t->run = run;

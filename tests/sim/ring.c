@@ -452,13 +452,14 @@ int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *uring, struct io_ur
                                             sigset_t *mask)
 {
     struct ring *ring = ring_of(uring);
-    uint64_t end = sim_now() + (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
+    const struct host *host = current->host;
+    uint64_t end = host_clock(host) + (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
 
     ring->thread = current;
     current->reactor = container_of(uring, struct reactor, ring);
     submit_all(ring);
-    while (ring->cq_head == ring->cq_tail && sim_now() < end) {
-        thread_wake(current, end - sim_now() + sim_random(SCHEDULE_NS));
+    while (ring->cq_head == ring->cq_tail && host_clock(host) < end) {
+        thread_wake(current, host_clock_wait(host, end) + sim_random(SCHEDULE_NS));
         thread_block();
     }
     return 0;

@@ -125,13 +125,14 @@ enum sim_fault {
     SIM_SLOW_DISK,
     SIM_FULL_DISK,
     SIM_DISK_ERROR,
-    SIM_CLOCK_JUMP,     /* CLOCK_REALTIME of a node */
+    SIM_CLOCK_JUMP,     /* CLOCK_REALTIME of a node, within what docs/cluster.md asks */
     SIM_SLOW_FENCING,   /* fencing takes longer, fails at first */
     SIM_SWITCH,         /* the operator moves a group */
     SIM_RESTART,        /* the operator stops and starts a daemon in order */
     SIM_UPGRADE,        /* the same with another version of the wire */
     SIM_RELOAD,         /* the operator changes the configuration */
     SIM_CONNECTION,     /* an initiator's connection is lost */
+    SIM_CLOCK_DRIFT,    /* CLOCK_MONOTONIC of a node is slow or fast, within what docs/cluster.md asks */
     SIM_FAULTS
 };
 const char *sim_fault_name(enum sim_fault fault);
@@ -152,6 +153,8 @@ void sim_stop(unsigned node);          /* an orderly stop of the daemon; sim_sta
 void sim_start(unsigned node);
 void sim_reload(unsigned node);       /* another halun.conf is put on all nodes, this one reloads it */
 void sim_other_version(unsigned node); /* the first wire version or the newest, in turn; stops the daemon */
+/* CLOCK_MONOTONIC goes at this part of true time; 1000 = as it should. */
+void sim_clock_speed(unsigned node, unsigned permille);
 void sim_disk_slow(unsigned node, uint64_t extra_ns); /* added to each operation; 0 = as before */
 /* The operator makes the file of a unit larger, on all nodes; then has the group grow, on the node that owns it. */
 void sim_enlarge(unsigned lu, uint64_t bytes);

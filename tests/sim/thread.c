@@ -144,6 +144,12 @@ void threads_drop(struct host *host)
         drop(&host->threads[i]);
 }
 
+void threads_wake(struct host *host)
+{
+    for (unsigned i = 0; i < HOST_THREADS; i++)
+        thread_wake(&host->threads[i], world_latency(RUN_NS));
+}
+
 void threads_owed(struct host *host)
 {
     for (unsigned i = 0; i < HOST_THREADS; i++)

@@ -11,11 +11,16 @@ struct vtimer {
     struct sim_event expires;
     struct host *host;
     int fd;
-    uint64_t interval;
+    uint64_t next, interval; /* by the host's clock */
     bool used;
 };
 
 static struct vtimer timers[SIM_NODES + 1][TIMERS]; /* by host id */
+
+static void arm(struct vtimer *timer)
+{
+    sim_at(&timer->expires, sim_now() + host_clock_wait(timer->host, timer->next));
+}
 
 static void expire(struct sim_event *event)
 {
@@ -23,8 +28,10 @@ static void expire(struct sim_event *event)
     struct vfd *fd = fd_get(timer->host, timer->fd);
 
     world_event_of(timer->host->id);
-    if (timer->interval)
-        sim_at(&timer->expires, sim_now() + timer->interval);
+    if (timer->interval) {
+        timer->next += timer->interval;
+        arm(timer);
+    }
     fd->count++;
     fd_ready(timer->host, fd);
 }
@@ -63,8 +70,10 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *to, struc
     timer = vfd->object;
     timer->interval = nanoseconds(to->it_interval);
     sim_cancel(&timer->expires);
-    if (nanoseconds(to->it_value))
-        sim_at(&timer->expires, sim_now() + nanoseconds(to->it_value));
+    if (nanoseconds(to->it_value)) {
+        timer->next = host_clock(timer->host) + nanoseconds(to->it_value);
+        arm(timer);
+    }
     return 0;
 }
 
@@ -72,6 +81,13 @@ void timer_close(struct vtimer *timer)
 {
     sim_cancel(&timer->expires);
     timer->used = false;
+}
+
+void timers_clock(const struct host *host)
+{
+    for (unsigned i = 0; i < TIMERS; i++)
+        if (timers[host->id][i].expires.slot)
+            arm(&timers[host->id][i]);
 }
 
 void timers_forget(const struct host *host)

@@ -66,6 +66,8 @@ void thread_wake(struct thread *thread, uint64_t delay);
 void thread_exit(void) __attribute__((noreturn));
 /* Ends all threads of a process, wherever they are. */
 void threads_drop(struct host *host);
+/* All of a process look at their clock again. */
+void threads_wake(struct host *host);
 /* The process runs again: who missed its turn gets it. */
 void threads_owed(struct host *host);
 
@@ -91,7 +93,9 @@ struct host {
     unsigned starts;
     int exit_code;     /* of the last process; -1 = killed */
     uint64_t boot;     /* number of this boot */
-    uint64_t clock_base; /* CLOCK_MONOTONIC = true time + this */
+    /* CLOCK_MONOTONIC was `clock_base` at true time `clock_since`, and goes on at `clock_permille` of its speed. */
+    uint64_t clock_base, clock_since;
+    unsigned clock_permille;
     int64_t wall_offset; /* CLOCK_REALTIME = true time + this */
     uint64_t disk_extra_ns;
     int disk_error;    /* writes of data end with -this */
@@ -107,6 +111,10 @@ void hosts_begin(void);
 void hosts_forget(void);
 /* Starts the daemon's process; the host must be powered. */
 void host_start(struct host *host);
+/* CLOCK_MONOTONIC of the host. */
+uint64_t host_clock(const struct host *host);
+/* How much true time it takes until that clock shows `until`, if it keeps its speed. */
+uint64_t host_clock_wait(const struct host *host, uint64_t until);
 /* The process ends now; `code` -1: killed. The machine lives and closes what it had open. */
 void host_ended(struct host *host, int code);
 /* May code of this process run? */
@@ -155,6 +163,8 @@ int file_error(struct vfile *file, bool write);
 
 struct vtimer;
 void timer_close(struct vtimer *timer);
+/* The host's clock has another speed: they expire when it shows what they wait for. */
+void timers_clock(const struct host *host);
 /* All timers of a process are gone. */
 void timers_forget(const struct host *host);
 
