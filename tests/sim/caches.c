@@ -7,8 +7,10 @@
  * One whose node lost its power has all again when it and the other copy are connected and
  * UpToDate, or when it is served from after nobody was left: then what it has is what there is.
  *
- * One whose disk failed is no copy from then on, though its daemon may use the disk again later: only the last one
- * stays, which is what there is. */
+ * One whose disk failed does not have all any more, though it shows here what it was given and its daemon may use it again
+ * later. Where a write fails, a kernel may have dropped others from its cache that were written before and acknowledged, and
+ * calls those pages clean: what was not flushed before is on that disk or it is not, nobody can say. What was flushed is
+ * another matter (check_stable.c). Only the last one stays, which is what there is. */
 #include <string.h>
 
 #include "tests/sim/checkers.h"
