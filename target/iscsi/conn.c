@@ -165,10 +165,11 @@ static void conn_free(struct conn *conn)
     reactor_timer_cancel(home->reactor, &conn->turn);
     reactor_timer_cancel(home->reactor, &conn->watch);
     payload_free(home->reactor->payloads, &conn->rx.payload);
+    assert(!conn->slots_held);
+    slots_unreserve(home, conn->slot_count);
     qb_list_del(&conn->link);
     close(conn->fd);
     server_tsih_release(home->server, conn->nexus.tsih);
-    free(conn->slots);
     free(conn->hash);
     free(conn->controls);
     free(conn->text.in);
@@ -248,27 +249,23 @@ static void turn(struct timer *timer)
 
 int conn_make_slots(struct conn *conn, unsigned depth)
 {
-    unsigned size = 1;
+    unsigned size = 1, count;
 
     if (depth < 1)
         depth = 1;
     if (depth > CONN_DEPTH_MAX)
         depth = CONN_DEPTH_MAX;
     conn->depth = depth;
-    /* Twice the window: answers that are still in the socket hold their slots. Slots are touched
-     * only when they are needed, last used first, so what an initiator never uses costs no memory.
-     */
-    conn->slot_count = 2 * depth + CONN_IMMEDIATE;
-    while (size < conn->slot_count)
+    while (size < depth)
         size *= 2;
-    conn->slots = calloc(conn->slot_count, sizeof *conn->slots);
-    conn->hash = calloc(size, sizeof *conn->hash);
+    conn->hash = calloc(size, sizeof(struct slot *));
     conn->controls = calloc(CONN_CONTROLS, sizeof *conn->controls);
-    if (!conn->slots || !conn->hash || !conn->controls) {
-        conn->slot_count = 0;
+    /* Twice the window: answers that are still in the socket hold their slots. */
+    count = 2 * depth + CONN_IMMEDIATE;
+    if (!conn->hash || !conn->controls || slots_reserve(conn->home, count))
         return -ENOMEM;
-    }
-    conn->hash_mask = size - 1;
+    conn->hash_size = size;
+    conn->slot_count = count;
     for (unsigned i = 0; i < CONN_CONTROLS; i++) {
         conn->controls[i].conn = conn;
         conn->controls[i].item.kind = TX_CONTROL;
@@ -326,7 +323,6 @@ void conn_start(struct iscsi_home *home, int fd, uint16_t rtpi)
     conn->own.item.kind = TX_CONTROL;
     qb_list_init(&conn->own.item.link);
     qb_list_init(&conn->own.link);
-    qb_list_init(&conn->free_slots);
     qb_list_init(&conn->queued);
     qb_list_init(&conn->ready);
     qb_list_init(&conn->free_controls);

@@ -4,7 +4,8 @@
  *   conn.c          life: birth, turns, timers, end
  *   conn_rx.c       bytes to PDUs
  *   conn_login.c    login phase
- *   conn_scsi.c     SCSI commands and their data from the initiator (slots)
+ *   conn_slots.c    slots: memory of the commands, shared by the connections of a reactor
+ *   conn_scsi.c     SCSI commands and their data from the initiator
  *   conn_request.c  NOP, task management, text, logout, reject, asynchronous messages
  *   conn_tx.c       PDUs to bytes
  *
@@ -45,7 +46,8 @@ enum {
     CONN_TURN_PDUS = 32,           /* PDUs taken of one connection before others have their turn */
     CONN_IMMEDIATE = 16,           /* immediate SCSI commands at once */
     CONN_DISCOVERY_DEPTH = 8,
-    CONN_DEPTH_MAX = 4096, /* slots have 16-bit numbers */
+    CONN_DEPTH_MAX = 4096,
+    SLOT_NUMBER_MASK = 0x7fff, /* the tag FFFFFFFFh is reserved */
     CONN_LOGIN_S = 15,     /* login limit when no target says another */
     CONN_LINGER_MS = 1000, /* after our last PDU: until the initiator has read it and closed */
     CONN_LEAVE_MS = 1000,  /* for a logout we asked for */
@@ -71,8 +73,8 @@ enum slot_phase {
 struct slot {
     struct task task;
     struct conn *conn;
-    uint16_t index;
-    uint16_t hash_next; /* index + 1 */
+    uint16_t number;        /* for target transfer tags */
+    struct slot *hash_next; /* in its bucket of conn->hash */
     enum slot_phase phase;
     struct qb_list_head link; /* by phase: free, queued (by CmdSN), ready, in flight */
     uint8_t bhs[ISCSI_BHS_LENGTH];
@@ -199,11 +201,11 @@ struct conn {
     uint32_t next_ttt; /* for pings and text */
     bool leaving;      /* the initiator was asked to log out */
 
-    struct slot *slots;
-    unsigned slot_count, slots_touched, depth, busy, immediate_busy, active;
-    uint16_t *hash; /* initiator task tag -> index + 1 */
-    unsigned hash_mask;
-    struct qb_list_head free_slots, queued, ready;
+    unsigned slot_count; /* slots it may hold at once, as reserved */
+    unsigned slots_held, depth, busy, immediate_busy, active;
+    struct slot **hash; /* by initiator task tag */
+    unsigned hash_size; /* power of two, or 0: none yet */
+    struct qb_list_head queued, ready;
     struct control *controls;
     struct qb_list_head free_controls;
     struct control own; /* login and logout responses, asynchronous messages */
@@ -247,19 +249,37 @@ void rx_arm(struct conn *conn);
 /* Handles one whole login PDU. */
 void conn_login_pdu(struct conn *conn, const uint8_t *bhs, const uint8_t *data, size_t length);
 
-/* conn_scsi.c */
-bool slot_available(const struct conn *conn);
+/* conn_slots.c */
+/* Makes sure that a connection of this home can hold `count` slots more. Returns 0 or -ENOMEM. */
+int slots_reserve(struct iscsi_home *home, unsigned count);
+/* The opposite, of what is not held any more. The memory serves other connections. */
+void slots_unreserve(struct iscsi_home *home, unsigned count);
+/* Frees the memory of all slots. No connection of this home is left. */
+void slots_free(struct iscsi_home *home);
+/* Does the connection hold fewer slots than were reserved for it? */
+static inline bool slot_available(const struct conn *conn)
+{
+    return conn->slots_held < conn->slot_count;
+}
+/* A slot, cleared, when one is available. */
 struct slot *slot_take(struct conn *conn);
 void slot_release(struct slot *slot);
+/* The slot is found by its initiator task tag from now on, or no longer. */
+void slot_hash(struct slot *slot);
+void slot_unhash(struct slot *slot);
+struct slot *slot_find(const struct conn *conn, uint32_t itt);
 /* From here on the initiator may use the command's tag and its place in the window again. */
 void slot_answered(struct slot *slot);
+/* Aborts everything silently. */
+void slots_abort(struct conn *conn);
+
+/* conn_scsi.c */
 /* Takes back a command that the command layer does not have: not run yet, or over but not answered.
  * Returns false when it is neither. */
 bool slot_cancel(struct slot *slot);
 /* A slot for a PDU that cannot run yet, in the order of CmdSN. */
 struct slot *slot_queue(struct conn *conn, const uint8_t *bhs);
 bool slot_is_queued(const struct conn *conn, uint32_t cmd_sn);
-struct slot *slot_find(struct conn *conn, uint32_t itt);
 /* The header of a SCSI command or Data-Out has come: finds where its data goes (conn->rx). */
 void scsi_command(struct conn *conn, const uint8_t *bhs, const uint8_t *ahs, bool now);
 void scsi_data_out(struct conn *conn, const uint8_t *bhs);
@@ -275,8 +295,6 @@ struct payload *slot_sink(struct slot *slot, uint32_t offset, uint32_t *room);
 void slot_sync(struct slot *slot);
 /* Ends a command with the transport's own status. */
 void slot_fail(struct slot *slot, uint8_t status, uint8_t key, uint8_t asc, uint8_t ascq);
-/* Aborts everything silently. */
-void slots_abort(struct conn *conn);
 
 /* conn_request.c */
 /* Is there room to answer one more request? */

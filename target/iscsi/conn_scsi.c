@@ -22,118 +22,6 @@ static struct payload_pool *pool_of(const struct conn *conn)
     return conn->home->reactor->payloads;
 }
 
-static uint16_t *bucket(struct conn *conn, uint32_t itt)
-{
-    return &conn->hash[(itt ^ itt >> 16) & conn->hash_mask];
-}
-
-static void hash_add(struct slot *slot)
-{
-    uint16_t *head = bucket(slot->conn, slot->itt);
-    slot->hash_next = *head;
-    *head = slot->index + 1;
-    slot->hashed = true;
-}
-
-static void hash_remove(struct slot *slot)
-{
-    uint16_t *at = bucket(slot->conn, slot->itt);
-
-    if (!slot->hashed)
-        return;
-    while (*at != slot->index + 1)
-        at = &slot->conn->slots[*at - 1].hash_next;
-    *at = slot->hash_next;
-    slot->hashed = false;
-}
-
-struct slot *slot_find(struct conn *conn, uint32_t itt)
-{
-    uint16_t at = *bucket(conn, itt);
-
-    while (at && conn->slots[at - 1].itt != itt)
-        at = conn->slots[at - 1].hash_next;
-    return at ? &conn->slots[at - 1] : NULL;
-}
-
-/* Clears what a task starts with; the large arrays have lengths of their own. */
-static void task_clear(struct task *task)
-{
-    memset(task, 0, offsetof(struct task, iov));
-    memset(&task->step, 0, offsetof(struct task, data_out) - offsetof(struct task, step));
-    task->data_out.length = task->data_in.length = 0;
-    task->data_out.count = task->data_in.count = 0;
-    task->status = task->sense_length = 0;
-    task->data_in_length = task->data_wanted = 0;
-}
-
-bool slot_available(const struct conn *conn)
-{
-    return conn->slots_touched < conn->slot_count || !qb_list_empty(&conn->free_slots);
-}
-
-static void slot_touch(struct conn *conn)
-{
-    struct slot *slot = &conn->slots[conn->slots_touched];
-
-    slot->conn = conn;
-    slot->index = (uint16_t)conn->slots_touched++;
-    slot->r2t.kind = TX_R2T;
-    slot->response.kind = TX_RESPONSE;
-    qb_list_init(&slot->r2t.link);
-    qb_list_init(&slot->response.link);
-    qb_list_add(&slot->link, &conn->free_slots);
-}
-
-struct slot *slot_take(struct conn *conn)
-{
-    struct slot *slot;
-
-    if (qb_list_empty(&conn->free_slots))
-        slot_touch(conn);
-    slot = qb_list_first_entry(&conn->free_slots, struct slot, link);
-    assert(slot->phase == SLOT_FREE);
-    qb_list_del(&slot->link);
-    qb_list_init(&slot->link);
-    task_clear(&slot->task);
-    slot->hashed = slot->immediate = slot->busy = slot->mute = slot->local = false;
-    slot->asked = slot->delivered = slot->unsolicited = false;
-    slot->wanted = slot->received = slot->granted = slot->burst_end = 0;
-    slot->data_sn = slot->r2t_sn = slot->r2t_done = 0;
-    slot->send_total = slot->sent = slot->burst_sent = slot->data_in_sn = 0;
-    return slot;
-}
-
-void slot_answered(struct slot *slot)
-{
-    hash_remove(slot);
-    if (!slot->busy)
-        return;
-    slot->busy = false;
-    if (slot->immediate)
-        slot->conn->immediate_busy--;
-    else
-        slot->conn->busy--;
-}
-
-void slot_release(struct slot *slot)
-{
-    struct conn *conn = slot->conn;
-
-    assert(slot->phase != SLOT_FREE && slot->phase != SLOT_ACTIVE && conn->rx.slot != slot);
-    slot_answered(slot);
-    tx_unqueue(&slot->r2t);
-    tx_unqueue(&slot->response);
-    payload_free(pool_of(conn), &slot->early);
-    payload_free(pool_of(conn), &slot->task.data_out);
-    payload_free(pool_of(conn), &slot->task.data_in);
-    qb_list_del(&slot->link);
-    qb_list_add(&slot->link, &conn->free_slots); /* last used first: still in the cache */
-    slot->phase = SLOT_FREE;
-    if (conn->rx.stalled)
-        conn_kick(conn);
-}
-
 bool slot_is_queued(const struct conn *conn, uint32_t cmd_sn)
 {
     struct slot *slot;
@@ -168,7 +56,7 @@ bool slot_cancel(struct slot *slot)
 {
     switch (slot->phase) {
     case SLOT_QUEUED:
-        hash_remove(slot);
+        slot_unhash(slot);
         payload_free(pool_of(slot->conn), &slot->early);
         slot->phase = SLOT_VOID;
         return true;
@@ -368,7 +256,7 @@ void scsi_command(struct conn *conn, const uint8_t *bhs, const uint8_t *ahs, boo
     slot->immediate = immediate;
     slot->itt = get_be32(bhs + BHS_INITIATOR_TASK_TAG);
     slot->cmd_sn = get_be32(bhs + BHS_CMD_SN);
-    hash_add(slot);
+    slot_hash(slot);
     fill_task(slot, bhs, &cdb);
     if (bhs[BHS_FLAGS] & COMMAND_WRITE)
         check_unsolicited(slot, bhs);
@@ -404,7 +292,7 @@ void scsi_data_out(struct conn *conn, const uint8_t *bhs)
     if (!slot || (slot->phase == SLOT_DONE && slot->mute))
         return;
     if (solicited ? slot->unsolicited || slot->r2t_done == slot->r2t_sn ||
-                        ttt != ((uint32_t)slot->index << 16 | (slot->r2t_done & 0xffff))
+                        ttt != ((uint32_t)slot->number << 16 | (slot->r2t_done & 0xffff))
                   : !slot->unsolicited) {
         conn_reject(conn, bhs, REJECT_PROTOCOL_ERROR, true, "data that was not asked for");
         return;
@@ -511,26 +399,4 @@ static void complete(struct task *task)
     qb_list_init(&slot->link);
     conn_kick(conn);
     slot_progress(slot);
-}
-
-void slots_abort(struct conn *conn)
-{
-    while (!qb_list_empty(&conn->queued)) {
-        struct slot *slot = qb_list_first_entry(&conn->queued, struct slot, link);
-        qb_list_del(&slot->link);
-        qb_list_init(&slot->link);
-        slot->phase = SLOT_DONE;
-        slot->mute = true;
-        slot_progress(slot);
-    }
-    for (unsigned i = 0; i < conn->slots_touched && conn->active; i++)
-        if (conn->slots[i].phase == SLOT_ACTIVE && !conn->slots[i].task.silent)
-            task_abort(&conn->slots[i].task, true);
-    for (unsigned i = 0; i < conn->slots_touched; i++) {
-        struct slot *slot = &conn->slots[i];
-        if (slot->phase == SLOT_DONE && !slot->mute) {
-            slot->mute = true;
-            slot_progress(slot);
-        }
-    }
 }

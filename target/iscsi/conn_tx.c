@@ -226,7 +226,7 @@ static bool build_r2t(struct conn *conn, struct slot *slot)
         put_be64(bhs + BHS_LUN, slot->task.lun);
         put_be32(bhs + BHS_INITIATOR_TASK_TAG, slot->itt);
         put_be32(bhs + BHS_TARGET_TRANSFER_TAG,
-                 (uint32_t)slot->index << 16 | (slot->r2t_sn & 0xffff));
+                 (uint32_t)slot->number << 16 | (slot->r2t_sn & 0xffff));
         put_be32(bhs + R2T_R2T_SN, slot->r2t_sn++);
         put_be32(bhs + R2T_BUFFER_OFFSET, slot->granted);
         put_be32(bhs + R2T_DESIRED_LENGTH, n);

@@ -329,6 +329,8 @@ int iscsi_server_start(struct iscsi_server **out, const struct config *config,
         server->homes[i].reactor = reactors[i];
         server->homes[i].config = config;
         qb_list_init(&server->homes[i].conns);
+        qb_list_init(&server->homes[i].free_slots);
+        qb_list_init(&server->homes[i].slot_chunks);
     }
     rc = open_portals(server, config, NULL, &server->listeners, why);
     if (rc) {
@@ -342,8 +344,11 @@ int iscsi_server_start(struct iscsi_server **out, const struct config *config,
 
 void iscsi_server_free(struct iscsi_server *server)
 {
-    if (server)
+    if (server) {
+        for (unsigned i = 0; i < server->home_count; i++)
+            slots_free(&server->homes[i]);
         free(server->homes);
+    }
     free(server);
 }
 

@@ -22,6 +22,8 @@ struct iscsi_home {
     struct reactor *reactor;
     const struct config *config;
     struct qb_list_head conns; /* struct conn.link */
+    struct qb_list_head free_slots, slot_chunks; /* conn_slots.c */
+    unsigned slots_made, slots_touched, slots_reserved;
     bool stopping;
     bool reported; /* this reactor has told that nothing is left */
     struct post post;

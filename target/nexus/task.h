@@ -13,7 +13,9 @@
 
 #include <qb/qblist.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "target/base/limits.h"
 #include "target/base/payload.h"
@@ -114,6 +116,18 @@ struct task {
     uint32_t data_wanted;       /* bytes the CDB asks to move, either way; residuals are computed from
                                  * this and expected_in / expected_out (RFC 7143 11.4.5) */
 };
+
+/* Makes a task that was used before (or all zeros), whose payloads are empty again, as good as zeroed for the next
+ * command; the large arrays have lengths of their own and are not touched. */
+static inline void task_clear(struct task *task)
+{
+    memset(task, 0, offsetof(struct task, iov));
+    memset(&task->step, 0, offsetof(struct task, data_out) - offsetof(struct task, step));
+    task->data_out.length = task->data_in.length = 0;
+    task->data_out.count = task->data_in.count = 0;
+    task->status = task->sense_length = 0;
+    task->data_in_length = task->data_wanted = 0;
+}
 
 /* A command has arrived: everything above "The command layer's" is set, the rest is zero. Adds it to
  * its nexus. May complete it before returning. */
