@@ -106,14 +106,15 @@ static struct served *served_new(struct server *server)
     if (server->used == SERVED_MAX)
         return NULL;
     if (qb_list_empty(&server->unused)) {
-        served = malloc(sizeof *served);
+        served = calloc(1, sizeof *served);
         if (!served)
             return NULL;
     } else {
         served = qb_list_first_entry(&server->unused, struct served, link);
         qb_list_del(&served->link);
     }
-    memset(served, 0, sizeof *served);
+    task_clear(&served->task);
+    served->receiving = served->completed = served->sent = false;
     served->server = server;
     server->used++;
     return served;
