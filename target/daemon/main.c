@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -139,6 +140,20 @@ static void raise_priority(void)
 
     if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &parameter))
         qb_log(LOG_INFO, "control thread stays at normal priority: %s", strerror(errno));
+}
+
+/* Every session and every store is a file descriptor; a thousand of them are more than the usual soft limit, which is
+ * low for the sake of programs that use select(). */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+        limit.rlim_cur = limit.rlim_max;
+        if (!setrlimit(RLIMIT_NOFILE, &limit))
+            return;
+    }
+    qb_log(LOG_WARNING, "the limit of file descriptors stays as it is: %s", strerror(errno));
 }
 
 static int make_directory(const char *path, char *why)
@@ -331,6 +346,7 @@ int main(int argc, char **argv)
     qb_loop_signal_add(halund.loop, QB_LOOP_MED, SIGHUP, &halund, on_reload_signal, NULL);
     qb_log(LOG_NOTICE, "halund %s starts as node %s (id %u)", HALUN_VERSION, halund.node_name,
            halund.self);
+    raise_descriptors();
     if (start(&halund, why)) {
         qb_log(LOG_CRIT, "cannot start: %s", why);
         log_stop();
