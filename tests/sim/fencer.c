@@ -23,16 +23,14 @@ static struct history {
     unsigned count;
 } histories[SIM_NODES + 1];
 
-/* The child and its pipe; a daemon has one at a time. */
+/* The child and its pipes; a daemon has one at a time. */
 static struct child {
     struct host *host;
-    bool running, reading; /* the process; the daemon has the reading end */
-    bool ended;            /* not yet waited for */
+    bool running;
     int status;
-    char name[64];
-    char text[TEXT];
+    unsigned pipes;   /* made for it: its output, then what it complains of */
+    char text[TEXT];  /* its output */
     size_t used, read;
-    bool eof;
     struct sim_event event;
 } children[SIM_NODES + 1];
 
@@ -113,9 +111,7 @@ static void on_child(struct sim_event *event)
     child->status = sim_random(30) ? 0 : 1 << 8; /* now and then the fencer does not answer */
     if (!child->status)
         print_history(child);
-    child->eof = true;
     child->running = false;
-    child->ended = true;
     loop_ready(child->host);
 }
 
@@ -124,32 +120,30 @@ void fencer_process_ended(struct host *host)
     struct child *child = &children[host->id];
 
     sim_cancel(&child->event);
-    child->running = child->reading = child->ended = child->eof = false;
+    child->running = false;
+    child->pipes = 0;
 }
 
-bool fencer_readable(const void *pipe)
+/* Its output can be read, or one of its pipes at its end; it has ended. */
+bool fencer_readable(const struct vfd *fd)
 {
-    const struct child *child = pipe;
+    const struct child *child = fd->object;
 
-    return child && (child->eof || child->read < child->used);
+    return child && (!child->running || (fd->kind == FD_PIPE && !fd->count && child->read < child->used));
 }
 
-void fencer_close(void *pipe)
+long fencer_read(struct vfd *pipe, void *to, size_t n)
 {
-}
+    struct child *child = pipe->object;
 
-long fencer_read(void *pipe, void *to, size_t n)
-{
-    struct child *child = pipe;
-
-    if (child->read < child->used) {
+    if (!pipe->count && child->read < child->used) {
         if (n > child->used - child->read)
             n = child->used - child->read;
         memcpy(to, child->text + child->read, n);
         child->read += n;
         return (long)n;
     }
-    return child->eof ? 0 : -EAGAIN;
+    return child->running ? -EAGAIN : 0;
 }
 
 /* ---- the calls of the module ---- */
@@ -160,14 +154,28 @@ int __wrap_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 int __wrap_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int to);
 int __wrap_posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd,
                                             const char *path, int flags, mode_t mode);
+int __wrap_pidfd_open(pid_t pid, unsigned flags);
 pid_t __wrap_waitpid(pid_t pid, int *status, int options);
 int __wrap_kill(pid_t pid, int number);
 
 int __wrap_pipe2(int fds[2], int flags)
 {
-    fds[0] = fd_new(current->host, FD_PIPE, &children[current->host->id]);
+    struct child *child = &children[current->host->id];
+
+    fds[0] = fd_new(current->host, FD_PIPE, child);
     fds[1] = fd_new(current->host, FD_PIPE, NULL);
+    fd_get(current->host, fds[0])->count = child->pipes++; /* the first one has what it says */
     return 0;
+}
+
+/* One that the world does not have is not merely not installed: the daemon would go on without it, and nobody notice. */
+static bool is_known(char *const argv[])
+{
+    unsigned i = !strcmp(argv[0], "/usr/bin/env");
+
+    while (i && argv[i] && strchr(argv[i], '='))
+        i++;
+    return argv[i] && !strcmp(argv[i], "stonith_admin");
 }
 
 int __wrap_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
@@ -175,10 +183,10 @@ int __wrap_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 {
     struct child *child = &children[current->host->id];
 
-    if (strcmp(file, "stonith_admin"))
-        return ENOENT;
+    if (!is_known(argv))
+        sim_fail("node%u: the world has no program %s", child->host->id, file);
     child->running = true;
-    child->ended = child->eof = false;
+    child->pipes = 0;
     child->used = child->read = 0;
     *pid = 1;
     sim_at(&child->event, sim_now() + world_latency(CHILD_NS));
@@ -196,6 +204,11 @@ int __wrap_posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions,
     return 0;
 }
 
+int __wrap_pidfd_open(pid_t pid, unsigned flags)
+{
+    return fd_new(current->host, FD_PID, &children[current->host->id]);
+}
+
 pid_t __wrap_waitpid(pid_t pid, int *status, int options)
 {
     struct child *child = &children[current->host->id];
@@ -204,7 +217,6 @@ pid_t __wrap_waitpid(pid_t pid, int *status, int options)
         return 0;
     if (status)
         *status = child->status;
-    child->ended = false;
     return pid;
 }
 
@@ -215,6 +227,5 @@ int __wrap_kill(pid_t pid, int number)
     sim_cancel(&child->event);
     child->running = false;
     child->status = number;
-    child->eof = true;
     return 0;
 }

@@ -445,7 +445,7 @@ ssize_t __wrap_read(int fd, void *to, size_t n)
         vfd->count = 0;
         return sizeof vfd->count;
     case FD_PIPE: {
-        long got = fencer_read(vfd->object, to, n);
+        long got = fencer_read(vfd, to, n);
         return got < 0 ? fail((int)-got) : got;
     }
     case FD_FILE: { /* a whole configuration at once; the position is kept in count */

@@ -426,7 +426,8 @@ bool fd_readable(const struct vfd *fd)
     case FD_TIMER:
         return fd->count;
     case FD_PIPE:
-        return fencer_readable(fd->object);
+    case FD_PID:
+        return fencer_readable(fd);
     case FD_CPG:
     case FD_QUORUM:
         return corosync_readable(fd->object, fd->kind);
@@ -472,9 +473,6 @@ int fd_close(struct host *host, int number)
         break;
     case FD_TIMER:
         timer_close(old.object);
-        break;
-    case FD_PIPE:
-        fencer_close(old.object);
         break;
     default:
         break;

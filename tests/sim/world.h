@@ -73,12 +73,12 @@ void threads_owed(struct host *host);
 
 /* ---- host.c: machines and processes ---- */
 
-enum fd_kind { FD_FREE, FD_FILE, FD_FOLDER, FD_EVENT, FD_TIMER, FD_SOCKET, FD_PIPE, FD_CPG, FD_QUORUM, FD_CONTROL };
+enum fd_kind { FD_FREE, FD_FILE, FD_FOLDER, FD_EVENT, FD_TIMER, FD_SOCKET, FD_PIPE, FD_PID, FD_CPG, FD_QUORUM, FD_CONTROL };
 
 struct vfd {
     enum fd_kind kind;
     void *object;
-    uint64_t count;          /* FD_EVENT; FD_TIMER: expirations not read yet */
+    uint64_t count;          /* FD_EVENT; FD_TIMER: expirations not read yet; FD_PIPE: which (fencer.c) */
     bool locks;              /* FD_FILE: holds the file's lock */
     struct ring_op *waiter;  /* FD_EVENT: a read in the ring */
 };
@@ -241,9 +241,8 @@ void fencer_record(struct host *by, unsigned target);
 /* Two rings became one: histories are exchanged. */
 void fencer_merge(uint32_t members);
 void fencer_process_ended(struct host *host);
-bool fencer_readable(const void *pipe);
-void fencer_close(void *pipe);
-long fencer_read(void *pipe, void *to, size_t n);
+bool fencer_readable(const struct vfd *fd);
+long fencer_read(struct vfd *pipe, void *to, size_t n);
 
 /* ---- pacemaker.c ---- */
 
