@@ -254,6 +254,8 @@ static bool drained(struct resource *r)
 {
     if (hopeless(r))
         write_give_up(r);
+    else if (r->giving_up)
+        write_check_all(r); /* those that were to start since */
     epoch_sender_close(&r->epochs);
     write_send_barrier(r);
     if (!write_log_empty(r) || r->arrived || r->asking)

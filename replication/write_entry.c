@@ -75,7 +75,7 @@ static void granted(struct range *range)
     struct entry *e = container_of(range, struct entry, range);
     struct volume *v = e->volume;
 
-    if (!e->request || !volume_usable(v))
+    if (!e->request || !volume_usable(v) || v->resource->giving_up)
         entry_start(e);
     else
         log_hold_begin(v, &e->hold, sector_of(e), e->length / MD_SECTOR);
@@ -87,6 +87,13 @@ void entry_start(struct entry *e)
     struct resource *r = v->resource;
     enum write_mode mode = volume_mode(v);
 
+    if (e->request && r->giving_up) {
+        /* It waited for one that was given up. Whoever sent it may have been told that already, and what others were
+         * promised since then may forbid it: it must not reach a medium any more. write_check_all() ends it. */
+        e->request->error = -EAGAIN;
+        e->progress.local_done = true;
+        return;
+    }
     e->local_started = true;
     if (!volume_usable(v)) {
         e->progress.local_done = true;
@@ -322,7 +329,8 @@ void entry_check(struct entry *e)
             alone = false;
         } else if (p->peer == PEER_LOST && r->giving_up && !volume_alone(v)) {
             e->request->error = -EAGAIN;
-            v->sb.flags |= MD_CRASHED_PRIMARY; /* what it wrote is on this side only */
+            if (e->local_started)
+                v->sb.flags |= MD_CRASHED_PRIMARY; /* what it wrote is on this side only */
             give_up = true;
         }
         if (give_up || write_may_complete(p, alone))

@@ -330,6 +330,35 @@ static void demote_when_suspended_then_waiting_writes_are_held_back(void **state
     assert_equal_copies(rig);
 }
 
+/* The one that waits for its place is told as not done: it must not reach the disk when its turn comes. */
+static void demote_when_a_write_waits_behind_another_then_it_never_starts(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t first[65536], second[65536];
+    struct rig_io before = {0}, behind = {0};
+
+    start_primary(rig);
+    rig->agree = false;
+    replica_disconnect(rig->n[0].replica);
+    WAIT(rig_status(&rig->n[0]).suspended);
+    fill(rig, first, sizeof first);
+    fill(rig, second, sizeof second);
+    rig_submit(&rig->n[0], &before, 0, STORE_WRITE, 0, 65536, first, sizeof first);
+    rig_submit(&rig->n[0], &behind, 0, STORE_WRITE, 0, 65536, second, sizeof second);
+    WAIT(on_disk(rig, 0, 65536, first, sizeof first));
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    WAIT(before.done && behind.done);
+    assert_int_equal(before.error, -EAGAIN);
+    assert_int_equal(behind.error, -EAGAIN);
+    assert_true(on_disk(rig, 0, 65536, first, sizeof first));
+    rig->agree = true;
+    promote(&rig->n[1]);
+    replica_connect(rig->n[0].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
 static void split_brain_when_both_wrote_then_stand_alone_until_settled(void **state)
 {
     struct rig *rig = *state;
@@ -479,6 +508,7 @@ int main(void)
         PAIR_CASE(resync_when_slow_then_progress_is_told),
         PAIR_CASE(read_when_its_write_waits_for_the_peer_then_waits_too),
         PAIR_CASE(demote_when_suspended_then_waiting_writes_are_held_back),
+        PAIR_CASE(demote_when_a_write_waits_behind_another_then_it_never_starts),
         PAIR_CASE(split_brain_when_both_wrote_then_stand_alone_until_settled),
         PAIR_CASE(authentication_when_secrets_differ_then_not_connected),
         PAIR_CASE(restart_when_closed_cleanly_then_no_resync),
