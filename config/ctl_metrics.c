@@ -75,6 +75,21 @@ static void print_each(json_t *result, const char *metric, const char *member)
     }
 }
 
+static void print_certificates(json_t *all)
+{
+    json_t *one;
+    size_t i;
+
+    if (!json_array_size(all))
+        return;
+    printf("# HELP halun_certificate_expiry_timestamp_seconds end of a certificate of a replication link\n"
+           "# TYPE halun_certificate_expiry_timestamp_seconds gauge\n");
+    json_array_foreach(all, i, one)
+        printf("halun_certificate_expiry_timestamp_seconds{group=\"%s\",of=\"%s\"} %" JSON_INTEGER_FORMAT "\n",
+               json_string_value(json_object_get(one, "group")), json_string_value(json_object_get(one, "of")),
+               number(one, "expires"));
+}
+
 int ctl_metrics(struct ctl *ctl, int count, char **arguments)
 {
     json_t *result, *reactor;
@@ -101,6 +116,7 @@ int ctl_metrics(struct ctl *ctl, int count, char **arguments)
     json_array_foreach(json_object_get(result, "reactors"), i, reactor)
         printf("halun_reactor_turns_total{reactor=\"%zu\"} %" JSON_INTEGER_FORMAT "\n", i,
                number(reactor, "turns"));
+    print_certificates(json_object_get(result, "certificates"));
     json_decref(result);
     return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
 }

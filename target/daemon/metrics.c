@@ -1,4 +1,5 @@
 /* What the meters say, as JSON for the control socket (docs/control.md: metrics). */
+#include "replication/replica.h"
 #include "target/base/threads.h"
 #include "target/daemon/daemon.h"
 #include "target/nexus/meter.h"
@@ -29,6 +30,32 @@ static json_t *meter_json(struct meter *meter)
                      kind_json(&sum, METER_OTHER));
 }
 
+static void add_certificate(json_t *all, const char *group, const char *of, int64_t expires)
+{
+    if (expires)
+        json_array_append_new(all, json_pack("{s:s, s:s, s:I}", "group", group, "of", of, "expires",
+                                             (json_int_t)expires));
+}
+
+/* Of the replication links; a peer's is known while the link is up. */
+static json_t *certificates_json(void)
+{
+    json_t *all = json_array();
+
+    for (unsigned i = 0; i < halund.config->group_count; i++) {
+        struct replica *replica = halund.groups[i].replica;
+        const char *name = halund.config->groups[i].name;
+        struct replica_status status;
+
+        if (!replica)
+            continue;
+        replica_get_status(replica, &status);
+        add_certificate(all, name, "node", status.tls_expires);
+        add_certificate(all, name, "peer", status.tls_peer_expires);
+    }
+    return all;
+}
+
 json_t *metrics_json(void)
 {
     json_t *lus = json_array(), *hosts = json_array(), *reactors = json_array();
@@ -44,5 +71,6 @@ json_t *metrics_json(void)
             reactors, json_pack("{s:I}", "turns",
                                 (json_int_t)atomic_load_explicit(&threads.reactors[i]->turns,
                                                                  memory_order_relaxed)));
-    return json_pack("{s:o, s:o, s:o}", "lus", lus, "hosts", hosts, "reactors", reactors);
+    return json_pack("{s:o, s:o, s:o, s:o}", "lus", lus, "hosts", hosts, "reactors", reactors, "certificates",
+                     certificates_json());
 }

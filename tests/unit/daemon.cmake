@@ -3,6 +3,7 @@ halun_test(test_outdate SOURCES test_outdate.c ${CMAKE_SOURCE_DIR}/target/daemon
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_units SOURCES test_units.c ${CMAKE_SOURCE_DIR}/target/daemon/units.c
            LINK PkgConfig::libqb PkgConfig::jansson)
+halun_test(test_metrics SOURCES test_metrics.c ${CMAKE_SOURCE_DIR}/target/daemon/metrics.c LINK PkgConfig::jansson)
 halun_test(test_kept SOURCES test_kept.c ${CMAKE_SOURCE_DIR}/target/daemon/kept.c LINK halun_base PkgConfig::libqb)
 halun_test(test_group_start SOURCES test_group_start.c ${CMAKE_SOURCE_DIR}/target/daemon/group_start.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
