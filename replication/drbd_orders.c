@@ -21,6 +21,7 @@ enum {
     DRAIN_MS = 15000,   /* DRBD may hold I/O back */
     PAIR_MS = 15000,    /* a new generation on both nodes */
     RETRY_MS = 500,
+    GROWN_MS = 1000,    /* until the next volume of the same order grows */
 };
 
 /* drbdsetup's exit status for "is so already" (outdate). */
@@ -138,6 +139,7 @@ struct drbd_opening {
     char why[256];
     struct store *opened[DRBD_VOLUMES];
     unsigned minors[DRBD_VOLUMES];
+    uint64_t sizes[DRBD_VOLUMES]; /* bytes that are in use */
 };
 
 static int open_one(struct drbd_opening *opening, unsigned volume)
@@ -145,7 +147,7 @@ static int open_one(struct drbd_opening *opening, unsigned volume)
     const struct config_lu *lu = opening->d->lus[volume];
     const struct store_options options = {
         .path = lu->path,
-        .size = lu->size,
+        .size = opening->sizes[volume],
         .block_size = lu->block_size,
         .direct = lu->direct,
         .read_only = lu->read_only,
@@ -205,6 +207,7 @@ static enum step open_devices(struct drbd_replica *d, struct drbd_order *o, unsi
             snprintf(opening->why, sizeof opening->why, "DRBD's resource %.64s has no volume %u", d->resource, i);
         }
         opening->minors[i] = device ? device->minor : 0;
+        opening->sizes[i] = d->stores[i] ? drbd_store_of(d->stores[i])->size : 0;
     }
     next_phase(o, phase, 0);
     if (opening->error) { /* once the thread runs it is the thread's */
@@ -498,9 +501,45 @@ static enum step invalidate_peer(struct drbd_replica *d, struct drbd_order *o)
     return one_command(d, o, "invalidate-remote", NULL);
 }
 
+enum { R_BEGIN, R_COMMAND, R_GROWING, R_GROWN };
+
+static bool grow_stores(struct drbd_replica *d)
+{
+    bool grown = false;
+
+    for (unsigned i = 0; i < d->volume_count; i++)
+        if (d->stores[i] && drbd_store_is_open(d->stores[i]))
+            grown |= drbd_store_grow(d->stores[i]);
+    return grown;
+}
+
+/* The devices below DRBD's were made larger before, on both nodes. DRBD asks its peer and grows a moment after its
+ * command has ended, one volume after the other; what is new it resyncs by itself. */
 static enum step resize(struct drbd_replica *d, struct drbd_order *o)
 {
-    return finish(o, -EINVAL, "replication = drbd: a larger device is not taken while it is in use");
+    switch (o->phase) {
+    case R_BEGIN:
+        if (need_view(d, o))
+            return STEP_OVER;
+        if (!drbd_orders_open(d))
+            return finish(o, -EBUSY, "only on the owner, where DRBD's devices are open");
+        if (!drbd_view_equal(&d->view, drbd_peer_of(d)))
+            return finish(o, -EAGAIN, "DRBD's copies to be connected and UpToDate");
+        return command(d, o, R_COMMAND, "resize", o->flag ? "--assume-clean" : NULL, -1);
+    case R_COMMAND:
+        return d->exit_status ? failed(d, o, -ENOSPC, "resize") : next_phase(o, R_GROWING, SEEN_MS);
+    case R_GROWING:
+        if (grow_stores(d))
+            return next_phase(o, R_GROWN, GROWN_MS);
+        return over(o->deadline_ns)
+                   ? finish(o, -ENOSPC, "DRBD's devices have not grown: expected larger ones below them on both nodes")
+                   : STEP_WAIT;
+    case R_GROWN:
+        if (grow_stores(d))
+            return next_phase(o, R_GROWN, GROWN_MS);
+        return over(o->deadline_ns) ? done(o) : STEP_WAIT;
+    }
+    return STEP_OVER;
 }
 
 /* As demote; DRBD itself stays up. What cannot be given up now is left to whoever comes next. */

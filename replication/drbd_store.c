@@ -157,9 +157,29 @@ static void drbd_store_nothing(struct store *store)
     /* The replica owns it. */
 }
 
+/* While it is closed nobody can look: what the cluster has agreed on is believed, and opening checks it. */
+static uint64_t drbd_room(struct store *store)
+{
+    const struct drbd_store *s = container_of(store, struct drbd_store, store);
+
+    return s->device ? store_room(s->device) : UINT64_MAX - UINT64_MAX % store->block_size;
+}
+
+bool drbd_store_grow(struct drbd_store *s)
+{
+    uint64_t room = store_room(s->device);
+
+    if (room <= s->store.size)
+        return false;
+    s->device->size = room; /* first: it is what bounds I/O */
+    s->store.size = room;
+    return true;
+}
+
 static const struct store_operations drbd_store_operations = {
     .name = "drbd",
     .submit = drbd_submit,
+    .room = drbd_room,
     .close = drbd_store_nothing,
 };
 
@@ -225,6 +245,8 @@ static void tell_all(struct drbd_store *s, void (*run)(struct post *), void (*do
 void drbd_store_open(struct drbd_store *s, struct store *device, void (*done)(void *), void *context)
 {
     assert(!s->device);
+    if (device->size < s->store.size) /* agreed while it was being opened; beyond its end the kernel says so */
+        device->size = s->store.size;
     s->device = device;
     s->opening = true;
     tell_all(s, at_reactor_open, done, context);

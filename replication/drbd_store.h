@@ -21,6 +21,8 @@ void drbd_store_open(struct drbd_store *store, struct store *device, void (*done
 /* Takes it away: what is under way ends first, then it is closed and done() called. At once when it is closed. */
 void drbd_store_close(struct drbd_store *store, void (*done)(void *context), void *context);
 bool drbd_store_is_open(const struct drbd_store *store);
+/* The store becomes as large as its device, which is open and has grown. True: it was smaller. */
+bool drbd_store_grow(struct drbd_store *store);
 /* A closed store. */
 void drbd_store_free(struct drbd_store *store);
 

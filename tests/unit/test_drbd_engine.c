@@ -366,6 +366,7 @@ static struct {
     struct store_io io;
     uint8_t *memory;
     struct iovec iov;
+    uint64_t offset; /* 0: 8192 */
     _Atomic bool over;
     int error;
 } one;
@@ -389,7 +390,8 @@ static void submit(enum store_operation operation, uint8_t byte)
         memset(one.memory, byte, 4096);
     one.iov = (struct iovec){one.memory, 4096};
     one.io = (struct store_io){
-        .operation = operation, .offset = 8192, .length = 4096, .iov = &one.iov, .iov_count = 1, .done = io_done};
+        .operation = operation, .offset = one.offset ? one.offset : 8192, .length = 4096, .iov = &one.iov,
+        .iov_count = 1, .done = io_done};
     atomic_store(&one.over, false);
     one.post.run = at_reactor_submit;
     reactor_post(&reactor, &one.post);
@@ -915,13 +917,78 @@ static void other_orders(void **state)
     assert_int_equal(1, called("drbdadm invalidate r0"));
     assert_int_equal(1, called("drbdadm invalidate-remote r0"));
     assert_int_equal(1, called("drbdadm new-current-uuid r0/0"));
-    answer.over = false;
-    replica_resize(replica, false, on_done, NULL);
-    assert_int_equal(-EINVAL, wait_order());
     write_file("do.connect", "echo 'no route' >&2\nexit 10\n");
     replica_connect(replica, false);
     assert_true(until(orders_done));
     assert_string_equal("drbdadm connect: no route (status 10)", engine()->refused);
+}
+
+/* ---- growth ---- */
+
+static int resize(bool assume_clean)
+{
+    answer.over = false;
+    replica_resize(replica, assume_clean, on_done, NULL);
+    return wait_order();
+}
+
+/* DRBD grows after its command has ended. */
+static void grows(void **state)
+{
+    struct store *store;
+
+    open_known();
+    store = replica_store(replica, 0);
+    assert_int_equal(-EBUSY, resize(false)); /* nothing is open */
+    assert_int_equal(0, called("drbdadm resize r0"));
+    assert_int_equal(0, promote(false));
+    assert_true(store_room(store) == SIZE);
+    write_file("do.resize", "(sleep 0.3; truncate -s 2097152 \"$FAKE/device\") </dev/null >/dev/null 2>&1 &\n");
+    assert_int_equal(0, resize(false));
+    assert_int_equal(1, called("drbdadm resize r0"));
+    assert_true(store->size == 2 * SIZE);
+    one.offset = 2 * SIZE - 4096;
+    assert_int_equal(0, do_io(STORE_WRITE, 0x33));
+    assert_int_equal(0, demote());
+    assert_int_equal(0, promote(false)); /* and is as large when it is opened again */
+    assert_int_equal(0, do_io(STORE_READ, 0));
+    assert_int_equal(0x33, one.memory[17]);
+    assert_int_equal(0, demote());
+    one.offset = 0;
+}
+
+/* The other node's: what the cluster agreed on is believed, and checked when this one is promoted. */
+static void grew_elsewhere(void **state)
+{
+    struct store *store;
+
+    open_known();
+    store = replica_store(replica, 0);
+    assert_true(store_room(store) >= 2 * SIZE);
+    store->size = 2 * SIZE;
+    assert_int_equal(-EINVAL, promote(false));
+    assert_non_null(strstr(answer.why, "expected at least 2097152"));
+    assert_int_equal(0, truncate(path("device"), 2 * SIZE));
+    assert_int_equal(0, promote(false));
+    one.offset = 2 * SIZE - 4096;
+    assert_int_equal(0, do_io(STORE_WRITE, 0x44));
+    one.offset = 0;
+}
+
+static void growth_refused(void **state)
+{
+    open_known();
+    assert_int_equal(0, promote(false));
+    write_file("do.resize", "echo 'Need access to UpToDate data' >&2\nexit 17\n");
+    assert_int_equal(-ENOSPC, resize(true));
+    assert_int_equal(1, called("drbdadm resize --assume-clean r0"));
+    assert_string_equal("drbdadm resize: Need access to UpToDate data (status 17)", answer.why);
+    write_file("do.resize", "");
+    assert_int_equal(-ENOSPC, resize(false)); /* the disks below have not grown */
+    assert_true(replica_store(replica, 0)->size == SIZE);
+    say("change peer-device name:r0 peer-node-id:0 conn-name:there volume:0 peer-disk:Outdated\n");
+    assert_true(until(peer_is_outdated));
+    assert_int_equal(-EAGAIN, resize(false));
 }
 
 static bool resync_counted(void)
@@ -987,6 +1054,9 @@ int main(void)
         TEST(outdated_before_the_loss_is_noticed),
         TEST(peer_outside),
         TEST(other_orders),
+        TEST(grows),
+        TEST(grew_elsewhere),
+        TEST(growth_refused),
         TEST(resync_progress),
         TEST(refused_at_once),
     };
