@@ -449,6 +449,10 @@ static void decide(const struct volume *v, const struct generation_side *other,
     };
 
     generation_decide(&self, other, &rules, verdict);
+    if (standing_forbids(r, verdict)) { /* an operator may: discard-my-data */
+        rules.after_0 = rules.after_1 = rules.after_2 = AFTER_SB_DISCONNECT;
+        generation_decide(&self, other, &rules, verdict);
+    }
     qb_log(LOG_INFO, "group \"%s\" volume %u: rule %u: %s%s", r->group->name, v->number,
            verdict->rule, verdict->why, verdict->full ? ", all blocks" : "");
 }

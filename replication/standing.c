@@ -87,6 +87,23 @@ static bool witness(const struct volume *v)
            v->resource->standing != REPLICA_WORSE;
 }
 
+/* The copy that alone is current has no data: its disk was replaced. The table would fill it with the older ones, which
+ * would be current then. */
+static bool replaced(const struct volume *v, const struct generation_verdict *verdict, const struct wire_state *peer)
+{
+    return (verdict->action == GENERATION_SYNC_SOURCE && v->resource->standing == REPLICA_WORSE &&
+            peer->disk < DISK_CONSISTENT) ||
+           (verdict->action == GENERATION_SYNC_TARGET && v->resource->standing == REPLICA_BETTER &&
+            v->state.disk < DISK_CONSISTENT);
+}
+
+bool standing_forbids(const struct resource *r, const struct generation_verdict *verdict)
+{
+    return r->recorded && verdict->initial_split_brain && !verdict->split_brain &&
+           ((verdict->sync < 0 && r->standing == REPLICA_BETTER) ||
+            (verdict->sync > 0 && r->standing == REPLICA_WORSE));
+}
+
 bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
                     const struct wire_state *peer)
 {
@@ -97,6 +114,10 @@ bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
         return false;
     if (r->separate || r->separating) {
         link_fail(r, "this copy begins a new generation");
+        return true;
+    }
+    if (replaced(v, verdict, peer)) {
+        link_fail(r, "the only current copy has no data any more: see \"halunctl group make-current\"");
         return true;
     }
     if (verdict->rule != 40 || !verdict->table)

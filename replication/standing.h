@@ -10,6 +10,8 @@
  * - Where it says that this copy alone is current, this copy begins a new generation (data flushed,
  * then the generation durable) before the two are compared the next time: the table then makes it
  * the source, and any peer, also after any crash, comes to the same.
+ * - A copy that alone is current and has no data (its disk was replaced) is not filled from the other one: an order says
+ * first that that one is the good one.
  * - A crashed Primary is compared as rule 40 says only when the record is settled and does not
  * prefer one of them.
  * - A copy that is complete never gives way to a crashed Primary of its own generation: it asks the
@@ -38,6 +40,9 @@ void standing_pump(struct resource *r);
 bool standing_complete(const struct resource *r);
 /* Both copies of the volume are equal, by verdict or because what one missed was sent. */
 void standing_compared(struct volume *v);
+/* Would a split-brain policy give up the copy that the record alone calls current (made so by order, perhaps: the other
+ * one has more, and is given up for good)? */
+bool standing_forbids(const struct resource *r, const struct generation_verdict *verdict);
 /* Must the verdict about a volume not be carried out now? Then the link is being dropped, to be
  * made again. */
 bool standing_holds(struct volume *v, const struct generation_verdict *verdict,

@@ -21,6 +21,8 @@ struct rig {
     char directory[64];
     bool agree; /* the cluster agrees at once that a copy is outdated */
     unsigned seed;
+    void (*record)(struct rig *rig, unsigned better); /* tells the replicas which copy alone is current; may be NULL */
+    unsigned better;
 };
 
 extern struct rig *the_rig;

@@ -259,6 +259,8 @@ static void split(struct rig *rig, bool primary)
     if (!primary)
         ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
     rig->agree = true;
+    if (rig->record)
+        rig->record(rig, rig->better);
     replica_connect(rig->n[0].replica, false);
     replica_connect(rig->n[1].replica, false);
 }
@@ -298,6 +300,70 @@ static void split_brain_when_no_primary_and_least_changes_then_those_are_given_u
     free(after);
 }
 
+static void older_primary_loses(struct config_group *group)
+{
+    group->after_sb_0pri = 2; /* discard-older-primary */
+    group->after_sb_1pri = 3; /* call-pri-lost-after-sb */
+}
+
+static void say_record(struct rig *rig, unsigned better)
+{
+    replica_set_standing(rig->n[better].replica, REPLICA_BETTER);
+    replica_set_standing(rig->n[!better].replica, REPLICA_WORSE);
+}
+
+/* What the record calls current may have been made so by order, with the other copy's changes given up for good. */
+static void split_brain_when_the_policy_gives_up_the_current_copy_then_refused(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t *before = malloc(SIZE), *after = malloc(SIZE);
+
+    rig->options.tune = least_changes;
+    rig->options.recorded = true;
+    rig->record = say_record;
+    rig->better = 1;
+    split(rig, false); /* node 1 has the least changes */
+    for (unsigned i = 0; i < 2; i++)
+        WAIT(connection(i, CONN_STANDALONE) && strstr(status(i).why, "split brain"));
+    read_file(rig, 1, 0, before);
+    replica_connect(rig->n[0].replica, true);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    read_file(rig, 1, 0, after);
+    assert_memory_equal(before, after, SIZE);
+    free(before);
+    free(after);
+}
+
+static void split_brain_when_the_policy_agrees_with_the_record_then_settled(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = least_changes;
+    rig->options.recorded = true;
+    rig->record = say_record;
+    rig->better = 0;
+    split(rig, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+/* The owner does not give its group up for a copy that is not current. */
+static void split_brain_when_the_primary_is_the_current_copy_then_it_stays(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = older_primary_loses;
+    rig->options.recorded = true;
+    rig->record = say_record;
+    rig->better = 0;
+    split(rig, true);
+    for (unsigned i = 0; i < 2; i++)
+        WAIT(connection(i, CONN_STANDALONE) && strstr(status(i).why, "split brain: both"));
+    assert_int_equal(rig->n[0].lost, 0);
+}
+
 static void split_brain_when_one_primary_and_no_policy_for_that_then_refused(void **state)
 {
     struct rig *rig = *state;
@@ -322,12 +388,6 @@ static void split_brain_when_one_primary_and_discard_secondary_then_its_changes_
     churn(rig, 0, 50);
     WAIT(good(0) && good(1));
     assert_equal_copies(rig);
-}
-
-static void older_primary_loses(struct config_group *group)
-{
-    group->after_sb_0pri = 2; /* discard-older-primary */
-    group->after_sb_1pri = 3; /* call-pri-lost-after-sb */
 }
 
 static void split_brain_when_the_primary_loses_then_it_gives_way_first(void **state)
@@ -412,6 +472,9 @@ int main(void)
         PAIR_CASE(copy_when_a_good_one_is_connected_then_not_by_order),
         PAIR_CASE(generation_when_promoted_alone_then_its_base_says_that_it_was_secondary),
         PAIR_CASE(split_brain_when_no_primary_and_least_changes_then_those_are_given_up),
+        PAIR_CASE(split_brain_when_the_policy_gives_up_the_current_copy_then_refused),
+        PAIR_CASE(split_brain_when_the_policy_agrees_with_the_record_then_settled),
+        PAIR_CASE(split_brain_when_the_primary_is_the_current_copy_then_it_stays),
         PAIR_CASE(split_brain_when_one_primary_and_no_policy_for_that_then_refused),
         PAIR_CASE(split_brain_when_one_primary_and_discard_secondary_then_its_changes_win),
         PAIR_CASE(split_brain_when_the_primary_loses_then_it_gives_way_first),

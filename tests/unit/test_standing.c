@@ -261,6 +261,44 @@ static void survivor_when_promoted_meanwhile_then_goes_on_alone_once_agreed(void
     assert_true(has_the_write(rig, 0));
 }
 
+/* The disk with the only current copy was replaced by an empty one. DRBD's table fills it from the other copy, whose data
+ * would be current then though they are older: that is for an order (halunctl group make-current). */
+static void empty_copy_when_the_record_calls_it_current_then_not_filled_with_older_data(void **state)
+{
+    struct rig *rig = *state;
+    char path[200];
+    struct stat st;
+
+    rig->options.recorded = true;
+    rig->agree = false;
+    start_primary(rig);
+    churn(rig, 0, 20);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked);
+    ORDER(&rig->n[1], replica_outdate(rig->n[1].replica, rig_answer, &rig->n[1]));
+    replica_peer_outdated(rig->n[0].replica, true);
+    fill(rig, acknowledged, BYTES);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, AT, acknowledged, BYTES), 0);
+    rig_close(&rig->n[0]);
+    rig_path(path, rig->directory, 0, 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(truncate(path, st.st_size), 0);
+    open_node(rig, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_BETTER);
+    replica_set_standing(rig->n[1].replica, REPLICA_WORSE);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(strstr(rig_status(&rig->n[1]).why, "make-current") || strstr(rig_status(&rig->n[0]).why, "make-current"));
+    stays_apart(rig);
+    ORDER(&rig->n[1], replica_force_current(rig->n[1].replica, rig_answer, &rig->n[1]));
+    assert_int_equal(rig->n[1].error, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_WORSE);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_false(has_the_write(rig, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +310,7 @@ int main(void)
         PAIR_CASE(copy_when_restarted_and_compared_then_complete),
         PAIR_CASE(copy_when_something_is_sent_again_then_complete_after_that),
         PAIR_CASE(copy_when_its_disk_fails_then_not_complete),
+        PAIR_CASE(empty_copy_when_the_record_calls_it_current_then_not_filled_with_older_data),
         PAIR_CASE(survivor_when_recorded_as_better_then_newer_before_the_other_is_back),
         PAIR_CASE(survivor_when_the_new_generation_is_not_durable_then_not_compared),
         PAIR_CASE(survivor_when_promoted_meanwhile_then_goes_on_alone_once_agreed),
