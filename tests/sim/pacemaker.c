@@ -415,6 +415,13 @@ void sim_resize(unsigned group, unsigned node)
     control_ask(&hosts[node], "replica.resize", arguments, resized, NULL);
 }
 
+void sim_order(unsigned node, const char *method, const char *arguments,
+               void (*answer)(void *context, int code, const char *reply), void *context)
+{
+    sim_trace(node, "the operator orders %s %s", method, arguments);
+    control_ask(&hosts[node], method, arguments, answer, context);
+}
+
 void sim_stop(unsigned node)
 {
     sim_trace(node, "the operator stops the daemon");

@@ -159,6 +159,9 @@ void sim_disk_slow(unsigned node, uint64_t extra_ns); /* added to each operation
 /* The operator makes the file of a unit larger, on all nodes; then has the group grow, on the node that owns it. */
 void sim_enlarge(unsigned lu, uint64_t bytes);
 void sim_resize(unsigned group, unsigned node);
+/* What else an operator orders by halunctl: a method of config/methods.def. The answer: its code, -1 when the daemon ended. */
+void sim_order(unsigned node, const char *method, const char *arguments,
+               void (*answer)(void *context, int code, const char *reply), void *context);
 void sim_disk_fail(unsigned node, int error);         /* writes end with -error; 0 = as before */
 void sim_fencing_delay(uint64_t ns, unsigned failures); /* of the next fencings */
 

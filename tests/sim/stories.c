@@ -400,6 +400,42 @@ static bool run_fault(struct step *step)
     return true;
 }
 
+/* ---- orders ---- */
+
+static const struct {
+    const char *word, *method, *more;
+} orders[] = {
+    {"make_current", "group.make_current", ""},
+    {"make_current_force", "group.make_current", ",\"force\":true"},
+    {"disconnect", "replica.disconnect", ""},
+    {"connect", "replica.connect", ""},
+    {"discard_my_data", "replica.connect", ",\"discard_my_data\":true"},
+};
+
+static void ordered(void *context, int code, const char *reply)
+{
+    struct step *step = context;
+
+    sim_trace(0, "story line %u: ended with %d: %s", step->line, code, reply);
+    step->ended = true;
+    if (step->expected && !strcmp(step->expected, "done") != !code)
+        sim_fail("%s: line %u: expected %s: %d %s", s.path, step->line, step->expected, code, reply);
+}
+
+static void order(struct step *step)
+{
+    char arguments[64];
+
+    for (unsigned i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        if (strcmp(step->words[1], orders[i].word) != 0)
+            continue;
+        snprintf(arguments, sizeof arguments, "{\"group\":\"g%u\"%s}", (unsigned)number(step, 2), orders[i].more);
+        sim_order((unsigned)number(step, 3), orders[i].method, arguments, ordered, step);
+        return;
+    }
+    fail(step, "no such order");
+}
+
 static void on_step(struct sim_event *event)
 {
     struct step *step = container_of(event, struct step, event);
@@ -412,6 +448,8 @@ static void on_step(struct sim_event *event)
         if (path->up)
             sim_break(path->session);
         step->ended = true;
+    } else if (!strcmp(step->words[0], "order")) {
+        order(step);
     } else if (run_fault(step)) {
         step->ended = true;
     } else {
@@ -526,7 +564,7 @@ static bool known(const struct step *step)
     static const char *const faults[] = {"power_cut", "power_on", "kill",      "freeze",  "stall",
                                          "thaw",      "stop",     "start",     "cluster", "link",
                                          "heal",      "switch",   "slow_disk", "fencing", "break",
-                                         "reload",    "other_version", "enlarge", "resize"};
+                                         "reload",    "other_version", "enlarge", "resize", "order"};
 
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (!strcmp(step->words[0], faults[i]))

@@ -7,13 +7,15 @@
  *   at MS cluster N FROM... | link N FROM... | heal
  *   at MS switch GROUP NODE | slow_disk N MS | fencing MS FAILURES | break NEXUS
  *   at MS reload N | other_version N | enlarge LU MIB | resize GROUP NODE
+ *   at MS order WORD GROUP NODE [-> done|refused]
  *   at MS NEXUS COMMAND ARGUMENT... [-> RESULT [value N]] [within MS]
  *
  * seed: whatever is drawn (delays of the networks, of a boot) is drawn from it instead of from --seed: what the story is
  * about happens there.
  * cluster and link: node N hears only these nodes any more (none: nobody). reload: all nodes get another halun.conf,
  * node N reloads it. other_version: it stops, and will speak the first wire version, or the newest again.
- * enlarge: the files of a unit, on all nodes; resize: the owner is told.
+ * enlarge: the files of a unit, on all nodes; resize: the owner is told. order: what an operator asks of a node by
+ * halunctl, by the words of the table in stories.c.
  *
  * A nexus is a client (a letter) and a node: A1, B2. Times count from when all clients are logged
  * in and know it (their unit attentions are taken). Commands are those of the table in stories.c;
