@@ -127,8 +127,10 @@ static void begin_view(struct cluster *c, struct cluster_updates *u)
         if (n->compatible)
             join_register(c, node, n->hello_incarnation, n->hello.attempt);
     }
-    if (c->forced) /* whatever turns up later is older by the operator's word */
+    if (c->forced) { /* whatever turns up later is older by the operator's word */
         c->epoch += FORCED_EPOCHS;
+        shared_state_forced(c->state, c->group);
+    }
     c->unproven = 0;
     c->phase = PHASE_MEMBER;
     member_change(c, u, node_bit(c->setup.self), 0, true);

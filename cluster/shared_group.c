@@ -168,6 +168,16 @@ static void prefer_survivors(struct shared_group *group, uint32_t survivors)
         group->current &= ~shared_node_bit(group->owner);
 }
 
+void shared_state_forced(struct shared_state *state, uint32_t present)
+{
+    for (uint32_t i = 0; i < state->group_count; i++) {
+        struct shared_group *group = &state->groups[i];
+
+        if (group->replicated && group->current & present)
+            group->current &= present;
+    }
+}
+
 void shared_group_members(struct shared_state *state, uint32_t gone, uint32_t survivors,
                           struct shared_effects *effects)
 {

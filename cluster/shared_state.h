@@ -281,6 +281,9 @@ int shared_state_decode(struct shared_state *state, struct reader *r);
  * legacy reservations, owners, members; access states become TRANSITIONING; PRgeneration starts at 0,
  * SPC-4 6.15.2; mode parameters, which cannot be saved, are the defaults). */
 void shared_state_cold_start(struct shared_state *state);
+/* The operator starts with the nodes that are `present` (bits): what is newer on others is given up. Where one of these has
+ * a current copy, those of nodes that are not here are current no more. */
+void shared_state_forced(struct shared_state *state, uint32_t present);
 /* A digest over everything that must be equal on all nodes (64-bit, of the encoding). */
 uint64_t shared_state_digest(const struct shared_state *state);
 

@@ -295,7 +295,7 @@ static void note_kept(struct group *group)
     if (status.complete == group->kept)
         return;
     group->kept = status.complete;
-    kept_note(halund.config->state_dir, config_of(group)->name, group->kept);
+    kept_note(halund.config->state_dir, config_of(group)->name, group->kept ? KEPT_BOOT : KEPT_NOT);
 }
 
 static void on_changed(void *context, struct replica *replica)

@@ -108,9 +108,11 @@ static struct group_facts facts_of(const struct group *group)
         facts.peer_primary = status.connection >= CONN_CONNECTED &&
                              status.peer_role == REPLICA_PRIMARY &&
                              (halund.view.members & 1u << other_node(group));
+        /* One that lost something with its power waits for the other even if that one's daemon is not here. */
         facts.doubtful = config_of(group)->replication == REPLICATION_BUILTIN &&
                          status.disk == DISK_CONSISTENT && status.connection < CONN_CONNECTED &&
-                         (shared->current & cluster_present(halund.cluster) & 1u << other_node(group));
+                         (shared->current & 1u << other_node(group)) &&
+                         (!status.complete || cluster_present(halund.cluster) & 1u << other_node(group));
         facts.ready = status.connection >= CONN_CONNECTED && status.disk == DISK_UP_TO_DATE;
     }
     return facts;

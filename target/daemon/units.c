@@ -127,7 +127,7 @@ static int open_group(struct daemon *daemon, unsigned index, char *why)
         .loop = daemon->loop,
         .callbacks = &groups_replica_callbacks,
         .recorded = !config->drbd_peer.length,
-        .kept = kept_read(daemon->config->state_dir, config->name),
+        .kept = kept_take(daemon->config->state_dir, config->name),
     };
     char sentence[256] = "";
     int error;
@@ -155,16 +155,15 @@ int units_open(struct daemon *daemon, char *why)
 }
 
 static struct {
+    struct daemon *daemon;
     unsigned waiting;
     void (*done)(struct daemon *daemon);
 } closing;
 
-static void closed(void *context, int error, const char *why)
+static void one_closed(void)
 {
-    struct daemon *daemon = context;
+    struct daemon *daemon = closing.daemon;
 
-    if (error)
-        qb_log(LOG_ERR, "a replica did not detach cleanly: %s", why);
     if (--closing.waiting)
         return;
     for (unsigned i = 0; i < device_lu_count; i++) {
@@ -179,8 +178,22 @@ static void closed(void *context, int error, const char *why)
     closing.done(daemon);
 }
 
+/* What it has is on stable storage: it is complete in any later boot if it is now. */
+static void closed(void *context, int error, const char *why)
+{
+    const struct group *group = context;
+    const struct config *config = closing.daemon->config;
+
+    if (error)
+        qb_log(LOG_ERR, "a replica did not detach cleanly: %s", why);
+    else if (group->kept)
+        kept_note(config->state_dir, config->groups[group->index].name, KEPT_FLUSHED);
+    one_closed();
+}
+
 void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon))
 {
+    closing.daemon = daemon;
     closing.done = done;
     closing.waiting = 1;
     for (unsigned i = 0; i < daemon->config->group_count; i++) {
@@ -188,8 +201,8 @@ void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon))
         if (replica) {
             daemon->groups[i].replica = NULL;
             closing.waiting++;
-            replica_close(replica, closed, daemon);
+            replica_close(replica, closed, &daemon->groups[i]);
         }
     }
-    closed(daemon, 0, "");
+    one_closed();
 }

@@ -56,13 +56,23 @@ static struct vfile *find(struct host *host, const char *path)
     return NULL;
 }
 
+/* Its place is used again: nobody has it open any more when a file of its name is made. */
+static struct vfile *unlinked(struct host *host, const char *path)
+{
+    for (unsigned i = 0; i < file_count[host->id]; i++)
+        if (!files[host->id][i].exists && !strcmp(files[host->id][i].path, path))
+            return &files[host->id][i];
+    return NULL;
+}
+
 static struct vfile *make(struct host *host, const char *path)
 {
-    struct vfile *file;
+    struct vfile *file = unlinked(host, path);
 
-    if (file_count[host->id] == FILES)
+    if (!file && file_count[host->id] == FILES)
         sim_fail("node%u: more files than the world has", host->id);
-    file = &files[host->id][file_count[host->id]++];
+    if (!file)
+        file = &files[host->id][file_count[host->id]++];
     *file = (struct vfile){.host = host, .exists = true, .lu = -1};
     snprintf(file->path, sizeof file->path, "%s", path);
     for (unsigned lu = 0; lu < sim_config()->lus; lu++) {

@@ -24,7 +24,7 @@ const struct shared_state *cluster_state(const struct cluster_driver *driver) { 
 void cluster_submit(struct cluster_driver *driver, struct cluster_request *request) { submitted[count++] = request; }
 void group_step(struct group *group) {}
 void group_demote(struct group *group, bool yield, unsigned timeout_ms, group_done *done, void *context) {}
-void kept_note(const char *state_dir, const char *group, bool complete) {}
+void kept_note(const char *state_dir, const char *group, enum kept kept) {}
 void replica_connect(struct replica *replica, bool discard) {}
 void replica_events_changed(void) {}
 void replica_get_status(const struct replica *replica, struct replica_status *status) {}

@@ -242,6 +242,23 @@ static void members_when_owner_lost_then_no_owner_and_no_attention(void **contex
     assert_int_equal(effects.effects[effects.count - 1].kind, SHARED_EFFECT_PERSIST);
 }
 
+static void start_when_forced_then_copies_that_are_not_here_are_given_up(void **context)
+{
+    struct shared_state *state = *context;
+
+    for (unsigned i = 0; i < 4; i++)
+        state->groups[i].replicated = i < 3;
+    state->groups[0].current = 1 << 1 | 1 << 2;
+    state->groups[1].current = 1 << 2; /* newer than what is here: an operator has to say that, too */
+    state->groups[2].current = 1 << 1;
+    state->groups[3].current = 1 << 1 | 1 << 2; /* they use the same storage */
+    shared_state_forced(state, 1 << 1 | 1 << 3);
+    assert_int_equal(state->groups[0].current, 1 << 1);
+    assert_int_equal(state->groups[1].current, 1 << 2);
+    assert_int_equal(state->groups[2].current, 1 << 1);
+    assert_int_equal(state->groups[3].current, 1 << 1 | 1 << 2);
+}
+
 static void members_when_owner_lost_and_a_copy_survives_then_that_is_the_good_one(void **context)
 {
     static const struct {
@@ -349,6 +366,7 @@ int main(void)
         CASE(outdate_when_allowed_then_current_shrinks),
         CASE(force_current_when_nobody_owns_then_that_copy_alone),
         CASE(members_when_owner_lost_then_no_owner_and_no_attention),
+        CASE(start_when_forced_then_copies_that_are_not_here_are_given_up),
         CASE(members_when_owner_lost_and_a_copy_survives_then_that_is_the_good_one),
         CASE(members_when_another_lost_or_back_then_attention),
         CASE(members_when_every_group_changes_then_effects_fit),

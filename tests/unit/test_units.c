@@ -25,7 +25,8 @@ static struct config_group group;
 static struct config_lu lu_config;
 static struct daemon this_daemon;
 static struct {
-    unsigned files, nulls, replicas, closed, done;
+    unsigned files, nulls, replicas, closed, done, flushed;
+    int close_error;
 } seen;
 
 static void count_close(struct store *store)
@@ -71,12 +72,17 @@ struct store *replica_store(struct replica *replica, unsigned volume)
 
 void replica_close(struct replica *replica, void (*done)(void *context, int error, const char *why), void *context)
 {
-    done(context, 0, "");
+    done(context, seen.close_error, "");
 }
 
-bool kept_read(const char *state_dir, const char *name)
+bool kept_take(const char *state_dir, const char *name)
 {
     return false;
+}
+
+void kept_note(const char *state_dir, const char *name, enum kept kept)
+{
+    seen.flushed += kept == KEPT_FLUSHED;
 }
 
 void device_identify(struct lu *lu)
@@ -160,6 +166,28 @@ static void unit_when_a_copy_is_here_then_it_is_the_replicas(void **state)
     assert_int_equal(1, seen.done);
 }
 
+static void copy_when_closed_in_order_then_noted_as_flushed_if_it_was_complete(void **state)
+{
+    static const struct {
+        bool complete;
+        int error;
+        unsigned flushed;
+    } rows[] = {{true, 0, 1}, {false, 0, 0}, {true, -EIO, 0}};
+    char why[512];
+
+    for (unsigned i = 0; i < 3; i++) {
+        set_up(NULL);
+        group.replication = REPLICATION_BUILTIN;
+        this_daemon.self = 2;
+        assert_int_equal(0, open_all(why));
+        this_daemon.groups[0].kept = rows[i].complete;
+        seen.close_error = rows[i].error;
+        units_close(&this_daemon, on_closed);
+        assert_int_equal(1, seen.done);
+        assert_int_equal(rows[i].flushed, seen.flushed);
+    }
+}
+
 static void unit_when_not_replicated_then_its_path_is_opened_and_closed(void **state)
 {
     char why[512];
@@ -176,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup(unit_when_its_copies_are_elsewhere_then_no_file_is_opened, set_up),
         cmocka_unit_test_setup(unit_when_its_copies_are_elsewhere_then_its_size_has_to_be_told, set_up),
         cmocka_unit_test_setup(unit_when_a_copy_is_here_then_it_is_the_replicas, set_up),
+        cmocka_unit_test_setup(copy_when_closed_in_order_then_noted_as_flushed_if_it_was_complete, set_up),
         cmocka_unit_test_setup(unit_when_not_replicated_then_its_path_is_opened_and_closed, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
