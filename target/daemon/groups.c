@@ -343,12 +343,22 @@ static void make_move(struct group *group, const struct group_plan *plan)
     }
 }
 
+/* Something else than to give the group up is wished, which may rely on what the stop takes away: with its replica a group
+ * looks like one that has none. */
+static bool end_for_stop(struct group *group)
+{
+    if (!halund.stopping || group->wish == GROUP_REST || group->wish == GROUP_DEMOTING)
+        return false;
+    group_finish(group, -ESHUTDOWN, "the daemon is stopping");
+    return true;
+}
+
 void group_step(struct group *group)
 {
     struct group_facts facts;
     struct group_plan plan;
 
-    if (group->busy)
+    if (group->busy || end_for_stop(group))
         return;
     if (group->wish == GROUP_INITIALIZING) {
         group_start_step(group);
@@ -370,6 +380,8 @@ void group_step(struct group *group)
 void group_begin(struct group *group, enum group_wish wish, unsigned timeout_ms, group_done *done,
                   void *context)
 {
+    if (!group->busy)
+        end_for_stop(group);
     if (group->wish != GROUP_REST) {
         done(context, -EBUSY, "the group is busy with another request");
         return;

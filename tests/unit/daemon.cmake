@@ -10,6 +10,9 @@ halun_test(test_group_start SOURCES test_group_start.c ${CMAKE_SOURCE_DIR}/targe
 halun_test(test_group_current SOURCES test_group_current.c ${CMAKE_SOURCE_DIR}/target/daemon/group_current.c
                                       ${CMAKE_SOURCE_DIR}/target/daemon/nodes.c
            LINK halun_cluster halun_base PkgConfig::libqb PkgConfig::jansson)
+halun_test(test_groups SOURCES test_groups.c ${CMAKE_SOURCE_DIR}/target/daemon/groups.c
+                               ${CMAKE_SOURCE_DIR}/target/daemon/group_plan.c
+           LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_group_copies SOURCES test_group_copies.c ${CMAKE_SOURCE_DIR}/target/daemon/group_copies.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_consult SOURCES test_consult.c ${CMAKE_SOURCE_DIR}/target/daemon/consult.c

@@ -1,0 +1,169 @@
+/* What is wished of a group while the daemon stops, and which copy is promoted (target/daemon/groups.c). The cluster and the replica
+ * are stand-ins that note what they were asked. Not covered here: the plan (test_group_plan), first starts
+ * (test_group_start); all of it together is the simulator's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "target/daemon/group.h"
+
+struct daemon halund;
+
+static struct config config;
+static struct config_group group_config;
+static struct shared_group shared_group;
+static struct shared_state state = {.groups = &shared_group, .group_count = 1};
+static struct group *group = &halund.groups[0];
+static struct replica_status replica_state;
+static uint32_t present; /* bits: nodes */
+static unsigned submitted, started, promoted;
+
+const struct shared_state *cluster_state(const struct cluster_driver *driver) { return &state; }
+uint32_t cluster_present(const struct cluster_driver *driver) { return present; }
+void cluster_look(struct cluster_driver *driver) {}
+void cluster_ask_handover(struct cluster_driver *driver, unsigned index) {}
+void cluster_submit(struct cluster_driver *driver, struct cluster_request *request) { submitted++; }
+void decisions_open(struct group *g) {}
+const char *nodes_name(unsigned id) { return "node"; }
+void group_start_step(struct group *g) { started++; }
+void group_current_step(struct group *g) { started++; }
+void group_outdate_step(struct group *g) {}
+void replica_get_status(const struct replica *replica, struct replica_status *status) { *status = replica_state; }
+bool replica_hands_over(enum config_replication replication) { return false; }
+void replica_connect(struct replica *replica, bool discard_my_data) {}
+void replica_demote(struct replica *replica, group_done *done, void *context) { done(context, 0, ""); }
+void replica_promote(struct replica *replica, bool force, group_done *done, void *context) { promoted++; }
+
+struct answer {
+    unsigned count;
+    int error;
+};
+
+static void answered(void *context, int error, const char *why)
+{
+    struct answer *answer = context;
+
+    answer->count++;
+    answer->error = error;
+}
+
+static int set_up(void **unused)
+{
+    memset(group, 0, sizeof *group);
+    memset(&shared_group, 0, sizeof shared_group);
+    group_config = (struct config_group){.name = "g0", .nodes = {1, 2}, .node_count = 2};
+    config = (struct config){.groups = &group_config, .group_count = 1};
+    halund.config = &config;
+    halund.self = 1;
+    halund.stopping = false;
+    halund.view.serving = true;
+    halund.loop = qb_loop_create();
+    submitted = started = promoted = 0;
+    return 0;
+}
+
+static int tear_down(void **unused)
+{
+    qb_loop_destroy(halund.loop);
+    return 0;
+}
+
+/* The replica is closed already: the group looks like one that has none, and would be said to be current here. */
+static void wish_when_the_daemon_stops_then_refused(void **unused)
+{
+    struct answer init = {0}, current = {0}, promote = {0};
+
+    halund.stopping = true;
+    shared_group.current = 1 << 1;
+    group_begin(group, GROUP_INITIALIZING, 1000, answered, &init);
+    group_begin(group, GROUP_MAKING_CURRENT, 1000, answered, &current);
+    group_promote(group, 1000, answered, &promote);
+    assert_int_equal(init.count, 1);
+    assert_int_equal(init.error, -ESHUTDOWN);
+    assert_int_equal(current.error, -ESHUTDOWN);
+    assert_int_equal(promote.error, -ESHUTDOWN);
+    assert_int_equal(started, 0);
+    assert_int_equal(submitted, 0);
+}
+
+static void stop_when_a_promotion_waits_then_that_ends_and_the_group_is_given_up(void **unused)
+{
+    struct answer promote = {0}, stop = {0};
+
+    shared_group.owner = 2;
+    shared_group.current = 1 << 1 | 1 << 2;
+    group_promote(group, 1000, answered, &promote);
+    assert_int_equal(promote.count, 0);
+    halund.stopping = true;
+    group_demote(group, false, 1000, answered, &stop);
+    assert_int_equal(promote.count, 1);
+    assert_int_equal(promote.error, -ESHUTDOWN);
+    assert_int_equal(stop.count, 1);
+    assert_int_equal(stop.error, 0);
+}
+
+/* It is looked at again when something changes, long after the stop took the replica away. */
+static void stop_when_a_promotion_has_an_answer_to_come_then_it_ends_there(void **unused)
+{
+    struct answer promote = {0};
+
+    shared_group.current = 1 << 1;
+    group->primary = true;
+    group_promote(group, 1000, answered, &promote);
+    assert_int_equal(submitted, 1);
+    halund.stopping = true;
+    group->request.answer(&group->request, REASON_NOT_READY_TRANSITION, 0);
+    groups_changed();
+    assert_int_equal(promote.count, 1);
+    assert_int_equal(promote.error, -ESHUTDOWN);
+    assert_int_equal(submitted, 1);
+}
+
+/* The other copy is recorded as current, too, and not connected. */
+static void promotion_when_the_copies_are_not_compared_then_only_one_that_lost_nothing_and_is_alone(void **unused)
+{
+    static const struct {
+        bool complete, present;
+        uint32_t current;
+        unsigned promoted;
+    } rows[] = {
+        {true, false, 1 << 1 | 1 << 2, 1},
+        {true, true, 1 << 1 | 1 << 2, 0},
+        {false, true, 1 << 1 | 1 << 2, 0},
+        {false, false, 1 << 1 | 1 << 2, 0}, /* its daemon is stopped: it has what this one may have lost */
+        {false, false, 1 << 1, 1},          /* that one is older, it is agreed */
+    };
+
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct answer promote = {0};
+
+        tear_down(NULL);
+        set_up(NULL);
+        group_config.replication = REPLICATION_BUILTIN;
+        group->replica = (struct replica *)&replica_state; /* never looked into here */
+        replica_state = (struct replica_status){
+            .disk = DISK_CONSISTENT, .connection = CONN_WF_CONNECTION, .complete = rows[i].complete};
+        present = rows[i].present ? 1 << 2 : 0;
+        shared_group.current = rows[i].current;
+        group_promote(group, 1000, answered, &promote);
+        assert_int_equal(promoted, rows[i].promoted);
+        assert_int_equal(promote.count, 0);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(wish_when_the_daemon_stops_then_refused),
+        TEST(stop_when_a_promotion_waits_then_that_ends_and_the_group_is_given_up),
+        TEST(promotion_when_the_copies_are_not_compared_then_only_one_that_lost_nothing_and_is_alone),
+        TEST(stop_when_a_promotion_has_an_answer_to_come_then_it_ends_there),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
