@@ -635,6 +635,7 @@ static bool connect_again(struct resource *r, struct admin *a)
 static bool set_standing(struct resource *r, struct admin *a)
 {
     standing_set(r, a->standing);
+    handshake_judge(r);
     return true;
 }
 

@@ -520,13 +520,26 @@ static void two_primaries(struct volume *v, const struct wire_state *peer)
 }
 
 /* The peer's disk failed: no copy but this one is there, and what the peer knows is the generation that it has seen. A
- * copy of that generation has all there is. Of an older one this node must not make an owner while the peer is there to
- * say so. */
-static void judge_without_peer_disk(struct volume *v, const struct wire_state *peer)
+ * copy of that generation has all there is, unless the record does not call it current: then it may have been given up
+ * before that disk failed, whose node could not begin another generation any more. Of an older one this node must not make
+ * an owner while the peer is there to say so. */
+static void judge_without_peer_disk(struct volume *v)
 {
-    if (v->state.disk == DISK_CONSISTENT && peer->disk < DISK_INCONSISTENT &&
+    if (v->state.disk == DISK_CONSISTENT && v->state.peer_disk < DISK_INCONSISTENT && standing_current(v->resource) &&
         generation_equal(v->sb.generations.current, v->peer_uuids.current))
         v->state.disk = DISK_UP_TO_DATE;
+}
+
+void handshake_judge(struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->state.conn != CONN_CONNECTED || !v->have_state || v->state.disk != DISK_CONSISTENT)
+            continue;
+        judge_without_peer_disk(v);
+        volume_changed(v, true);
+    }
 }
 
 static void first_state(struct volume *v, const struct wire_state *peer)
@@ -544,7 +557,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
         compare(v, peer);
     } else {
         v->state.conn = CONN_CONNECTED;
-        judge_without_peer_disk(v, peer);
+        judge_without_peer_disk(v);
         volume_peer_back(v, peer->disk);
         volume_changed(v, true);
     }

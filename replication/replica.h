@@ -129,7 +129,8 @@ void replica_peer_outdated(struct replica *replica, bool agreed);
 void replica_self_outdated(struct replica *replica, bool agreed);
 /* What the cluster's record says of the two copies, at every change (replication/standing.h). UNSETTLED until then. */
 enum replica_standing {
-    REPLICA_UNSETTLED, /* nothing now: the cluster does not serve, or has not yet decided about a lost owner */
+    REPLICA_UNSETTLED, /* nothing now: the cluster does not serve */
+    REPLICA_OWNED,     /* this one is current, and the peer's node the owner: should that be lost, the cluster has yet to decide */
     REPLICA_EQUAL,     /* both are current, or none */
     REPLICA_BETTER,    /* only this one is */
     REPLICA_WORSE,     /* only the peer's is */

@@ -605,6 +605,8 @@ int handshake_sync_param(struct volume *v, const uint8_t *body, size_t length);
 int handshake_sizes(struct volume *v, const uint8_t *body, size_t length);
 int handshake_uuids(struct volume *v, const uint8_t *body, size_t length);
 int handshake_state(struct volume *v, const uint8_t *body, size_t length);
+/* The record says something else now: which copy is good beside a failed disk. */
+void handshake_judge(struct resource *r);
 void handshake_link_down(struct resource *r);
 void send_state(struct volume *v);
 void send_uuids(struct volume *v, uint64_t flags);

@@ -48,10 +48,16 @@ void standing_pump(struct resource *r)
             separate(r->volumes[i]);
 }
 
+/* Is it said for good which copy is the source? */
+static bool decided(const struct resource *r)
+{
+    return r->standing != REPLICA_UNSETTLED && r->standing != REPLICA_OWNED;
+}
+
 void standing_set(struct resource *r, enum replica_standing standing)
 {
     r->standing = standing;
-    if (standing == REPLICA_UNSETTLED || standing == r->settled)
+    if (!decided(r) || standing == r->settled)
         return;
     r->settled = standing;
     r->separate = standing == REPLICA_BETTER;
@@ -63,6 +69,11 @@ void standing_equal(struct resource *r)
 }
 
 /* --- the comparison --- */
+
+bool standing_current(const struct resource *r)
+{
+    return !r->recorded || (r->standing != REPLICA_UNSETTLED && r->standing != REPLICA_WORSE);
+}
 
 bool standing_complete(const struct resource *r)
 {
@@ -124,7 +135,7 @@ bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
         return false;
     if (target ? v->state.disk < DISK_CONSISTENT : peer->disk < DISK_CONSISTENT)
         return false; /* it could not be the source anyway */
-    if (r->standing == REPLICA_UNSETTLED && !(target && witness(v))) {
+    if (!decided(r) && !(target && witness(v))) {
         link_fail(
             r,
             "one node crashed as Primary, and the cluster does not say yet whose copy is current");

@@ -34,6 +34,8 @@ struct wire_state;
 void standing_set(struct resource *r, enum replica_standing standing);
 /* The peer has all that this copy has: no new generation is due any more. */
 void standing_equal(struct resource *r);
+/* May this copy be the good one as far as the record goes? */
+bool standing_current(const struct resource *r);
 /* Begins the new generation when one is due and there is no connection. After every event. */
 void standing_pump(struct resource *r);
 /* All volumes are complete. */

@@ -20,10 +20,12 @@ static enum replica_standing standing_of(const struct group *group)
     unsigned other = other_node(group);
     bool mine = shared->current & 1u << halund.self, theirs = shared->current & 1u << other;
 
-    /* An owner that is lost is decided about at the place where it stops being the owner
-     * (shared_members()). */
-    if (!halund.view.serving || shared->owner == other)
+    if (!halund.view.serving)
         return REPLICA_UNSETTLED;
+    /* An owner that is lost is decided about at the place where it stops being the owner (shared_members()), in favour of a
+     * copy that is current. */
+    if (shared->owner == other && mine)
+        return REPLICA_OWNED;
     if (mine == theirs)
         return REPLICA_EQUAL;
     return mine ? REPLICA_BETTER : REPLICA_WORSE;

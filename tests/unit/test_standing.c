@@ -79,6 +79,31 @@ static void stays_apart(struct rig *rig)
     assert_true(rig_status(&rig->n[1]).why[0]);
 }
 
+/* The owner had the other copy outdated, then its own disk failed before it began another generation. What both have is of
+ * one generation, so only the record can tell that the other copy may not be made the good one. */
+static void copy_when_the_other_disk_failed_then_good_if_the_record_calls_it_current(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    rig->agree = false;
+    start_primary(rig);
+    rig_close(&rig->n[1]);
+    for (unsigned operation = STORE_READ; operation <= STORE_UNMAP; operation++)
+        fault_fail(pair_fault(rig, 0, 0), operation, -EIO);
+    assert_int_not_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, AT, acknowledged, BYTES), 0);
+    WAIT(rig_status(&rig->n[0]).disk == DISK_FAILED);
+    open_node(rig, 1);
+    WAIT(connection(1, CONN_CONNECTED) && rig_status(&rig->n[1]).peer_disk < DISK_INCONSISTENT);
+    assert_int_equal(rig_status(&rig->n[1]).disk, DISK_CONSISTENT); /* nothing is known yet */
+    replica_set_standing(rig->n[1].replica, REPLICA_WORSE);
+    ORDER(&rig->n[1], replica_promote(rig->n[1].replica, false, rig_answer, &rig->n[1]));
+    assert_int_not_equal(rig->n[1].error, 0);
+    assert_int_equal(rig_status(&rig->n[1]).disk, DISK_CONSISTENT);
+    replica_set_standing(rig->n[1].replica, REPLICA_OWNED);
+    WAIT(rig_status(&rig->n[1]).disk == DISK_UP_TO_DATE);
+}
+
 static void crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd(void **state)
 {
     struct rig *rig = *state;
@@ -302,6 +327,7 @@ static void empty_copy_when_the_record_calls_it_current_then_not_filled_with_old
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        PAIR_CASE(copy_when_the_other_disk_failed_then_good_if_the_record_calls_it_current),
         PAIR_CASE(crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd),
         PAIR_CASE(crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed),
         PAIR_CASE(crashed_primary_when_the_survivor_was_restarted_then_the_record_decides),
