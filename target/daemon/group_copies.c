@@ -177,11 +177,25 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
                       NULL);
 }
 
+static bool disk_failed(const struct group *group)
+{
+    struct replica_status status;
+
+    replica_get_status(group->replica, &status);
+    return status.disk == DISK_FAILED;
+}
+
 void group_outdate_step(struct group *group)
 {
     /* Asked for while stopping, too: writes that wait for it keep the group from being given up. */
     if (!group->outdate_wanted || group->outdate_busy || !group->replica)
         return;
+    if (group->outdate_node != halund.self && disk_failed(group)) {
+        qb_log(LOG_WARNING, "group %s: the disk of this node failed: the copy of node %u is not given up",
+               config_of(group)->name, group->outdate_node);
+        group->outdate_wanted = false;
+        return;
+    }
     group->outdate_busy = true;
     memset(&group->outdate, 0, sizeof group->outdate);
     group->outdate.op.kind = SHARED_OP_OUTDATE;
