@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <qb/qblog.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -309,15 +310,17 @@ int iscsi_server_start(struct iscsi_server **out, const struct config *config,
                        struct reactor **reactors, unsigned reactor_count, char *why)
 {
     struct iscsi_server *server = calloc(1, sizeof *server);
+    size_t homes = reactor_count * sizeof *server->homes;
     int rc = -ENOMEM;
 
     if (server)
-        server->homes = calloc(reactor_count, sizeof *server->homes);
+        server->homes = aligned_alloc(alignof(struct iscsi_home), homes);
     if (!server || !server->homes) {
         free(server);
         snprintf(why, WHY, "out of memory");
         return rc;
     }
+    memset(server->homes, 0, homes);
     server->config = config;
     server->home_count = reactor_count;
     server->begin.run = begin;

@@ -16,7 +16,7 @@ enum {
     SERVER_CONNECTIONS = 4096, /* connections of a node */
 };
 
-/* One reactor's part of the server; touched by that reactor alone. */
+/* One reactor's part of the server; touched by that reactor alone, so no cache line is two reactors'. */
 struct iscsi_home {
     struct iscsi_server *server;
     struct reactor *reactor;
@@ -27,7 +27,7 @@ struct iscsi_home {
     bool stopping;
     bool reported; /* this reactor has told that nothing is left */
     struct post post;
-};
+} __attribute__((aligned(64)));
 
 /* A session handle for this initiator port, unique among the sessions of the node; 0 = none free.
  */

@@ -1,7 +1,9 @@
 #include "target/nexus/lane.h"
 
 #include <assert.h>
+#include <stdalign.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "target/base/container.h"
 #include "target/base/threads.h"
@@ -26,9 +28,12 @@ static struct group_lane *group_lane(unsigned group, unsigned reactor)
 
 void lanes_init(unsigned group_count, uint64_t hold_ms)
 {
-    lanes.groups = calloc((size_t)group_count * threads.reactor_count + 1, sizeof *lanes.groups);
+    size_t size = ((size_t)group_count * threads.reactor_count + 1) * sizeof *lanes.groups;
+
+    lanes.groups = aligned_alloc(alignof(struct group_lane), size);
     if (!lanes.groups)
         abort();
+    memset(lanes.groups, 0, size);
     lanes.group_count = group_count;
     lanes.hold_ns = hold_ms * 1000000u;
     for (unsigned i = 0; i < group_count * threads.reactor_count; i++) {

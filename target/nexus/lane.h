@@ -21,7 +21,7 @@ enum gate {
     GATE_UNAVAILABLE, /* 02/04/0C */
 };
 
-/* One per (group, reactor). */
+/* One per (group, reactor). Every command counts in it: no cache line is two reactors'. */
 struct group_lane {
     enum gate gate;
     unsigned owner;             /* node id to forward to */
@@ -29,7 +29,7 @@ struct group_lane {
     uint32_t running;           /* admitted media tasks of all LUs of the group on this reactor */
     struct qb_list_head held;   /* tasks that wait for the gate, order of arrival (task.lane_link) */
     struct qb_list_head drains; /* who waits until nothing of the group runs here (lane.c) */
-};
+} __attribute__((aligned(64)));
 
 /* An immutable copy of an LU's registrations, shared by all its lanes (lane_change.c). */
 struct lane_reservation;

@@ -1,5 +1,6 @@
 #include "command_rig.h"
 
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,7 +326,9 @@ int rig_setup(void **state)
     struct config_lun luns[RIG_LUS] = {{.lun = 0, .lu_index = 0}, {.lun = 1, .lu_index = 1}};
     struct config_host host = {.luns = luns, .lun_count = RIG_LUS};
 
-    rig = calloc(1, sizeof *rig);
+    rig = aligned_alloc(alignof(struct rig), sizeof *rig);
+    assert_non_null(rig);
+    memset(rig, 0, sizeof *rig);
     assert_int_equal(reactor_init(&rig->reactor, 0, 16), 0);
     rig->reactor.payloads = payload_pool_new(16 << 20);
     rig->lease = true;

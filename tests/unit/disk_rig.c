@@ -1,6 +1,7 @@
 #include "disk_rig.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,10 +148,12 @@ static const struct store_operations spy_operations = {.name = "spy", .submit = 
 
 struct rig *rig_new(uint32_t block_size)
 {
-    struct rig *rig = calloc(1, sizeof *rig);
+    struct rig *rig = aligned_alloc(alignof(struct rig), sizeof *rig);
     struct store_options options = {.size = RIG_BYTES, .block_size = block_size};
     char why[256];
 
+    assert_non_null(rig);
+    memset(rig, 0, sizeof *rig);
     assert_int_equal(reactor_init(&rig->reactor, 0, 64), 0);
     rig->reactor.payloads = payload_pool_new(32 << 20);
     assert_non_null(rig->reactor.payloads);
@@ -159,7 +162,8 @@ struct rig *rig_new(uint32_t block_size)
     rig->spy = *rig->memory;
     rig->spy.operations = &spy_operations;
     rig->spy.volatile_cache = true;
-    rig->lu = calloc(1, sizeof *rig->lu);
+    rig->lu = device_new();
+    assert_non_null(rig->lu);
     rig->lu->block_size = block_size;
     rig->lu->blocks = RIG_BYTES / block_size;
     rig->lu->config.thin = true;

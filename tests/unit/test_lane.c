@@ -15,6 +15,7 @@
 #include "target/base/threads.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
+#include "target/nexus/lane_private.h"
 #include "target/nexus/lun_map.h"
 #include "target/nexus/nexus.h"
 #include "target/nexus/nexus_table.h"
@@ -257,6 +258,17 @@ static void open_gate(void)
     wait_for(&seen.switched, before + 1);
 }
 
+/* Every command counts in its group's lane and in its unit's: shared lines cost two reactors 5 %. */
+static void reactors_share_no_cache_line(void **state)
+{
+    enum { LINE = 64 };
+
+    for (unsigned i = 0; i < REACTORS; i++) {
+        assert_int_equal((uintptr_t)lanes_group(0, i) % LINE, 0);
+        assert_int_equal((uintptr_t)&unit.lanes[i] % LINE, 0);
+    }
+}
+
 static void task_is_held_until_the_gate_opens(void **state)
 {
     struct task *task = new_task(0, 0, 0, 8);
@@ -347,6 +359,7 @@ static void two_overlapping_exclusions_do_not_wait_for_each_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reactors_share_no_cache_line),
         cmocka_unit_test(task_is_held_until_the_gate_opens),
         cmocka_unit_test(drain_waits_for_running_tasks_of_all_reactors),
         cmocka_unit_test(task_held_too_long_ends_with_transition),
