@@ -15,14 +15,16 @@ void member_change(struct cluster *c, struct cluster_updates *u, uint32_t member
                    bool proven)
 {
     /* The version in use where all were still there, whoever is lost now. */
-    bool prefer = member_wire(c) >= WIRE_SURVIVORS;
+    uint8_t wire = member_wire(c);
+    bool prefer = wire >= WIRE_SURVIVORS;
+    uint32_t back = wire >= WIRE_RETURNED ? members & ~c->state->members : 0;
 
     c->order++;
     c->digest_order = UINT64_MAX;
     c->unproven &= members;
     if (proven || !c->unproven)
         c->epoch++;
-    shared_members(c->state, members, lost, prefer ? members & ~lost & ~c->unproven : 0,
+    shared_members(c->state, members, lost | back, prefer ? members & ~lost & ~c->unproven : 0,
                    &c->effects);
     cluster_persist(c);
     if (lost || !c->view_persist)

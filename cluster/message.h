@@ -11,10 +11,13 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 4, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, OP TARGET
-                     COLD RESET, survivors, proofs; 4: OP FORCE CURRENT */
+    WIRE_MAX = 5, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, OP TARGET
+                     COLD RESET, survivors, proofs; 4: OP FORCE CURRENT; 5: returned */
     WIRE_SURVIVORS =
         3, /* from here on a lost owner's copy gives way to a survivor's (shared_members()) */
+    WIRE_RETURNED =
+        5, /* from here on the copy of a node that comes back is compared before it is current
+              (shared_members()) */
     WIRE_PROOFS =
         3, /* from here on a proof counts when all who are live have said it (member_harmless()) */
     MESSAGE_OPINION_TEXT = 200,

@@ -178,28 +178,44 @@ void shared_state_forced(struct shared_state *state, uint32_t present)
     }
 }
 
+/* A node is back, and may have lost with its power what the owner has acknowledged; the owner, which was here all the time,
+ * need not have noticed yet that its link is gone. The owner has all: the other copy is current again when it was compared
+ * with that. */
+static bool distrust_returned(struct shared_group *group, uint32_t returned, uint32_t survivors)
+{
+    uint32_t doubtful = group->current & returned;
+
+    if (!group->replicated || !doubtful || !group->owner ||
+        !(group->current & survivors & shared_node_bit(group->owner)))
+        return false;
+    group->current &= ~doubtful;
+    return true;
+}
+
 void shared_group_members(struct shared_state *state, uint32_t gone, uint32_t survivors,
                           struct shared_effects *effects)
 {
-    bool orphaned = false;
+    bool record = false;
 
     for (uint32_t i = 0; i < state->group_count; i++) {
         struct shared_group *group = &state->groups[i];
-        bool lost = group->owner && gone & shared_node_bit(group->owner);
+        bool lost = group->owner && gone & shared_node_bit(group->owner), distrusted = false;
 
         if (lost) {
             prefer_survivors(group, survivors & ~gone);
             group->owner = 0;
+        } else {
+            distrusted = distrust_returned(group, gone & state->members, survivors & ~gone);
         }
-        if (!set_states(group, state->members) && !lost)
+        record = record || lost || distrusted;
+        if (!set_states(group, state->members) && !lost && !distrusted)
             continue;
         group->explicit_transition = false;
         group->epoch++;
         group_effect(effects, SHARED_EFFECT_GROUP, i, 0);
         if (group->owner)
             tell_states(effects, i);
-        orphaned = orphaned || lost;
     }
-    if (orphaned)
+    if (record)
         shared_effect_add(effects, SHARED_EFFECT_PERSIST, SHARED_NO_LU);
 }

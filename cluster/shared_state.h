@@ -250,7 +250,8 @@ void shared_apply(struct shared_state *state, const struct shared_op *op,
  * groups they owned have no owner any more (states TRANSITIONING on the rest, UNAVAILABLE there). A node
  * in both sets was away and is back. Whoever is not in `members` counts as lost.
  * `survivors`: members that were here all the time. A lost owner's copy is not current any more if one of
- * them has a current copy: the owner's may lack what was acknowledged. 0: copies stay as they are. */
+ * them has a current copy: the owner's may lack what was acknowledged. If the owner is one of them, and has a
+ * current copy, that of a node that is back is not current any more. 0: copies stay as they are. */
 void shared_members(struct shared_state *state, uint32_t members, uint32_t lost, uint32_t survivors,
                     struct shared_effects *effects);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "replication/admin.h"
+#include "replication/outdating.h"
 #include "replication/resource.h"
 #include "replication/role_mark.h"
 #include "replication/standing.h"
@@ -369,6 +370,8 @@ static bool peer_outdated(struct resource *r, struct admin *a)
         return !a->waiting;
     if (!a->flag || !r->primary)
         return true;
+    if (outdating_flushes(r))
+        return false; /* the answer to an earlier loss: what was acknowledged since has to be stable as well */
     if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_PARAMS) {
         /* Our generation was told already and must not change under the comparison. */
         link_fail(r, "the peer was agreed to be outdated");
@@ -536,7 +539,8 @@ static bool quiet(struct resource *r)
     if (r->link.failing || (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_CLOSING))
         return false;
     r->link.phase = LINK_IDLE;
-    if (!connector_stop(r) || r->mirrors || r->syncs || r->flush_running || !write_log_empty(r))
+    if (!connector_stop(r) || r->mirrors || r->syncs || r->flush_running || outdating_flushes(r) ||
+        !write_log_empty(r))
         return false;
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume *v = r->volumes[i];
@@ -639,6 +643,23 @@ static bool set_standing(struct resource *r, struct admin *a)
     return true;
 }
 
+/* Connected and equal says nothing of a peer whose process has ended unnoticed: who answers a ping is there now, and this
+ * connection was made with it. */
+static bool confirm_equal(struct resource *r, struct admin *a)
+{
+    if (!admin_link_up(r) || (a->mark && a->serial != r->link.serial))
+        return true;
+    if (!a->mark) {
+        a->serial = r->link.serial;
+        link_ping(r);
+        a->mark = r->link.pings;
+    }
+    if (r->link.ping_acks < a->mark)
+        return false;
+    resource_tell_current(r);
+    return true;
+}
+
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
@@ -659,6 +680,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ORDER_NEW_GENERATION] = admin_new_generation,
     [ORDER_STANDING] = set_standing,
     [ORDER_RESIZE] = admin_resize,
+    [ORDER_CONFIRM_EQUAL] = confirm_equal,
 };
 
 static void refuse_rest(struct resource *r)

@@ -23,6 +23,7 @@ halun_library(halun_replication
     log_hold.c
     metadata_io.c
     mirror.c
+    outdating.c
     pace.c
     peer_read.c
     range_lock.c

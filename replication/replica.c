@@ -108,6 +108,15 @@ void replica_set_standing(struct replica *replica, enum replica_standing standin
         replica->engine->standing(replica, standing);
 }
 
+void replica_confirm_equal(struct replica *replica,
+                           void (*done)(void *context, int error, const char *why), void *context)
+{
+    if (replica->engine->standing)
+        order(replica, ORDER_CONFIRM_EQUAL, false, done, context);
+    else
+        done(context, 0, "");
+}
+
 void replica_outdate(struct replica *replica,
                      void (*done)(void *context, int error, const char *why), void *context)
 {

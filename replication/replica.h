@@ -36,6 +36,7 @@ struct replica_status {
     enum replica_role role, peer_role;
     enum replica_disk disk, peer_disk;  /* worst of the volumes */
     enum replica_connection connection;
+    uint64_t link;             /* number of the connection, another one for each that is made; 0: none yet */
     bool complete;             /* this copy has all that was acknowledged while it was one of two, and did not lose it */
     bool suspended;            /* writes wait (for the peer's outdating to be agreed) */
     bool paused_here, paused_there; /* resync: by order on this node, on the peer */
@@ -56,9 +57,9 @@ enum { REPLICA_TLS_WARN_DAYS = 30 }; /* before a certificate ends */
 /* What a replica asks of the cluster. On the control thread. */
 struct replica_callbacks {
     void *context;
-    /* The peer does not get writes any more (link lost, its disk failed) while we are Primary: ask the
-     * cluster to agree that its copy is outdated, or learn that its node is harmless. Answer with
-     * replica_peer_outdated(). Until then no write is acknowledged.
+    /* The peer does not get writes any more (link lost, its disk failed) while we are Primary, and all that was
+     * acknowledged is on stable storage here: ask the cluster to agree that its copy is outdated, or learn that its
+     * node is harmless. Answer with replica_peer_outdated(). Until then no write is acknowledged.
      * On a Secondary: the peer's node is back after it crashed as Primary, and this copy, which was there all the time,
      * has what that one may have lost. It is not given up; asked again at every connection, no answer needed. */
     void (*outdate_peer)(void *context, struct replica *replica, unsigned peer_node);
@@ -136,6 +137,10 @@ enum replica_standing {
     REPLICA_WORSE,     /* only the peer's is */
 };
 void replica_set_standing(struct replica *replica, enum replica_standing standing);
+/* The record does not call the peer's copy current: when both are equal, and the peer's process that is there now says so,
+ * current() is called once more. done() when that is known, or the connection is lost. The engine drbd compares by itself. */
+void replica_confirm_equal(struct replica *replica,
+                           void (*done)(void *context, int error, const char *why), void *context);
 /* This node's copy was agreed to be outdated: clear WAS_UP_TO_DATE durably, then call done. A copy that is
  * connected to an up-to-date Primary and resyncing or Primary itself refuses with -EBUSY. */
 void replica_outdate(struct replica *replica, void (*done)(void *context, int error, const char *why),

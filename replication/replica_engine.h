@@ -29,6 +29,7 @@ enum replica_order {
     ORDER_NEW_GENERATION,
     ORDER_STANDING, /* the built-in engine's, of standing() */
     ORDER_RESIZE, /* flag: the new part is known to be equal on both */
+    ORDER_CONFIRM_EQUAL, /* of engines with standing() */
 };
 
 typedef void replica_done(void *context, int error, const char *why);

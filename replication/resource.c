@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "replication/outdating.h"
 #include "replication/resource.h"
 #include "replication/standing.h"
 #include "target/base/container.h"
@@ -161,25 +162,6 @@ void resource_tell_outdate(struct resource *r)
     tell(r, &r->outdate_post, &r->outdate_posted, run_outdate);
 }
 
-/* A Primary whose peer does not get the writes of some volume has to have it outdated. */
-void resource_ask_outdate(struct resource *r)
-{
-    bool needed = false;
-
-    if (!r->serving || r->asked || r->agreed || r->self_asked)
-        return;
-    for (unsigned i = 0; i < r->volume_count; i++)
-        if (volume_without_peer(r->volumes[i]) &&
-            r->volumes[i]->state.conn != CONN_WF_REPORT_PARAMS)
-            needed = true;
-    if (!needed)
-        return;
-    r->asked = true;
-    qb_log(LOG_NOTICE, "group \"%s\": the peer does not get our writes: asking for its outdating",
-           r->group->name);
-    resource_tell_outdate(r);
-}
-
 void resource_ask_self_outdate(struct resource *r)
 {
     if (!r->primary || r->self_asked)
@@ -256,6 +238,7 @@ void resource_publish(struct resource *r)
         .disk = DISK_UP_TO_DATE,
         .peer_disk = DISK_UP_TO_DATE,
         .connection = r->volumes[0]->state.conn,
+        .link = r->link.serial,
         .complete = standing_complete(r),
         .suspended = suspended(r),
         .tls = r->link.tls,
@@ -270,7 +253,7 @@ void resource_publish(struct resource *r)
         s.tls_cipher = tls_session_cipher(r->link.data.tls);
         s.tls_peer_expires = tls_session_peer_expires(r->link.data.tls);
     }
-    resource_ask_outdate(r);
+    outdating_ask(r);
     if (r->peer_node == REPLICA_PEER_OUTSIDE)
         resource_tell_current(r); /* a peer that is no node says nothing about this copy to the cluster */
     r->publish = false;

@@ -253,6 +253,7 @@ struct volume {
     struct md_io md;
     struct md_waiter step, checkpoint; /* of a resync */
     struct md_waiter apart;            /* of a new generation (standing.c) */
+    struct store_io outdating;         /* the flush before the peer is outdated (outdating.c) */
     bool step_running, checkpoint_running;
     uint64_t step_serial;
     uint64_t sectors;
@@ -380,6 +381,11 @@ struct resource {
 
     /* fencing */
     bool asked, agreed;           /* that the peer's copy is outdated */
+    struct {
+        unsigned flushes; /* under way before the cluster is asked (outdating.c) */
+        bool again;       /* and once more after them */
+        bool witness;     /* asked as a Secondary */
+    } outdating;
     bool self_asked, self_agreed; /* that this node's is: its disk failed, the peer goes on */
     bool discard_my_data;         /* at the next handshake: this copy gives way in a split brain */
 
@@ -436,8 +442,7 @@ void resource_complain(struct resource *r, const char *why);
 void resource_publish(struct resource *r);
 uint64_t resource_random(void);
 struct volume *resource_volume(struct resource *r, unsigned number);
-void resource_ask_outdate(struct resource *r);
-/* The cluster is to agree that the peer's copy is outdated. */
+/* The cluster is to agree that the peer's copy is outdated. Only outdating.c, when this copy is on stable storage. */
 void resource_tell_outdate(struct resource *r);
 void resource_ask_self_outdate(struct resource *r);
 void resource_tell_current(struct resource *r);

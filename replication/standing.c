@@ -2,6 +2,7 @@
 
 #include <qb/qblog.h>
 
+#include "replication/outdating.h"
 #include "replication/resource.h"
 
 /* --- a new generation --- */
@@ -147,8 +148,8 @@ bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
         return true;
     }
     if (target && witness(v)) {
-        resource_tell_outdate(
-            r); /* every time: what can be agreed depends on what becomes of the peer's node */
+        /* Every time: what can be agreed depends on what becomes of the peer's node. */
+        outdating_ask_as_witness(r);
         link_fail(r, "the peer crashed as Primary, and this copy has all: it has to be agreed on");
         return true;
     }

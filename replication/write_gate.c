@@ -24,7 +24,9 @@ bool write_may_leave_log(const struct write_progress *w)
 
 bool write_link_lost(struct write_progress *w)
 {
-    if (w->peer == PEER_STABLE)
+    /* One that is not on the local disk yet would be acknowledged when it is in a cache there, while the peer's copy is
+     * being outdated: what was acknowledged before that is flushed first (outdating.h), and this comes later. */
+    if (w->peer == PEER_STABLE && w->local_done)
         return false;
     /* Also one that was acknowledged by the peer: it may be in a cache that dies with the peer. */
     w->peer = PEER_LOST;

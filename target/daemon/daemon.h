@@ -47,6 +47,8 @@ struct group {
     bool kept;                      /* as last noted (kept.h) */
     unsigned outdate_node;
     bool outdate_wanted, outdate_busy; /* outdate_node is this node when its disk failed */
+    bool confirming;     /* the replica is asked whether the other copy, not recorded as current, is equal */
+    uint64_t given_up;   /* replica_status.link when the other copy was agreed to be outdated; 0: there was none */
     bool survivor_told; /* that the peer's copy is to be outdated as a crashed Primary's was logged */
     bool alone_awaited; /* drbd_peer is lost, and only an operator can say that its copy is not used */
     qb_loop_timer_handle retry;

@@ -222,6 +222,8 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
             if (effect->node == halund.self && group && group->replica) {
                 carrying->waiting++;
                 outdate_own_copy(group, carried, carrying);
+            } else if (effect->node != halund.self && group) {
+                group_given_up(group);
             }
             break;
         case SHARED_EFFECT_CONFIGURATION:

@@ -12,6 +12,11 @@
 
 enum { LOST_MS = 60000 }; /* to give a group up whose split brain is settled by that */
 
+static bool member(unsigned node)
+{
+    return cluster_state(halund.cluster)->members & 1u << node;
+}
+
 /* ---- what is agreed, told to the replicas ---- */
 
 static enum replica_standing standing_of(const struct group *group)
@@ -46,10 +51,57 @@ static void tell_standing(struct group *group)
     replica_set_standing(group->replica, standing);
 }
 
+/* ---- a copy that stayed connected, and is not recorded any more ---- */
+
+static void confirmed_equal(void *context, int error, const char *why)
+{
+    ((struct group *)context)->confirming = false;
+}
+
+static bool seems_equal(const struct group *group)
+{
+    struct replica_status status;
+
+    replica_get_status(group->replica, &status);
+    return status.connection == CONN_CONNECTED && status.disk == DISK_UP_TO_DATE &&
+           status.peer_disk == DISK_UP_TO_DATE && status.link != group->given_up;
+}
+
+/* Copies stop being current at the place where an owner is dropped from the members, and where a node comes back
+ * (shared_members()). That says nothing to a connection that was made before, and no other event will: so what is equal is
+ * told once more. Not of a copy that is given up by agreement, which leaves this connection if its node is a member. What the replica says may be
+ * about a process that has ended unnoticed: it asks the peer. */
+static void compare_record(struct group *group)
+{
+    const struct shared_group *shared = shared_of(group);
+    unsigned other = other_node(group);
+    uint32_t self = 1u << halund.self;
+
+    if (!group->replica || !other || !shared->replicated || !halund.view.serving || group->confirming)
+        return;
+    if ((shared->current & (self | 1u << other)) != self || !member(other) || group->outdate_wanted ||
+        group->outdate_busy || group->current[0].answer || group->current[1].answer || !seems_equal(group))
+        return;
+    group->confirming = true;
+    replica_confirm_equal(group->replica, confirmed_equal, group);
+}
+
+void group_given_up(struct group *group)
+{
+    struct replica_status status;
+
+    if (!group->replica)
+        return;
+    replica_get_status(group->replica, &status);
+    group->given_up = member(other_node(group)) && status.connection >= CONN_CONNECTED ? status.link : 0;
+}
+
 void groups_recorded(void)
 {
-    for (unsigned i = 0; i < halund.config->group_count; i++)
+    for (unsigned i = 0; i < halund.config->group_count; i++) {
         tell_standing(&halund.groups[i]);
+        compare_record(&halund.groups[i]);
+    }
 }
 
 /* ---- a copy is current again ---- */
@@ -270,6 +322,8 @@ static void on_current(void *context, struct replica *replica, unsigned node)
     group->outdate_wanted = group->alone_awaited = false;
     if (node == REPLICA_PEER_OUTSIDE)
         node = halund.self; /* as good as the other: may be promoted */
+    if (shared_of(group)->replicated && node != halund.self && !member(node))
+        return; /* when it is one (compare_record()): until then it may be gone, and what it had in its cache */
     if (!(shared_of(group)->current & 1u << node))
         group_commit_current(group, node, node == halund.self ? 0 : 1);
 }
@@ -322,6 +376,7 @@ static void on_changed(void *context, struct replica *replica)
     if (!group)
         return;
     note_kept(group);
+    compare_record(group);
     group_step(group);
 }
 

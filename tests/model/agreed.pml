@@ -92,7 +92,7 @@ inline read_op(n, kind, from, slot) {
                 cur[n] = cur[n] & ~B(OTHER(from));
                 epoch[n]++;
                 ord[n]++;
-                outdated_in_order(from)
+                stands_alone(from)
             :: else
             fi;
             result(n, from, slot, APPLIED);

@@ -85,7 +85,9 @@ byte mark, crashed;          /* bits, on disk: is Primary; crashed as Primary */
 byte complete;               /* bits: has all, and no cache has lost its power since */
 byte target;                 /* bits: is being resynchronised */
 byte outdate_asked, agreed, alone; /* bits: Primary without its peer: asked, agreed, the new generation is durable */
+byte to_flush;               /* bits: asks for the outdating of its peer when what it has is on stable storage */
 byte separate, settled_as[N]; /* standing.c */
+byte back;                   /* bits: connected again since it last asked for the outdating of its peer */
 byte standalone;             /* bits: refused, waits for an operator or its demotion */
 byte unstable;               /* bits: the peer may lack something on stable storage */
 byte pipe[N];                /* a write on its way to the other one */

@@ -6,7 +6,7 @@
 #include "copies.pml"
 
 hidden byte one_executor, one_primary, moved_as_wished, acked_is_on_executor, acked_is_on_promotable, flushed_is_stable;
-hidden byte no_split_brain, whole_and_quiet_is_at_rest, never_decides;
+hidden byte no_split_brain, given_up_is_stable, whole_and_quiet_is_at_rest, never_decides;
 
 #include "replica.pml"
 #include "agreed.pml"
@@ -37,6 +37,13 @@ hidden byte ei;
 
 #define FREE_SLOT(n) (op[(n) * 4] == IDLE && T_SETTLED(n, T(n, 0)) && T_SETTLED(OTHER(n), T(n, 0)) -> 0 : 1)
 #define HAS_SLOT(n) (op[(n) * 4 + FREE_SLOT(n)] == IDLE && T_SETTLED(n, T(n, FREE_SLOT(n))) && T_SETTLED(OTHER(n), T(n, FREE_SLOT(n))))
+
+/* compare_record(): a ping is answered, so both see the connection */
+#define SEEMS_EQUAL(n) (CONNECTED && !target && state[0] == UP_TO_DATE && state[1] == UP_TO_DATE && SERVING(n) && cur[n] == B(n) && \
+    IN(mem[n], OTHER(n)) && !IN(outdate_wanted, n) && op[(n) * 4 + S_OUTDATE] == IDLE && op[(n) * 4 + S_CURRENT] == IDLE)
+
+/* Acknowledgements are by slot here, so nobody may still be at what this slot, perhaps of an earlier process, was before. */
+#define OUTDATE_OVER(n) (T_SETTLED(n, T(n, S_OUTDATE)) && T_SETTLED(OTHER(n), T(n, S_OUTDATE)))
 
 inline commit_group(n, kind) {
     busy[n] = FREE_SLOT(n) + 1;
@@ -83,7 +90,7 @@ inline answers(n) {
     :: else
     fi;
     if
-    :: IN(outdate_wanted, n) && op[(n) * 4 + S_OUTDATE] == IDLE && SERVING(n) ->
+    :: IN(outdate_wanted, n) && op[(n) * 4 + S_OUTDATE] == IDLE && SERVING(n) && OUTDATE_OVER(n) ->
         /* What would be refused is asked for again and again by a Primary, which changes nothing. */
         if
         :: GUARD(OUTDATE_OWNER, owner[n] != OTHER(n) + 1) && GUARD(OUTDATE_LAST, cur[n] != B(OTHER(n))) -> ask_for(n, S_OUTDATE, OUTDATE)
@@ -260,6 +267,13 @@ inline admit(n, k) {
     owner[n] = owner[k];
     cur[n] = cur[k];
     epoch[n] = epoch[k];
+    /* distrust_returned() */
+    if
+    :: !SHARED && owner[k] == (k) + 1 && IN(cur[k], k) && !BROKEN(RETURN_COMPARED) ->
+        cur[k] = cur[k] & ~B(n);
+        cur[n] = cur[k]
+    :: else
+    fi;
     change[n] = 0;
     lease = lease & ~B(n);
     record(n);
@@ -406,7 +420,9 @@ proctype node(byte me) {
     :: d_step { breaks && IN(linked, me) -> breaks--; unlink(me); skip }
     :: d_step { IN(linked, me) && !IN(linked, OTHER(me)) -> unlink(me); skip }
     :: d_step { IN(target, me) && CONNECTED -> resynced(me); skip }
-    :: d_step { IN(agreed & ~alone & primary & ~linked, me) ->
+    :: d_step { IN(running & to_flush, me) -> ask_outdating(me); skip }
+    :: d_step { SEEMS_EQUAL(me) && !BROKEN(EQUAL_RECORDED) -> printf("node%d: the other is equal\n", me); tell_current(me); skip }
+    :: d_step { IN(agreed & ~alone & primary & ~linked & ~to_flush, me) ->
         printf("node%d: goes on alone\n", me);
         new_generation(me);
         alone = alone | B(me);
@@ -448,7 +464,7 @@ proctype node(byte me) {
         power_off(OTHER(me), false);
         push(me, MESSAGE(DROP, OTHER(me), 0), 0) }
     :: d_step { IN(running & ~member, me) && IN(running & member, OTHER(me)) && !parted && !len(q[0]) && !len(q[1]) &&
-                mem[OTHER(me)] == B(OTHER(me)) && !(IN(linked, OTHER(me)) && !CONNECTED) -> /* a boot takes longer than a link's timeout */
+                mem[OTHER(me)] == B(OTHER(me)) ->
         admit(me, OTHER(me)); skip }
     :: d_step { COLD_START(me) -> cold_start(me); skip }
     fi;
@@ -487,7 +503,7 @@ proctype rest() {
     d_step {
         whole_and_quiet_is_at_rest = LATE || running != 3 || parted || standalone ||
             member == 3 && SERVING(0) && SERVING(1) && CONNECTED && !target && !outdate_wanted &&
-            AT_REST(0) && AT_REST(1) && (cur[0] == 3 || !primary);
+            AT_REST(0) && AT_REST(1) && (cur[0] == 3 || SHARED);
         assert(whole_and_quiet_is_at_rest) }
 }
 

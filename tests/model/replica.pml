@@ -18,7 +18,7 @@ inline unlink(n) {
     pipe[OTHER(n)] = 0;
     target = target & ~B(n);
     if
-    :: w[n] && w_peer[n] < THERE -> w_peer[n] = NOT_THERE
+    :: w[n] && (w_peer[n] < THERE || !IN(w_local, n)) -> w_peer[n] = NOT_THERE
     :: else
     fi;
     if
@@ -38,6 +38,7 @@ inline forget_copy(n) {
     primary = primary & ~B(n);
     target = target & ~B(n);
     outdate_asked = outdate_asked & ~B(n);
+    to_flush = to_flush & ~B(n);
     agreed = agreed & ~B(n);
     alone = alone & ~B(n);
     separate = separate & ~B(n);
@@ -62,8 +63,9 @@ inline lose_cache(n, kept) {
     :: volatile_[n] != stable[n] -> cache_lost = cache_lost | B(n)
     :: else
     fi;
+    /* Where both are current it is not this copy that counts because it happened to be flushed: rule 40. */
     if
-    :: stable[n] < acked -> sure = sure & ~B(n)
+    :: stable[n] < acked || NEWEST_CURRENT == 3 && acked > flushed -> sure = sure & ~B(n)
     :: else
     fi;
     if
@@ -76,12 +78,18 @@ inline lose_cache(n, kept) {
     fi
 }
 
-/* The peer's copy is outdated at this place of the order. Who asked for that may have lost its power meanwhile: then what it
- * had not flushed goes with it, as if nobody else had ever had it. */
-inline outdated_in_order(n) {
+/* The peer's copy is outdated at this place of the order: what it has for sure must not be in a cache alone here. Not so if
+ * they were connected again while that was on its way: what came in between goes with the power of who asked (docs). */
+inline stands_alone(n) {
     if
-    :: IN(cache_lost & ~sure, n) -> acked = flushed; sure = HOLDERS
-    :: else
+    :: IN(back, n) ->
+        if
+        :: IN(cache_lost & ~sure, n) -> acked = flushed; sure = HOLDERS
+        :: else
+        fi
+    :: else ->
+        given_up_is_stable = !IN(sure, OTHER(n)) || stable[n] >= acked;
+        assert(given_up_is_stable)
     fi
 }
 
@@ -109,12 +117,14 @@ inline new_generation(n) {
 }
 
 inline tell_current(n) {
+    back = back | (IN(outdate_asked & ~to_flush, n) -> B(n) : 0);
     agreed = agreed & ~B(n);
     outdate_asked = outdate_asked & ~B(n);
     separate = separate & ~B(n);
     outdate_wanted = outdate_wanted & ~B(n);
+    to_flush = to_flush & ~B(n);
     if
-    :: !IN(cur[n], OTHER(n)) && op[(n) * 4 + S_CURRENT] == IDLE -> ask_for(n, S_CURRENT, CURRENT)
+    :: !IN(cur[n], OTHER(n)) && op[(n) * 4 + S_CURRENT] == IDLE && IN(mem[n], OTHER(n)) -> ask_for(n, S_CURRENT, CURRENT)
     :: else
     fi
 }
@@ -163,7 +173,7 @@ inline connect(tie) {
                 :: STANDING(ca) == BETTER && !BROKEN(SURVIVOR_GENERATION) -> separate = separate | B(ca); holds = true
                 :: else ->
                     if
-                    :: WITNESS(ca) -> outdate_wanted = outdate_wanted | B(ca); holds = true
+                    :: WITNESS(ca) -> to_flush = to_flush | B(ca); holds = true
                     :: else
                     fi
                 fi;
@@ -238,6 +248,7 @@ inline make_primary(n) {
     primary = primary | B(n);
     state[n] = UP_TO_DATE;
     complete = complete | B(n);
+    to_flush = to_flush & ~B(n);
     if
     :: CONNECTED && state[OTHER(n)] == UP_TO_DATE -> tell_current(n)
     :: else -> mark = mark | B(n)
@@ -264,6 +275,7 @@ inline make_secondary(n) {
     agreed = agreed & ~B(n);
     alone = alone & ~B(n);
     outdate_asked = outdate_asked & ~B(n);
+    to_flush = to_flush & ~B(n);
     if
     :: cur[n] && !IN(cur[n], n) -> standalone = standalone & ~B(n)
     :: else
@@ -275,9 +287,22 @@ inline replica_advance(n) {
     if
     :: !SHARED && IN(primary & ~linked & ~outdate_asked & ~agreed, n) && IN(running, n) ->
         outdate_asked = outdate_asked | B(n);
-        outdate_wanted = outdate_wanted | B(n)
+        to_flush = to_flush | B(n)
     :: else
     fi
+}
+
+/* outdating.c */
+inline ask_outdating(n) {
+    printf("node%d: asks to outdate the other copy\n", n);
+    if
+    :: !BROKEN(OUTDATE_FLUSHED) -> flush(n)
+    :: else
+    fi;
+    to_flush = to_flush & ~B(n);
+    back = back & ~B(n);
+    outdate_wanted = outdate_wanted | (IN(linked, n) -> 0 : B(n));
+    outdate_asked = outdate_asked & ~(IN(linked, n) -> B(n) : 0)
 }
 
 inline peer_outdated(n) {

@@ -62,7 +62,7 @@ uint32_t sim_random(struct sim *sim, uint32_t below)
     return (uint32_t)((sim->seed >> 33) % below);
 }
 
-static struct shared_state *fresh_state(void)
+static struct shared_state *fresh_state(const struct sim *sim)
 {
     struct shared_state *state = shared_state_new(SIM_LUS, 1);
 
@@ -73,6 +73,7 @@ static struct shared_state *fresh_state(void)
     }
     strcpy(state->groups[0].name, "g0");
     state->groups[0].nodes = state->groups[0].current = 0x6;
+    state->groups[0].replicated = sim->replicated;
     return state;
 }
 
@@ -606,7 +607,7 @@ void sim_boot(struct sim *sim, unsigned node)
     setup.lease_proves = sim->lease_proves;
     setup.wire_max = n->wire_max;
     setup.incarnation = (uint64_t)node << 32 | ++n->starts;
-    n->machine = cluster_new(&setup, fresh_state());
+    n->machine = cluster_new(&setup, fresh_state(sim));
     assert(n->machine);
     if (n->record && cluster_restore(n->machine, n->record, n->record_size))
         sim_fail(sim, "node%u cannot read its journal", node);

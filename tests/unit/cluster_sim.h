@@ -79,6 +79,7 @@ struct sim {
     uint64_t first_seed; /* for the message of a failure */
     unsigned nodes;
     bool lease_proves, no_fencing;
+    bool replicated; /* the group's nodes have a copy each */
     struct sim_node node[SIM_NODES + 1];
     struct sim_ring ring[16];
     unsigned part[SIM_NODES + 1]; /* hosts with the same number can reach each other */

@@ -16,6 +16,7 @@ struct fault {
     struct store *below;
     char path[256];
     _Atomic int fail[OPERATIONS];
+    _Atomic unsigned count[OPERATIONS];
     pthread_mutex_t lock;
     bool holding;
     enum store_operation hold;
@@ -95,6 +96,7 @@ static void submit(struct store *store, struct store_io *io)
     struct fault *f = container_of(store, struct fault, store);
     bool hold;
 
+    atomic_fetch_add(&f->count[io->operation], 1);
     io->error = atomic_load(&f->fail[io->operation]);
     if (io->error) {
         io->post.run = failed;
@@ -231,6 +233,11 @@ void fault_release(struct fault *f)
         post->run = released;
         reactor_post(io->reactor, post);
     }
+}
+
+unsigned fault_count(struct fault *f, enum store_operation operation)
+{
+    return atomic_load(&f->count[operation]);
 }
 
 void fault_log(struct fault *f, uint64_t from, uint64_t to)

@@ -18,11 +18,12 @@ static uint64_t seconds(unsigned n)
     return (uint64_t)n * 1000 * SIM_MS;
 }
 
-static struct sim *started(unsigned nodes, uint64_t seed, uint8_t first, uint8_t others)
+static struct sim *begun(unsigned nodes, uint64_t seed, uint8_t first, uint8_t others, bool replicated)
 {
     struct sim *sim = sim_new(nodes, seed);
 
     sim->first_seed = seed;
+    sim->replicated = replicated;
     sim->trace = getenv("HALUN_TRACE");
     for (unsigned i = 1; i <= nodes; i++) {
         sim->node[i].wire_max = i == 1 ? first : others;
@@ -31,6 +32,11 @@ static struct sim *started(unsigned nodes, uint64_t seed, uint8_t first, uint8_t
     assert_true(sim_until(sim, sim_all_serve, seconds(30)));
     sim_run(sim, seconds(2));
     return sim;
+}
+
+static struct sim *started(unsigned nodes, uint64_t seed, uint8_t first, uint8_t others)
+{
+    return begun(nodes, seed, first, others, false);
 }
 
 static unsigned wire(struct sim *sim, unsigned node)
@@ -263,6 +269,21 @@ static void proof_when_a_member_is_old_then_the_first_word_counts(void **state)
     assert_int_equal(epochs_of_a_loss(started(3, 9, 0, 0)), 2);
 }
 
+/* A member of version 4 leaves the copy of a node that is back as current as it was: all have to do it at that place. */
+static void copy_when_its_node_is_back_then_not_current_unless_a_member_is_old(void **state)
+{
+    for (unsigned old = 0; old < 2; old++) {
+        struct sim *sim = begun(3, 10 + old, 0, old ? 4 : 0, true);
+
+        owned_by(sim, 1);
+        restart(sim, 2, 0);
+        for (unsigned node = 1; node <= 3; node++)
+            assert_int_equal(cluster_shared(sim->node[node].machine)->groups[0].current, old ? 0x6 : 0x2);
+        commits(sim, 2);
+        sim_free(sim);
+    }
+}
+
 /* MODE SELECT of the page of one parameter, SWP or WCE. */
 static void select_parameter(struct sim *sim, unsigned node, bool swp, bool on)
 {
@@ -395,6 +416,7 @@ int main(void)
         cmocka_unit_test(consultation_when_all_know_it_then_everybody_says_what_it_thinks),
         cmocka_unit_test(operation_when_a_member_does_not_know_it_then_refused_at_once),
         cmocka_unit_test(proof_when_a_member_is_old_then_the_first_word_counts),
+        cmocka_unit_test(copy_when_its_node_is_back_then_not_current_unless_a_member_is_old),
         cmocka_unit_test(version_when_none_is_common_then_not_admitted),
         cmocka_unit_test(mode_select_when_two_nodes_at_once_then_none_is_lost),
         cmocka_unit_test(mode_select_when_a_member_knows_whole_sets_only_then_said_so),

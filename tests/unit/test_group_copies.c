@@ -1,5 +1,6 @@
-/* A copy that was equal for a moment, recorded as current behind an outdating, and lost again: the late answer to the
- * first question is no answer to the second one. Replica and cluster are stand-ins. */
+/* What is agreed of the copies of a group, and when it is asked for: a copy that was equal for a moment, recorded as
+ * current behind an outdating, and lost again (the late answer to the first question is no answer to the second one); a
+ * copy that stayed connected and is not recorded any more. Replica and cluster are stand-ins. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +20,9 @@ static struct shared_group shared_group;
 static struct shared_state shared = {.groups = &shared_group, .group_count = 1};
 static struct cluster_request *submitted[8];
 static struct replica_status replica_state;
-static unsigned count, agreed;
+static unsigned count, agreed, asked_equal;
+static void (*asked_done)(void *, int, const char *);
+static void *asked_context;
 
 const struct shared_state *cluster_state(const struct cluster_driver *driver) { return &shared; }
 void cluster_submit(struct cluster_driver *driver, struct cluster_request *request) { submitted[count++] = request; }
@@ -29,22 +32,136 @@ void kept_note(const char *state_dir, const char *group, enum kept kept) {}
 void replica_connect(struct replica *replica, bool discard) {}
 void replica_events_changed(void) {}
 void replica_get_status(const struct replica *replica, struct replica_status *status) { *status = replica_state; }
+void replica_confirm_equal(struct replica *replica, void (*done)(void *, int, const char *), void *context)
+{
+    asked_equal++;
+    asked_done = done;
+    asked_context = context;
+}
 void replica_peer_outdated(struct replica *replica, bool yes) { agreed += yes; }
 void replica_self_outdated(struct replica *replica, bool yes) {}
 void replica_set_standing(struct replica *replica, enum replica_standing standing) {}
 
-static void outdating_when_the_copy_was_current_in_between_then_asked_again(void **state)
+static struct group *begun(void)
 {
-    struct replica *replica = (struct replica *)&config; /* only handed on */
-    const struct replica_callbacks *say = &groups_replica_callbacks;
     struct group *group = &halund.groups[0];
 
     config = (struct config){.groups = &config_group, .group_count = 1};
-    halund.config = &config;
-    halund.self = 1;
-    group->replica = replica;
+    shared_group = (struct shared_group){.current = 1 << 1 | 1 << 2};
+    halund = (struct daemon){.config = &config, .self = 1};
+    group->replica = (struct replica *)&config; /* only handed on */
+    count = agreed = asked_equal = 0;
+    return group;
+}
+
+/* This node's copy is the current one, the other's is connected and equal, and its node a member. */
+static struct group *lost_sight(void)
+{
+    struct group *group = begun();
+
+    replica_state = (struct replica_status){.connection = CONN_CONNECTED, .disk = DISK_UP_TO_DATE,
+                                   .peer_disk = DISK_UP_TO_DATE, .link = 7};
+    shared_group.current = 1 << 1;
+    shared_group.replicated = true;
+    shared.members = 1 << 1 | 1 << 2;
+    halund.view.serving = true;
+    return group;
+}
+
+static void copy_when_it_stayed_connected_then_recorded_once_its_node_has_confirmed(void **state)
+{
+    struct group *group = lost_sight();
+
+    groups_recorded();
+    groups_recorded();
+    groups_replica_callbacks.changed(NULL, group->replica);
+    assert_int_equal(asked_equal, 1);
+    assert_int_equal(count, 0); /* the replica says so, or does not */
+    asked_done(asked_context, 0, "");
+    groups_recorded();
+    assert_int_equal(asked_equal, 2);
+    groups_replica_callbacks.current(NULL, group->replica, 2);
+    asked_done(asked_context, 0, "");
+    groups_recorded();
+    assert_int_equal(asked_equal, 2);
+    assert_int_equal(count, 1);
+    assert_int_equal(submitted[0]->op.kind, SHARED_OP_CURRENT);
+    assert_int_equal(submitted[0]->op.node, 2);
+}
+
+static void copy_when_it_may_not_be_equal_then_nobody_is_asked(void **state)
+{
+    struct group *group;
+
+    for (unsigned i = 0; i < 9; i++) {
+        group = lost_sight();
+        switch (i) {
+        case 0: shared_group.current = 1 << 2; break;
+        case 1: shared_group.current = 1 << 1 | 1 << 2; break;
+        case 2: shared_group.replicated = false; break;
+        case 3: shared.members = 1 << 1; break;
+        case 4: halund.view.serving = false; break;
+        case 5: replica_state.connection = CONN_SYNC_SOURCE; break;
+        case 6: replica_state.peer_disk = DISK_OUTDATED; break;
+        case 7: group->outdate_wanted = true; break;
+        case 8: group->outdate_busy = true; break;
+        }
+        groups_recorded();
+        assert_int_equal(asked_equal, 0);
+    }
+}
+
+/* An operator has it outdated, or resynchronised in full: it leaves this connection first. */
+static void copy_when_given_up_by_agreement_then_not_recorded_before_the_next_connection(void **state)
+{
+    struct group *group = lost_sight();
+
+    group_given_up(group);
+    groups_recorded();
+    assert_int_equal(asked_equal, 0);
+    replica_state.connection = CONN_UNCONNECTED;
+    groups_replica_callbacks.changed(NULL, group->replica);
+    assert_int_equal(asked_equal, 0);
+    replica_state.connection = CONN_CONNECTED;
+    replica_state.link++;
+    groups_replica_callbacks.changed(NULL, group->replica);
+    assert_int_equal(asked_equal, 1);
+}
+
+/* Nobody is there who would carry that out; then it is a member, and has been equal since. */
+static void copy_when_given_up_and_no_member_then_recorded_on_the_same_connection(void **state)
+{
+    struct group *group = lost_sight();
+
+    shared.members = 1 << 1;
+    group_given_up(group);
+    shared.members |= 1 << 2;
+    groups_recorded();
+    assert_int_equal(asked_equal, 1);
+}
+
+/* Its node may lose its power before it is a member, and come back without what it had. */
+static void copy_when_equal_before_its_node_is_a_member_then_recorded_afterwards(void **state)
+{
+    struct group *group = lost_sight();
+
+    shared.members = 1 << 1;
+    groups_replica_callbacks.current(NULL, group->replica, 2);
+    assert_int_equal(count + asked_equal, 0);
+    shared.members |= 1 << 2;
+    groups_recorded();
+    assert_int_equal(asked_equal, 1);
+    groups_replica_callbacks.current(NULL, group->replica, 2);
+    assert_int_equal(count, 1);
+}
+
+static void outdating_when_the_copy_was_current_in_between_then_asked_again(void **state)
+{
+    const struct replica_callbacks *say = &groups_replica_callbacks;
+    struct group *group = begun();
+    struct replica *replica = group->replica;
+
     group->primary = true;
-    shared_group.current = 1 << 1 | 1 << 2;
     say->outdate_peer(NULL, replica, 2);
     assert_int_equal(count, 1);
     shared_group.current = 1 << 1; /* applied, and not answered yet */
@@ -98,6 +215,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outdating_when_the_copy_was_current_in_between_then_asked_again),
         cmocka_unit_test(outdating_when_the_own_disk_failed_meanwhile_then_not_asked_any_more),
+        cmocka_unit_test(copy_when_it_stayed_connected_then_recorded_once_its_node_has_confirmed),
+        cmocka_unit_test(copy_when_it_may_not_be_equal_then_nobody_is_asked),
+        cmocka_unit_test(copy_when_given_up_by_agreement_then_not_recorded_before_the_next_connection),
+        cmocka_unit_test(copy_when_given_up_and_no_member_then_recorded_on_the_same_connection),
+        cmocka_unit_test(copy_when_equal_before_its_node_is_a_member_then_recorded_afterwards),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -293,6 +293,38 @@ static void members_when_owner_lost_and_a_copy_survives_then_that_is_the_good_on
     assert_int_equal(group->current, 1 << 1 | 1 << 2);
 }
 
+static void members_when_a_node_is_back_then_its_copy_is_compared_first(void **context)
+{
+    static const struct {
+        uint32_t owner, current, survivors, then;
+        bool replicated;
+    } rows[] = {
+        {1, 1 << 1 | 1 << 2, 1 << 1 | 1 << 3, 1 << 1, true},
+        {0, 1 << 1 | 1 << 2, 1 << 1 | 1 << 3, 1 << 1 | 1 << 2, true}, /* nobody knows more than the copies themselves */
+        {1, 1 << 2, 1 << 1 | 1 << 3, 1 << 2, true},                   /* its disk has failed: there is no other copy */
+        {1, 1 << 1 | 1 << 2, 1 << 3, 1 << 1 | 1 << 2, true},          /* the owner is not known to be there */
+        {1, 1 << 1 | 1 << 2, 1 << 1, 1 << 1 | 1 << 2, false},         /* they use the same storage */
+        {1, 1 << 1 | 1 << 2, 0, 1 << 1 | 1 << 2, true},
+    };
+    struct shared_state *state = *context;
+    struct shared_group *group = &state->groups[0];
+
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        group->replicated = rows[i].replicated;
+        group->current = 1 << 1 | 1 << 2;
+        if (rows[i].owner)
+            assert_int_equal(apply(state, SHARED_OP_GROUP_ACQUIRE, rows[i].owner, 0), REASON_GOOD);
+        shared_members(state, bits(1, 3, 0), bits(2, 0, 0), bits(1, 3, 0), &effects);
+        group->current = rows[i].current;
+        shared_members(state, bits(1, 2, 3), bits(2, 0, 0), rows[i].survivors, &effects);
+        assert_int_equal(group->current, rows[i].then);
+        assert_int_equal(group->owner, rows[i].owner);
+        assert_true((effects.effects[effects.count - 1].kind == SHARED_EFFECT_PERSIST) ==
+                    (rows[i].then != rows[i].current));
+        assert_int_equal(apply(state, SHARED_OP_GROUP_RELEASE, 1, 0), REASON_GOOD);
+    }
+}
+
 static void members_when_another_lost_or_back_then_attention(void **context)
 {
     struct shared_state *state = *context;
@@ -368,6 +400,7 @@ int main(void)
         CASE(members_when_owner_lost_then_no_owner_and_no_attention),
         CASE(start_when_forced_then_copies_that_are_not_here_are_given_up),
         CASE(members_when_owner_lost_and_a_copy_survives_then_that_is_the_good_one),
+        CASE(members_when_a_node_is_back_then_its_copy_is_compared_first),
         CASE(members_when_another_lost_or_back_then_attention),
         CASE(members_when_every_group_changes_then_effects_fit),
         CASE(cold_start_when_owned_then_only_current_stays),

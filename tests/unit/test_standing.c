@@ -135,6 +135,25 @@ crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed(voi
     assert_true(has_the_write(rig, 0));
 }
 
+/* From that agreement on only this copy counts: what it has must not be in its cache alone. */
+static void crashed_primary_when_this_copy_is_not_stable_then_nobody_is_asked_yet(void **state)
+{
+    struct rig *rig = *state;
+    struct fault *fault;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    replica_set_standing(rig->n[1].replica, REPLICA_EQUAL);
+    fault = pair_fault(rig, 1, 0);
+    fault_hold(fault, STORE_FLUSH, 0, SIZE);
+    open_node(rig, 0);
+    WAIT(fault_held(fault) || rig->n[1].asked);
+    stays_apart(rig);
+    assert_int_equal(rig->n[1].asked, 0);
+    fault_release(fault);
+    WAIT(rig->n[1].asked);
+}
+
 static void crashed_primary_when_the_survivor_was_restarted_then_the_record_decides(void **state)
 {
     struct rig *rig = *state;
@@ -330,6 +349,7 @@ int main(void)
         PAIR_CASE(copy_when_the_other_disk_failed_then_good_if_the_record_calls_it_current),
         PAIR_CASE(crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd),
         PAIR_CASE(crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed),
+        PAIR_CASE(crashed_primary_when_this_copy_is_not_stable_then_nobody_is_asked_yet),
         PAIR_CASE(crashed_primary_when_the_survivor_was_restarted_then_the_record_decides),
         PAIR_CASE(crashed_primary_when_only_the_daemon_of_the_other_died_then_held_until_agreed),
         PAIR_CASE(crashed_primary_when_both_were_lost_then_source),

@@ -37,14 +37,17 @@ static void write_when_any_state_then_acknowledged_only_when_safe(void **state)
         }
 }
 
+/* Stable there, but not written here yet: the flush before the peer is outdated would not cover it. */
 static void link_when_lost_then_all_but_stable_writes_are_marked(void **state)
 {
-    for (unsigned peer = PEER_LOST; peer <= PEER_STABLE; peer++) {
-        struct write_progress w = {.peer = peer};
+    for (unsigned peer = PEER_LOST; peer <= PEER_STABLE; peer++)
+        for (unsigned local = 0; local < 2; local++) {
+            struct write_progress w = {.peer = peer, .local_done = local};
+            bool stable = peer == PEER_STABLE && local;
 
-        assert_int_equal(write_link_lost(&w), peer != PEER_STABLE);
-        assert_int_equal(w.peer, peer == PEER_STABLE ? PEER_STABLE : PEER_LOST);
-    }
+            assert_int_equal(write_link_lost(&w), !stable);
+            assert_int_equal(w.peer, stable ? PEER_STABLE : PEER_LOST);
+        }
 }
 
 static void flush_when_older_writes_or_unstable_then_waits(void **state)
