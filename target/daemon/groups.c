@@ -84,6 +84,7 @@ bool group_expired(struct group *group, const char *waits_for)
 static struct group_facts facts_of(const struct group *group)
 {
     const struct shared_group *shared = shared_of(group);
+    uint32_t other = 1u << other_node(group);
     struct group_facts facts = {
         .wish = group->wish,
         .yielding = group->yielding,
@@ -108,11 +109,12 @@ static struct group_facts facts_of(const struct group *group)
         facts.peer_primary = status.connection >= CONN_CONNECTED &&
                              status.peer_role == REPLICA_PRIMARY &&
                              (halund.view.members & 1u << other_node(group));
-        /* One that lost something with its power waits for the other even if that one's daemon is not here. */
+        /* Incomplete: lost something with its power, or the connection before it was sent what it had missed. It waits for
+         * the other copy even if that one's daemon is not here. */
         facts.doubtful = config_of(group)->replication == REPLICATION_BUILTIN &&
-                         status.disk == DISK_CONSISTENT && status.connection < CONN_CONNECTED &&
-                         (shared->current & 1u << other_node(group)) &&
-                         (!status.complete || cluster_present(halund.cluster) & 1u << other_node(group));
+                         status.connection < CONN_CONNECTED && (shared->current & other) &&
+                         (!status.complete ||
+                          (status.disk == DISK_CONSISTENT && cluster_present(halund.cluster) & other));
         facts.ready = status.connection >= CONN_CONNECTED && status.disk == DISK_UP_TO_DATE;
     }
     return facts;

@@ -127,15 +127,18 @@ static void stop_when_a_promotion_has_an_answer_to_come_then_it_ends_there(void 
 static void promotion_when_the_copies_are_not_compared_then_only_one_that_lost_nothing_and_is_alone(void **unused)
 {
     static const struct {
+        enum replica_disk disk;
         bool complete, present;
         uint32_t current;
         unsigned promoted;
     } rows[] = {
-        {true, false, 1 << 1 | 1 << 2, 1},
-        {true, true, 1 << 1 | 1 << 2, 0},
-        {false, true, 1 << 1 | 1 << 2, 0},
-        {false, false, 1 << 1 | 1 << 2, 0}, /* its daemon is stopped: it has what this one may have lost */
-        {false, false, 1 << 1, 1},          /* that one is older, it is agreed */
+        {DISK_CONSISTENT, true, false, 1 << 1 | 1 << 2, 1},
+        {DISK_CONSISTENT, true, true, 1 << 1 | 1 << 2, 0},
+        {DISK_CONSISTENT, false, true, 1 << 1 | 1 << 2, 0},
+        {DISK_CONSISTENT, false, false, 1 << 1 | 1 << 2, 0}, /* its daemon is stopped: it has what this one may have lost */
+        {DISK_CONSISTENT, false, false, 1 << 1, 1},          /* that one is older, it is agreed */
+        {DISK_UP_TO_DATE, true, true, 1 << 1 | 1 << 2, 1},
+        {DISK_UP_TO_DATE, false, true, 1 << 1 | 1 << 2, 0}, /* lost again before it was sent what it had missed */
     };
 
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -146,7 +149,7 @@ static void promotion_when_the_copies_are_not_compared_then_only_one_that_lost_n
         group_config.replication = REPLICATION_BUILTIN;
         group->replica = (struct replica *)&replica_state; /* never looked into here */
         replica_state = (struct replica_status){
-            .disk = DISK_CONSISTENT, .connection = CONN_WF_CONNECTION, .complete = rows[i].complete};
+            .disk = rows[i].disk, .connection = CONN_WF_CONNECTION, .complete = rows[i].complete};
         present = rows[i].present ? 1 << 2 : 0;
         shared_group.current = rows[i].current;
         group_promote(group, 1000, answered, &promote);
