@@ -73,6 +73,19 @@ bool admin_link_up(const struct resource *r)
     return r->link.phase == LINK_UP && !r->link.failing;
 }
 
+static void not_primary(struct resource *r)
+{
+    r->primary = r->giving_up = r->agreed = r->asked = false;
+    r->self_asked = r->self_agreed = false;
+    r->peer_cache = PEER_FLUSHED;
+}
+
+static void is_primary(struct resource *r)
+{
+    r->primary = true;
+    r->peer_cache = r->peer_node == REPLICA_PEER_OUTSIDE ? PEER_FLUSHED : PEER_UNFLUSHED;
+}
+
 /* --- promote --- */
 
 enum { PROMOTE_CHECK, PROMOTE_ASK, PROMOTE_WRITE, PROMOTE_WRITTEN };
@@ -172,7 +185,8 @@ static bool promote_ask(struct resource *r, struct admin *a)
 /* Both copies are equal: nothing on disk depends on the role before the first write. */
 static void promote_at_once(struct resource *r, struct admin *a)
 {
-    r->primary = r->serving = true;
+    is_primary(r);
+    r->serving = true;
     for (unsigned i = 0; i < r->volume_count; i++) {
         r->volumes[i]->promoted_alone = false;
         r->volumes[i]->complete = true;
@@ -186,7 +200,7 @@ static void promote_write(struct resource *r, struct admin *a)
 {
     bool forced = false;
 
-    r->primary = true;
+    is_primary(r);
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
 
@@ -267,12 +281,6 @@ static bool drained(struct resource *r)
     return true;
 }
 
-static void not_primary(struct resource *r)
-{
-    r->primary = r->giving_up = r->agreed = r->asked = false;
-    r->self_asked = r->self_agreed = false;
-}
-
 /* Both copies are equal: the peer may become Primary at once. */
 static void demote_at_once(struct resource *r, struct admin *a)
 {
@@ -282,6 +290,8 @@ static void demote_at_once(struct resource *r, struct admin *a)
 
         v->alone_durable = false;
         role_mark_begin_clear(v);
+        if (v->unmarking)
+            mirror_unflushed(v); /* with the next barrier of the new Primary at the latest */
         volume_changed(v, true);
     }
     qb_log(LOG_NOTICE, "group \"%s\": Secondary", r->group->name);

@@ -15,7 +15,7 @@ void epoch_sender_reset(struct epoch_sender *e, uint32_t number)
 
 bool epoch_sender_barrier_due(const struct epoch_sender *e)
 {
-    return e->closed && e->writes;
+    return e->closed && (e->writes || e->forced);
 }
 
 uint32_t epoch_sender_barrier(struct epoch_sender *e)
@@ -29,7 +29,7 @@ uint32_t epoch_sender_barrier(struct epoch_sender *e)
     e->count++;
     e->number++;
     e->writes = 0;
-    e->closed = false;
+    e->closed = e->forced = false;
     return number;
 }
 
@@ -52,6 +52,11 @@ void epoch_sender_close(struct epoch_sender *e)
 {
     if (e->writes)
         e->closed = true;
+}
+
+void epoch_sender_force(struct epoch_sender *e)
+{
+    e->closed = e->forced = true;
 }
 
 int epoch_sender_ack(struct epoch_sender *e, uint32_t number, uint32_t writes)

@@ -25,6 +25,7 @@ struct epoch_sender {
     uint32_t writes;       /* packets in it so far */
     bool closed;           /* the next write belongs to the next epoch */
     bool strict;           /* end the epoch with each completion */
+    bool forced;           /* it is ended even when it is empty */
     uint32_t first, count; /* epochs sent and not answered, oldest at `first` */
     struct {
         uint32_t number, writes;
@@ -33,7 +34,7 @@ struct epoch_sender {
 
 /* Starts over: a new connection. `number` is the first epoch's. */
 void epoch_sender_reset(struct epoch_sender *e, uint32_t number);
-/* A P_BARRIER is due before the next write: the open epoch is ended and has writes. */
+/* A P_BARRIER is due before the next write: the open epoch is ended, and has writes or is forced. */
 bool epoch_sender_barrier_due(const struct epoch_sender *e);
 /* Takes the number for that P_BARRIER and opens the next epoch. Only when it is due. */
 uint32_t epoch_sender_barrier(struct epoch_sender *e);
@@ -43,6 +44,9 @@ uint32_t epoch_sender_write(struct epoch_sender *e);
 void epoch_sender_completing(struct epoch_sender *e, uint32_t epoch);
 /* Ends the open epoch (a flush came, or it is old). Harmless on an empty one. */
 void epoch_sender_close(struct epoch_sender *e);
+/* Ends the open epoch, even an empty one: the peer flushes what it has not flushed for another reason. Not for DRBD, which
+ * does not answer to an empty one. */
+void epoch_sender_force(struct epoch_sender *e);
 /* A P_BARRIER_ACK came. 0, or -EPROTO: not the oldest one's number and count; drop the link. */
 int epoch_sender_ack(struct epoch_sender *e, uint32_t number, uint32_t writes);
 

@@ -125,16 +125,21 @@ static void answer(struct mirror *m, int error)
         send_answer(m, command);
 }
 
+void mirror_unflushed(struct volume *v)
+{
+    if (v->written_to)
+        return;
+    v->written_to = true;
+    qb_list_add_tail(&v->unflushed, &v->resource->unflushed);
+}
+
 static void written(struct store_io *io, int error)
 {
     struct mirror *m = container_of(io, struct mirror, io);
     struct resource *r = m->resource;
 
     resource_enter(r);
-    if (!m->volume->written_to) {
-        m->volume->written_to = true;
-        qb_list_add_tail(&m->volume->unflushed, &r->unflushed);
-    }
+    mirror_unflushed(m->volume);
     if (error)
         volume_failed(m->volume, error, "writing for the peer");
     answer(m, error);

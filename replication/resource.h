@@ -231,7 +231,7 @@ struct volume {
     struct qb_list_head work; /* resource->work, while `working`: has something for the end of an event */
     bool working;
     struct qb_list_head unflushed; /* resource->unflushed, while `written_to` */
-    bool written_to;               /* for the peer, since the last flush began */
+    bool written_to;               /* for the peer, or as the Primary before, since the last flush began */
     unsigned number;    /* of the wire */
     struct store store; /* what the LU stands on */
     struct store *backing;
@@ -347,6 +347,10 @@ struct resource {
     struct post *finished, **finished_end;
     uint64_t position, id_salt;
     bool giving_up, checking_flushes;
+    /* The peer was Primary before this node, and may have in its cache what it wrote then: the next flush waits for a
+     * barrier, whose number this is when asked. */
+    enum { PEER_FLUSHED, PEER_UNFLUSHED, PEER_FLUSH_ASKED } peer_cache;
+    uint32_t peer_cache_epoch;
     struct epoch_sender epochs;
     struct timer barrier_timer;
     struct payload catchup_payload[RESOURCE_CATCHUPS];
@@ -533,6 +537,8 @@ void mirror_drop(struct mirror *m);
 /* The payload is complete (or there is none: trim, zeroes). Takes over the mirror. */
 void mirror_run(struct mirror *m, unsigned command);
 void mirror_barrier(struct resource *r, uint32_t number);
+/* The volume has what is not flushed: the next barrier of the peer waits for its flush. */
+void mirror_unflushed(struct volume *v);
 void mirror_flush(struct resource *r);
 /* The volume's or the peer's state changed: is this the only good copy, and is that durable? */
 void mirror_only_copy(struct volume *v);

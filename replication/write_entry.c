@@ -386,6 +386,12 @@ static bool older_in_log(const struct request *q)
     return false;
 }
 
+/* The peer has not said yet that what it wrote as the Primary before is on its stable storage. */
+static bool peer_unflushed(const struct volume *v)
+{
+    return v->resource->peer_cache != PEER_FLUSHED && !volume_alone(v);
+}
+
 static void check_flushes(struct resource *r)
 {
     struct request *q, *next;
@@ -407,7 +413,7 @@ static void check_flushes(struct resource *r)
             if (!r->giving_up)
                 continue;
             q->error = -EAGAIN;
-        } else if (!flush_may_complete(&f, volume_alone(q->volume))) {
+        } else if (peer_unflushed(q->volume) || !flush_may_complete(&f, volume_alone(q->volume))) {
             if (!r->giving_up || !q->flush_done || f.older)
                 continue;
             q->error = -EAGAIN;

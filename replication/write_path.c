@@ -191,8 +191,21 @@ static bool admit(struct resource *r, struct store_io *io)
     return true;
 }
 
+/* A flush waits for what the peer wrote as the Primary before. Asked for by the first one. */
+static void ask_peer_to_flush(struct resource *r)
+{
+    if (r->peer_cache != PEER_UNFLUSHED || qb_list_empty(&r->flushes) || r->link.phase != LINK_UP ||
+        r->link.failing || r->epochs.count == EPOCH_OPEN_MAX)
+        return;
+    epoch_sender_force(&r->epochs);
+    r->peer_cache = PEER_FLUSH_ASKED;
+    r->peer_cache_epoch = r->epochs.number;
+    write_send_barrier(r);
+}
+
 void write_pump(struct resource *r)
 {
+    ask_peer_to_flush(r);
     if (!qb_list_empty(&r->requests)) {
         struct request *last = qb_list_entry(r->requests.prev, struct request, link);
 
@@ -244,6 +257,10 @@ int write_barrier_acked(struct resource *r, const struct packet_barrier_ack *ack
 
     if (epoch_sender_ack(&r->epochs, ack->number, ack->set_size))
         return -EPROTO;
+    if (r->peer_cache == PEER_FLUSH_ASKED && r->peer_cache_epoch == ack->number) {
+        r->peer_cache = PEER_FLUSHED;
+        write_check_flushes(r);
+    }
     while (!qb_list_empty(&r->sent)) {
         e = qb_list_first_entry(&r->sent, struct entry, sent);
         if (e->epoch != ack->number)
@@ -318,6 +335,8 @@ void write_link_down(struct resource *r)
     struct entry *e, *next;
 
     reactor_timer_cancel(r->home, &r->barrier_timer);
+    if (r->peer_cache == PEER_FLUSH_ASKED)
+        r->peer_cache = PEER_UNFLUSHED;
     qb_list_for_each_entry_safe(e, next, &r->log, log)
     {
         struct volume *v = e->volume;

@@ -32,6 +32,22 @@ static void barrier_when_epoch_empty_then_never_due(void **state)
     assert_true(epoch_sender_barrier_due(&s));
 }
 
+static void empty_epoch_when_forced_then_ended_and_answered(void **state)
+{
+    uint32_t number, writes;
+
+    epoch_sender_force(&s);
+    assert_true(epoch_sender_barrier_due(&s));
+    epoch_receiver_barrier(&r, epoch_sender_barrier(&s));
+    assert_false(epoch_sender_barrier_due(&s));
+    assert_int_equal(epoch_receiver_flushable(&r), 1);
+    epoch_receiver_pop(&r, &number, &writes);
+    assert_int_equal(writes, 0);
+    assert_int_equal(epoch_sender_ack(&s, number, writes), 0);
+    epoch_sender_close(&s); /* empty, as ever */
+    assert_false(epoch_sender_barrier_due(&s));
+}
+
 static void numbers_when_they_wrap_then_go_on(void **state)
 {
     for (uint32_t i = 0; i < 4; i++) {
@@ -161,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(barrier_when_epoch_empty_then_never_due, setup),
+        cmocka_unit_test_setup(empty_epoch_when_forced_then_ended_and_answered, setup),
         cmocka_unit_test_setup(numbers_when_they_wrap_then_go_on, setup),
         cmocka_unit_test_setup(ack_when_number_or_count_is_wrong_then_refused, setup),
         cmocka_unit_test_setup(epoch_when_full_then_barrier_due, setup),
