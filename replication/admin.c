@@ -14,7 +14,10 @@
 #include "replication/standing.h"
 #include "target/base/container.h"
 
-enum { GRACEFUL_MS = 500 };
+enum {
+    GRACEFUL_MS = 500,
+    UNMARK_MS = 100, /* for a successor to take over: what clearing marks costs is not in its way */
+};
 
 bool admin_finish(struct admin *a, int error, const char *format, ...)
 {
@@ -90,6 +93,8 @@ static void is_primary(struct resource *r)
 
 enum { PROMOTE_CHECK, PROMOTE_ASK, PROMOTE_WRITE, PROMOTE_WRITTEN };
 
+/* DRBD asks for each volume. Another node of the cluster is asked once for all of them: with 1000 volumes the questions
+ * and their answers would be most of what a planned change of the owner takes. */
 static void ask_peer(struct resource *r)
 {
     struct packet_state_request p = {.mask.role = 3, .value.role = WIRE_PRIMARY};
@@ -97,8 +102,13 @@ static void ask_peer(struct resource *r)
     size_t n = packet_state_request_encode(&p, body);
 
     r->own_request = true;
-    r->replies_wanted = r->volume_count;
     r->reply = STATE_OK;
+    if (r->peer_node != REPLICA_PEER_OUTSIDE) {
+        r->replies_wanted = 1;
+        link_send(r, &r->link.data, 0, P_CONN_ST_CHG_REQ, body, n);
+        return;
+    }
+    r->replies_wanted = r->volume_count;
     for (unsigned i = 0; i < r->volume_count; i++)
         link_send(r, &r->link.data, r->volumes[i]->number, P_STATE_CHG_REQ, body, n);
 }
@@ -249,7 +259,7 @@ static bool promote(struct resource *r, struct admin *a)
 
 /* --- demote --- */
 
-enum { DEMOTE_BEGIN, DEMOTE_DRAIN, DEMOTE_MAPS, DEMOTE_WRITTEN, DEMOTE_UNMARK };
+enum { DEMOTE_BEGIN, DEMOTE_DRAIN, DEMOTE_MAPS, DEMOTE_WRITTEN, DEMOTE_UNMARK_LATER, DEMOTE_UNMARK };
 
 /* Nothing that still runs will be answered by the peer or by an agreement. */
 static bool hopeless(const struct resource *r)
@@ -284,12 +294,15 @@ static bool drained(struct resource *r)
 /* Both copies are equal: the peer may become Primary at once. */
 static void demote_at_once(struct resource *r, struct admin *a)
 {
+    bool marked = false;
+
     not_primary(r);
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
 
         v->alone_durable = false;
         role_mark_begin_clear(v);
+        marked |= v->unmarking;
         if (v->unmarking)
             mirror_unflushed(v); /* with the next barrier of the new Primary at the latest */
         volume_changed(v, true);
@@ -298,6 +311,12 @@ static void demote_at_once(struct resource *r, struct admin *a)
     a->error = 0;
     a->next = 0;
     a->phase = DEMOTE_UNMARK;
+    if (!marked || a->kind == ORDER_CLOSE)
+        return;
+    a->phase = DEMOTE_UNMARK_LATER;
+    a->since_ns = r->home->now_ns + UNMARK_MS * 1000000ull;
+    if (r->tick.deadline_ns > a->since_ns)
+        reactor_timer_set(r->home, &r->tick, a->since_ns);
 }
 
 /* Without its crashed-Primary mark this node would not look at its activity log any more: first the
@@ -321,6 +340,11 @@ static bool demote(struct resource *r, struct admin *a)
             admin_persist(r, a, true);
             a->phase = DEMOTE_MAPS;
         }
+    }
+    if (a->phase == DEMOTE_UNMARK_LATER) {
+        if (r->home->now_ns < a->since_ns)
+            return false;
+        a->phase = DEMOTE_UNMARK;
     }
     if (a->phase == DEMOTE_UNMARK)
         return role_mark_clear(r, a) &&
@@ -747,5 +771,8 @@ void admin_reply(struct resource *r, int32_t code)
 
 void admin_conn_reply(struct resource *r, int32_t code)
 {
-    r->graceful_done = true;
+    if (r->own_request)
+        admin_reply(r, code);
+    else
+        r->graceful_done = true;
 }

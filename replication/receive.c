@@ -182,6 +182,16 @@ static int deallocated(const struct incoming *in)
     return packet_block_range_decode(in->body, in->length, &p) ? -EPROTO : sync_zeros(in->v, &p);
 }
 
+static bool in_transition(const struct incoming *in)
+{
+    if (in->v)
+        return conn_in_transition(in->v->state.conn);
+    for (unsigned i = 0; i < in->r->volume_count; i++)
+        if (conn_in_transition(in->r->volumes[i]->state.conn))
+            return true;
+    return false;
+}
+
 static int state_request(const struct incoming *in)
 {
     struct packet_state_request p;
@@ -197,7 +207,7 @@ static int state_request(const struct incoming *in)
 
     if (packet_state_request_decode(in->body, in->length, true, &p))
         return -EPROTO;
-    q.transition = in->v && conn_in_transition(in->v->state.conn) && !p.mask.conn;
+    q.transition = !p.mask.conn && in_transition(in);
     q.may_verify = in->v && verify_possible(in->v);
     q.outside = in->r->peer_node == REPLICA_PEER_OUTSIDE;
     if (in->v) {
@@ -207,7 +217,7 @@ static int state_request(const struct incoming *in)
         q.peer_primary = in->r->peer_role == WIRE_PRIMARY;
     }
     answer = state_request_answer(&q);
-    if (answer == STATE_OK && in->v && p.mask.peer)
+    if (answer == STATE_OK && p.mask.peer)
         in->r->peer_role = p.value.peer;
     link_send(in->r, &in->r->link.meta, in->header->volume,
               whole ? P_CONN_ST_CHG_REPLY : P_STATE_CHG_REPLY, body,

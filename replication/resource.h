@@ -308,7 +308,8 @@ struct admin {
     unsigned phase;
     unsigned waiting;                /* metadata writes */
     unsigned next;                   /* volume whose turn is next */
-    uint64_t serial, since_ns, mark; /* of the connection that is asked, since when, its ping */
+    uint64_t serial, mark; /* of the connection that is asked, its ping */
+    uint64_t since_ns;     /* since when it is asked; until when marks stay */
     int error;
     char why[160];
     struct md_waiter waiters[RESOURCE_VOLUMES];

@@ -3,7 +3,7 @@
  *
  * - Set before the first write of the new Primary to the volume, with that write's entry in the activity log: what
  *   was not written needs no mark.
- * - Cleared after the old Primary is Secondary, a few volumes at a time, each after its flush and its map. A crash
+ * - Cleared a moment after the old Primary is Secondary, a few volumes at a time, each after its flush and its map. A crash
  *   that finds it set though nothing was in flight compares equal generations: a living Primary is the source
  *   (rule 41), and of two crashed ones either is right, as every acknowledged write is on both and both look at
  *   their logs (rule 40). Had the new Primary gone on alone, it would have a new generation. */

@@ -141,6 +141,7 @@ static void demotion_when_written_to_then_mark_is_cleared_on_disk(void **state)
     struct superblock sb = {0};
     struct fault *fault;
     unsigned marked;
+    uint64_t began;
 
     rig->options.lus = 2;
     start(rig);
@@ -149,7 +150,9 @@ static void demotion_when_written_to_then_mark_is_cleared_on_disk(void **state)
     assert_int_equal(run_io(&rig->n[0], 1, STORE_WRITE, 0, 0, data, sizeof data), 0);
     watch(rig, 0, 0);
     watch(rig, 0, 1);
+    began = monotonic_ns();
     hand_over(rig, 0);
+    assert_true(monotonic_ns() - began >= 100000000u); /* not in the way of who takes over */
     layout = pair_layout(rig, 0, 1);
     fault = pair_fault(rig, 0, 1);
     assert_int_not_equal(superblocks(rig, 0, 1, &marked), 0);
