@@ -2,10 +2,11 @@
  * second machine, which writes it to its own file and answers; done when both are. O_DIRECT, bare io_uring,
  * nothing else. One side serves, the other asks and prints one line of JSON.
  *
- *   halun-floor serve PORT FILE
- *   halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential]
+ *   halun-floor serve PORT FILE [durable]
+ *   halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential] [durable]
  *
- * The files are there and written: no block is allocated on the way. */
+ * durable, on both sides: a write is done when it is on stable storage. The files are there and written: no block is
+ * allocated on the way. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -41,6 +42,7 @@ static struct io_uring ring;
 static struct slot slots[SLOTS];
 static struct slot *send_first, **send_end = &send_first; /* to be sent in order; the first is being sent */
 static int file, peer;
+static bool durable;
 
 static void fail(const char *what)
 {
@@ -68,7 +70,10 @@ static struct io_uring_sqe *sqe_for(struct slot *slot, enum kind kind)
 
 static void write_block(struct slot *slot)
 {
-    io_uring_prep_write(sqe_for(slot, WRITE), file, slot->data, slot->header.length, slot->header.offset);
+    struct io_uring_sqe *sqe = sqe_for(slot, WRITE);
+
+    io_uring_prep_write(sqe, file, slot->data, slot->header.length, slot->header.offset);
+    sqe->rw_flags = durable ? RWF_DSYNC : 0;
 }
 
 static void send_next(void)
@@ -252,7 +257,6 @@ static int asker(char **arguments)
         fail("connect");
     set_up(arguments[2]);
     block = (uint32_t)strtoul(arguments[4], NULL, 10);
-    sequential = arguments[7];
     if (!block || block > LARGEST || !depth || depth > SLOTS)
         exit(2);
     blocks = strtoull(arguments[3], NULL, 10) / block;
@@ -268,12 +272,24 @@ static int asker(char **arguments)
     return 0;
 }
 
+/* Takes a word off the end of the arguments, if it is there. */
+static bool option(int *argc, char **argv, const char *word)
+{
+    if (strcmp(argv[*argc - 1], word))
+        return false;
+    (*argc)--;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    durable = option(&argc, argv, "durable");
+    sequential = option(&argc, argv, "sequential");
     if (argc == 4 && !strcmp(argv[1], "serve"))
         return serve(argv + 2);
-    if ((argc == 9 || argc == 10) && !strcmp(argv[1], "ask"))
+    if (argc == 9 && !strcmp(argv[1], "ask"))
         return asker(argv + 2);
-    fputs("usage: halun-floor serve PORT FILE | ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential]\n", stderr);
+    fputs("usage: halun-floor serve PORT FILE [durable]\n"
+          "       halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential] [durable]\n", stderr);
     return 2;
 }

@@ -14,7 +14,7 @@
 #include "target/iscsi/iscsi_wire.h"
 #include "target/iscsi/pdu.h"
 
-enum { READ_10 = 0x28, WRITE_10 = 0x2a, TEST_UNIT_READY = 0x00, UNIT_ATTENTIONS = 16 };
+enum { READ_10 = 0x28, WRITE_10 = 0x2a, TEST_UNIT_READY = 0x00, FUA = 0x08, UNIT_ATTENTIONS = 16 };
 enum { IN = 0, OUT = 1 }; /* lowest bit of the user data */
 
 struct tag {
@@ -400,6 +400,7 @@ static void issue(struct session *session)
     put_be32(bhs + COMMAND_EXPECTED_LENGTH, load->block);
     put_be32(bhs + BHS_CMD_SN, session->cmd_sn++);
     bhs[COMMAND_CDB] = tag->write ? WRITE_10 : READ_10;
+    bhs[COMMAND_CDB + 1] = tag->write && load->fua ? FUA : 0;
     put_be32(bhs + COMMAND_CDB + 2, (uint32_t)(next_offset(session) / LOAD_SECTOR));
     put_be16(bhs + COMMAND_CDB + 7, (uint16_t)(load->block / LOAD_SECTOR));
     if (tag->write && session->immediate) {

@@ -28,7 +28,7 @@ struct load {
     unsigned depth, block, read_percent;
     unsigned first_lun, luns; /* each command takes one of them at random */
     uint64_t size;            /* bytes of the LU that are used */
-    bool sequential, digests;
+    bool sequential, digests, fua;
     bool echo; /* the peer is the echo server: no login, answers in order of the requests */
 
     struct io_uring ring;

@@ -50,6 +50,7 @@ static void usage(FILE *to)
           "  --sessions N     (1)            --depth N      a session (1)\n"
           "  --block BYTES    (4096)         --reads N      percent, the rest is writes (100)\n"
           "  --sequential     (random)       --digests      header and data\n"
+          "  --fua            of writes\n"
           "  --lun N          first (0)      --luns N       taken at random by each command (1)\n"
           "  --size BYTES     used of a LU (1 GiB)\n"
           "  --seconds S      (2)            --warm-up S    not counted (0.3)\n"
@@ -83,6 +84,7 @@ static void parse(int argc, char **argv, struct load *load, struct run *run)
         READS,
         SEQUENTIAL,
         DIGESTS,
+        FUA,
         LUN,
         LUNS,
         SIZE,
@@ -103,6 +105,7 @@ static void parse(int argc, char **argv, struct load *load, struct run *run)
         {"reads", 1, NULL, READS},
         {"sequential", 0, NULL, SEQUENTIAL},
         {"digests", 0, NULL, DIGESTS},
+        {"fua", 0, NULL, FUA},
         {"lun", 1, NULL, LUN},
         {"luns", 1, NULL, LUNS},
         {"size", 1, NULL, SIZE},
@@ -139,6 +142,9 @@ static void parse(int argc, char **argv, struct load *load, struct run *run)
             break;
         case DIGESTS:
             load->digests = true;
+            break;
+        case FUA:
+            load->fua = true;
             break;
         case LUN:
             load->first_lun = (unsigned)number;

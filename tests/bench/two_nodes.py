@@ -3,7 +3,8 @@ tests/cluster/rig, links are veth pairs, both disks are files of one file system
 the load share the machine's cores, and so do the programs that they are compared with.
 
 Replicated writes are compared with halun-floor: the same blocks, at the same depth, to the same file system, written
-here while they travel to the other node and are written there; it has no SCSI, no iSCSI, no order to keep."""
+here while they travel to the other node and are written there; it has no SCSI, no iSCSI, no order to keep. A plain
+write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both."""
 import json
 import os
 import subprocess
@@ -88,15 +89,16 @@ class TwoNodes:
             sys.exit(f"bench: two nodes: {' '.join(done.args)}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
-    def floor(self, block, depth, seconds, sequential):
+    def floor(self, block, depth, seconds, words):
         program = os.path.join(self.array.build, "tests/bench/halun-floor")
-        server = subprocess.Popen(self.entry("node2") + [program, "serve", FLOOR_PORT, self.floor_file("node2")],
+        server = subprocess.Popen(self.entry("node2") + [program, "serve", FLOOR_PORT, self.floor_file("node2"),
+                                                         *(w for w in words if w == "durable")],
                                   stdout=subprocess.PIPE, text=True)
         try:
             server.stdout.readline()
             done = subprocess.run(self.entry("node1") + [program, "ask", "10.99.1.2", FLOOR_PORT,
                                                          self.floor_file("node1"), str(SIZE), str(block), str(depth),
-                                                         str(seconds)] + ["sequential"] * sequential,
+                                                         str(seconds), *words],
                                   capture_output=True, text=True, timeout=60)
         finally:
             server.terminate()
@@ -121,12 +123,12 @@ class Load:
 class Floor:
     server = "two-nodes"
 
-    def __init__(self, block, depth, sequential=False):
-        self.block, self.depth, self.sequential = block, depth, sequential
-        self.name = f"floor {block} x {depth}{' sequential' if sequential else ''}"
+    def __init__(self, block, depth, *words):
+        self.block, self.depth, self.words = block, depth, words
+        self.name = " ".join([f"floor {block} x {depth}", *words])
 
     def measure(self, bench, seconds):
-        return bench.server(self.server).floor(self.block, self.depth, seconds, self.sequential)
+        return bench.server(self.server).floor(self.block, self.depth, seconds, self.words)
 
 
 W4, R4 = "--block 4096 --reads 0", "--block 4096"
@@ -145,9 +147,11 @@ def rows(Row):
 
     return [
         Row("replicated-write4k-q1", Load("two-nodes", DISK, True, W4), Floor(4096, 1), ("p50_us", "<=", 1.3)),
+        Row("replicated-write4k-q1-fua", Load("two-nodes", DISK, True, W4 + " --fua"), Floor(4096, 1, "durable"),
+            ("p50_us", None, None)),
         Row("replicated-write4k-q32", Load("two-nodes", DISK, True, W4 + " --depth 32"), Floor(4096, 32),
             ("iops", None, None)),
-        Row("replicated-write1m-q8", Load("two-nodes", DISK, True, W1M), Floor(1 << 20, 8, True),
+        Row("replicated-write1m-q8", Load("two-nodes", DISK, True, W1M), Floor(1 << 20, 8, "sequential"),
             ("MBps", ">=", 0.85)),
         tls("tls-write4k-q1", W4, "p50_us"),
         tls("tls-write4k-q32", W4 + " --depth 32", "iops"),
