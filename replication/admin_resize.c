@@ -10,8 +10,6 @@ enum { RESIZE_CHECK, RESIZE_ASKED, RESIZE_GROW, RESIZE_COPY };
 static bool ready(struct resource *r, struct admin *a, bool *over)
 {
     *over = true;
-    if (r->peer_node == REPLICA_PEER_OUTSIDE)
-        return !admin_finish(a, -EINVAL, "a copy that a drbd_peer keeps cannot grow from here");
     if (!r->primary)
         return !admin_finish(a, -EBUSY, "only on the owner");
     *over = false;
@@ -32,8 +30,11 @@ static bool ready(struct resource *r, struct admin *a, bool *over)
     return true;
 }
 
+/* DRBD would resync what is new, and its copy be Inconsistent meanwhile: it is told not to, and gets it as writes. */
 static bool ask(struct resource *r, struct admin *a)
 {
+    bool no_resync = a->flag || r->peer_node == REPLICA_PEER_OUTSIDE;
+
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
         char why[MD_WHY];
@@ -46,7 +47,7 @@ static bool ask(struct resource *r, struct admin *a)
     }
     for (unsigned i = 0; i < r->volume_count; i++)
         if (r->volumes[i]->resize_to)
-            send_sizes_wanted(r->volumes[i], r->volumes[i]->resize_to, a->flag);
+            send_sizes_wanted(r->volumes[i], r->volumes[i]->resize_to, no_resync);
     a->serial = r->link.serial;
     a->phase = RESIZE_ASKED;
     return false;

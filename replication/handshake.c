@@ -305,13 +305,22 @@ int handshake_sync_param(struct volume *v, const uint8_t *body, size_t length)
 
 /* --- sizes --- */
 
-static void grown_for_peer(struct volume *v, int error, const char *why)
+/* DRBD resyncs what is new, unless it says that it does not. */
+static bool resyncs_new(const struct volume *v)
 {
-    if (link_alive(&v->resource->link) && conn_established(v->state.conn))
-        send_sizes(v); /* as it is now: the peer sees whether it is larger */
+    return v->resource->peer_node == REPLICA_PEER_OUTSIDE && !(v->peer_sizes.flags & SIZES_NO_RESYNC);
 }
 
-/* The peer's devices have grown, and it asks for that size. What is new comes as writes of the peer. */
+static void grown_for_peer(struct volume *v, int error, const char *why)
+{
+    if (!link_alive(&v->resource->link) || !conn_established(v->state.conn))
+        return;
+    if (!error && resyncs_new(v) && v->state.conn == CONN_CONNECTED)
+        resync_grown(v);
+    send_sizes(v); /* as it is now: the peer sees whether it is larger */
+}
+
+/* The peer's devices have grown, and it asks for that size. What is new comes as writes of the peer, or by a resync. */
 static int peer_wants_size(struct volume *v)
 {
     const struct packet_sizes *p = &v->peer_sizes;
@@ -326,7 +335,7 @@ static int peer_wants_size(struct volume *v)
     if (to > room)
         to = room;
     if (to > v->sectors && v->state.conn == CONN_CONNECTED && !v->resource->primary && !v->step_running)
-        grow_begin(v, to, false, grown_for_peer);
+        grow_begin(v, to, resyncs_new(v), grown_for_peer);
     else
         send_sizes(v);
     return 0;

@@ -551,6 +551,8 @@ void resync_as_source(struct volume *v);
 void resync_as_target(struct volume *v);
 /* Everything is copied again by order (invalidate): both nodes know it, no maps are exchanged. */
 void resync_whole(struct volume *v, bool source);
+/* The same of what is marked already: both have grown, and the peer is the source. */
+void resync_grown(struct volume *v);
 int resync_bitmap(struct volume *v, bool compressed, const uint8_t *payload, size_t length);
 int resync_sync_uuid(struct volume *v, uint64_t uuid);
 void resync_link_down(struct resource *r);

@@ -166,6 +166,12 @@ void resync_whole(struct volume *v, bool source)
     become_source(v);
 }
 
+void resync_grown(struct volume *v)
+{
+    begin(v);
+    move(v, CONN_WF_SYNC_UUID);
+}
+
 /* --- source --- */
 
 static void source_ready(struct md_waiter *waiter, int error)

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "replica_rig.h"
@@ -426,6 +427,145 @@ static void invalidate_when_ordered_here_for_the_peer_then_it_is_asked(void **st
     expect_source(p);
 }
 
+/* --- growth --- */
+
+enum { MORE = 24 << 20 };
+
+static void enlarge(struct peer *p)
+{
+    char path[200];
+    struct stat st;
+
+    rig_path(path, p->directory, 0, 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(truncate(path, st.st_size + MORE), 0);
+}
+
+static void say_sizes(struct peer *p, uint64_t current, uint16_t flags)
+{
+    struct packet_sizes sizes = {
+        .device_size = (SIZE + MORE) / MD_SECTOR,
+        .current_size = current,
+        .flags = flags,
+        .max_bio = 1 << 20,
+        .physical_block = 512,
+        .logical_block = 512,
+        .io_min = 512,
+        .discard_enabled = 1,
+    };
+    uint8_t body[BODY];
+
+    say(p->data, HEADER_100, P_SIZES, body, packet_sizes_encode(&sizes, true, body));
+}
+
+static struct packet_sizes next_sizes(struct peer *p)
+{
+    struct packet_sizes sizes = {0};
+    uint8_t body[BODY];
+
+    assert_int_equal(packet_sizes_decode(body, receive(p->data, HEADER_100, P_SIZES, body), true, &sizes), 0);
+    return sizes;
+}
+
+/* The peer is Primary, and drbdadm resize was ordered there: it becomes the source of what is new as soon as it is told
+ * of the new size. */
+static void grow_when_the_peer_asks_then_what_is_new_is_resynced(void **state)
+{
+    struct peer *p = *state;
+    struct wire_state primary = connected, s;
+    struct packet_block_request request;
+    uint8_t body[BODY];
+
+    connect_good(p);
+    primary.role = WIRE_PRIMARY;
+    primary.disk = primary.pdsk = DISK_UP_TO_DATE;
+    say_state(p, &primary);
+    enlarge(p);
+    say_sizes(p, 0, 0);
+    assert_int_equal(next_sizes(p).current_size, (SIZE + MORE) / MD_SECTOR);
+    say_sync_uuid(p);
+    s = next_state(p);
+    assert_int_equal(s.conn, CONN_SYNC_TARGET);
+    assert_int_equal(s.disk, DISK_INCONSISTENT);
+    assert_int_equal(packet_block_request_decode(body, receive(p->data, HEADER_100, P_RS_DATA_REQUEST, body),
+                                                 MESSAGE_MAX_BIO, &request),
+                     0);
+    assert_int_equal(request.sector, SIZE / MD_SECTOR);
+    assert_int_equal(rig_status(&p->node).out_of_sync, MORE);
+    assert_int_equal(replica_store(p->node.replica, 0)->size, SIZE + MORE);
+}
+
+/* drbdadm resize --assume-clean. */
+static void grow_when_the_peer_does_not_resync_then_neither_does_this_node(void **state)
+{
+    struct peer *p = *state;
+    struct wire_state primary = connected;
+
+    connect_good(p);
+    primary.role = WIRE_PRIMARY;
+    primary.disk = primary.pdsk = DISK_UP_TO_DATE;
+    say_state(p, &primary);
+    enlarge(p);
+    say_sizes(p, 0, SIZES_NO_RESYNC);
+    assert_int_equal(next_sizes(p).current_size, (SIZE + MORE) / MD_SECTOR);
+    assert_int_equal(rig_status(&p->node).connection, CONN_CONNECTED);
+    assert_int_equal(rig_status(&p->node).out_of_sync, 0);
+}
+
+static void grow_when_its_own_device_did_not_then_says_so(void **state)
+{
+    struct peer *p = *state;
+
+    connect_good(p);
+    say_sizes(p, 0, 0);
+    assert_int_equal(next_sizes(p).current_size, SIZE / MD_SECTOR);
+    assert_int_equal(rig_status(&p->node).connection, CONN_CONNECTED);
+}
+
+static void promote_here(struct peer *p)
+{
+    struct packet_state_request request;
+    uint8_t body[BODY];
+
+    p->node.answered = false;
+    replica_promote(p->node.replica, false, rig_answer, &p->node);
+    assert_int_equal(packet_state_request_decode(body, receive(p->data, HEADER_100, P_STATE_CHG_REQ, body), false,
+                                                 &request),
+                     0);
+    say(p->meta, HEADER_100, P_STATE_CHG_REPLY, body, packet_state_reply_encode(STATE_OK, body));
+    order(p);
+    assert_int_equal(p->node.error, 0);
+    assert_int_equal(next_state(p).role, WIRE_PRIMARY);
+}
+
+/* Ordered here: the peer is asked first, and told not to resync; what is new comes as writes. */
+static void grow_when_ordered_here_then_what_is_new_is_written(void **state)
+{
+    struct peer *p = *state;
+    uint8_t head[HEADER_LENGTH_MAX], body[PACKET_DATA_LENGTH];
+    struct packet_header header;
+    struct packet_sizes wanted;
+    struct packet_data data;
+
+    connect_good(p);
+    promote_here(p);
+    enlarge(p);
+    p->node.answered = false;
+    replica_resize(p->node.replica, false, rig_answer, &p->node);
+    wanted = next_sizes(p);
+    assert_int_equal(wanted.current_size, 0);
+    assert_int_equal(wanted.device_size, (SIZE + MORE) / MD_SECTOR);
+    assert_int_equal(wanted.flags, SIZES_NO_RESYNC);
+    say_sizes(p, (SIZE + MORE) / MD_SECTOR, 0);
+    get(p->data, head, header_length(HEADER_100));
+    assert_int_equal(header_decode(HEADER_100, head, &header), 0);
+    assert_int_equal(header.command, P_DATA);
+    get(p->data, body, sizeof body);
+    assert_int_equal(packet_data_decode(body, header.length, &data), 0);
+    assert_int_equal(data.sector, SIZE / MD_SECTOR);
+    assert_false(p->node.answered);
+}
+
 static void this_node_loses(struct config_group *group)
 {
     outside(group);
@@ -492,6 +632,11 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(
             invalidate_when_ordered_here_for_the_peer_then_it_is_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(grow_when_the_peer_asks_then_what_is_new_is_resynced, setup, teardown),
+        cmocka_unit_test_setup_teardown(grow_when_the_peer_does_not_resync_then_neither_does_this_node, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(grow_when_its_own_device_did_not_then_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(grow_when_ordered_here_then_what_is_new_is_written, setup, teardown),
         cmocka_unit_test_setup_teardown(
             two_primaries_when_this_one_loses_by_policy_then_it_is_told, setup, teardown),
     };

@@ -73,6 +73,7 @@ guest_start() {
         -virtfs "local,path=$folder/share,mount_tag=share,security_model=none,multidevs=remap"
         -device virtio-serial-pci -chardev "pipe,id=agent,path=$folder/agent"
         -device virtserialport,chardev=agent,name=agent
+        -qmp "unix:$folder/qmp,server=on,wait=off"
     )
     mkdir -p "$folder/share"
     cp "$vm_folder/guest-init" "$folder/share/"
@@ -120,6 +121,22 @@ guest_run() {
         return "$status"
     done
     return 124
+}
+# guest_disk_size NAME NUMBER BYTES: the guest's disk (its file was made as long before) is larger from now on.
+guest_disk_size() {
+    python3 - "$vm_work/$1/qmp" "disk$2" "$3" <<'END'
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect(sys.argv[1])
+    answers = s.makefile()
+    answers.readline()  # the greeting
+    for order in ({"execute": "qmp_capabilities"},
+                  {"execute": "block_resize", "arguments": {"device": sys.argv[2], "size": int(sys.argv[3])}}):
+        s.sendall(json.dumps(order).encode())
+        answer = json.loads(answers.readline())
+        if "return" not in answer:
+            sys.exit(f"{order['execute']}: {answer}")
+END
 }
 # guest_up NAME SECONDS: until it answers.
 guest_up() {
