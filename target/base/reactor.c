@@ -107,6 +107,7 @@ struct io_uring_sqe *reactor_sqe(struct reactor *reactor, struct io_op *op)
 
     while (!(sqe = io_uring_get_sqe(&reactor->ring))) {
         enter(reactor);
+        reactor->submissions++;
         io_uring_submit(&reactor->ring);
     }
     io_uring_sqe_set_data(sqe, op);
@@ -247,9 +248,14 @@ static void run_quiet(struct reactor *reactor)
         if (op && op->quiet)
             forget_quiet(reactor, op);
     }
-    while ((op = reactor->quiet)) {
-        forget_quiet(reactor, op);
+    op = reactor->quiet; /* what done() makes quiet is yet to be submitted */
+    reactor->quiet = NULL;
+    while (op) {
+        struct io_op *next = op->next_quiet;
+
+        op->quiet = false;
         op->done(op, REACTOR_ALL, 0);
+        op = next;
     }
 }
 
@@ -299,6 +305,7 @@ static bool spin(struct reactor *reactor, uint64_t wait_ns)
 
     if (!wait_ns || reactor->short_waits < SHORT_WAITS)
         return false;
+    reactor->submissions++;
     io_uring_submit(&reactor->ring);
     until = monotonic_ns() + (wait_ns < reactor->spin_ns ? wait_ns : reactor->spin_ns);
     while (!something(reactor)) {
@@ -323,6 +330,7 @@ static void submit_and_wait(struct reactor *reactor, uint64_t wait_ns)
         allowed *= 2;
     wait.tv_sec = (long long)(wait_ns / 1000000000u);
     wait.tv_nsec = (long long)(wait_ns % 1000000000u);
+    reactor->submissions++;
     io_uring_submit_and_wait_timeout(&reactor->ring, &cqe, 1, &wait, NULL);
     reactor->now_ns = monotonic_ns();
     if (reactor->now_ns - began >= allowed)

@@ -46,6 +46,7 @@ struct reactor {
     unsigned short_waits;                  /* in a row; spinning begins when there are enough */
     bool entered;                          /* the ring belongs to the thread that runs it */
     _Atomic uint64_t turns;                /* of the loop, for statistics; written by its thread */
+    uint64_t submissions; /* to the ring: what was prepared before the last one is the kernel's */
 };
 
 /* Prepares reactor `index` (ring with `entries` SQEs, mailbox, timers). Any thread, before run.

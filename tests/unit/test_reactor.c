@@ -224,6 +224,37 @@ static void quiet_when_many_then_each_is_done_once(void **state)
     assert_null(f->reactor.quiet);
 }
 
+struct chain {
+    struct sending first, second;
+    struct fixture *f;
+};
+
+static void sent_first(struct io_op *op, int32_t res, uint32_t flags)
+{
+    struct chain *chain = container_of(container_of(op, struct sending, op), struct chain, first);
+
+    sent(op, res, flags);
+    send_quiet(chain->f, &chain->second, chain->f->here, "2", 1);
+}
+
+/* The next one is sent from the end of the one before: it is not over before it was submitted. */
+static void quiet_when_begun_by_the_end_of_another_then_is_submitted_first(void **state)
+{
+    struct chain chain = {.f = *state};
+    char got[8] = "";
+
+    send_quiet(chain.f, &chain.first, chain.f->here, "1", 1);
+    chain.first.op.done = sent_first;
+    reactor_turn(&chain.f->reactor, 0);
+    assert_int_equal(chain.first.count, 1);
+    assert_int_equal(chain.second.count, 0);
+    reactor_turn(&chain.f->reactor, 0);
+    assert_int_equal(chain.second.count, 1);
+    assert_int_equal(chain.second.res, REACTOR_ALL);
+    assert_int_equal(read(chain.f->there, got, sizeof got), 2);
+    assert_string_equal(got, "12");
+}
+
 static uint64_t own_cpu_ns(void)
 {
     struct rusage use;
@@ -277,6 +308,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(quiet_when_it_fails_then_says_why_and_others_are_done,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(quiet_when_many_then_each_is_done_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(quiet_when_begun_by_the_end_of_another_then_is_submitted_first,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(spin_when_idle_then_sleeps, setup, teardown),
         cmocka_unit_test_setup_teardown(spin_when_sleeps_are_a_little_longer_then_is_earned, setup,
                                         teardown),
