@@ -97,10 +97,20 @@ static bool append_segments(struct link_socket *s, const struct tx_item *item, u
     return true;
 }
 
+static size_t message_length(const struct link_socket *s)
+{
+    size_t length = 0;
+
+    for (unsigned i = 0; i < s->tx_msg.msg_iovlen; i++)
+        length += s->tx_iov[i].iov_len;
+    return length;
+}
+
 /* TLS: as many records as there is room for; what they leave is sent. */
 static void seal(struct link_socket *s)
 {
     const uint8_t *bytes = NULL;
+    size_t whole = message_length(s);
     ssize_t n = tls_session_write(s->tls, s->tx_iov, (unsigned)s->tx_msg.msg_iovlen);
 
     if (n < 0)
@@ -108,40 +118,57 @@ static void seal(struct link_socket *s)
     else
         s->tx_sealed = (size_t)n;
     s->tx_full = true;
+    s->tx_waits |= s->tx_sealed < whole;
     s->tx_iov[0].iov_len = tls_session_output(s->tls, &bytes);
     s->tx_iov[0].iov_base = (void *)bytes;
     s->tx_msg.msg_iovlen = 1;
 }
 
-static void send_more(struct link_socket *s);
+static void send_more(struct link_socket *s, bool first);
 
 /* All is said: the peer reads it to its end. */
 static void end_sending(struct link_socket *s)
 {
     if (s->tls && tls_session_close(s->tls))
-        send_more(s);
+        send_more(s, false);
     else
         shutdown(s->fd, SHUT_WR);
 }
 
-static void send_more(struct link_socket *s)
+/* A first send takes what the socket has room for, nearly always all, and is then no event of its own unless somebody
+ * waits for that. A rest waits for room. */
+static void submit_send(struct link_socket *s, bool quiet)
+{
+    struct reactor *home = s->resource->home;
+    struct io_uring_sqe *sqe = reactor_sqe(home, &s->tx_op);
+
+    s->tx_running = true;
+    s->tx_submission = home->submissions;
+    io_uring_prep_sendmsg(sqe, s->fd, &s->tx_msg,
+                          MSG_NOSIGNAL | (quiet ? MSG_DONTWAIT | MSG_WAITALL : 0));
+    if (quiet)
+        reactor_quiet(home, sqe, &s->tx_op);
+}
+
+static void send_more(struct link_socket *s, bool first)
 {
     uint64_t skip = s->tx_sent;
+    bool quiet = first;
 
     s->tx_msg.msg_iovlen = 0;
-    s->tx_full = false;
+    s->tx_full = s->tx_waits = false;
     for (struct tx_item *item = s->tx_first; item; item = item->next) {
         if (!append_segments(s, item, skip)) {
-            s->tx_full = true;
+            s->tx_full = s->tx_waits = true;
             break;
         }
+        quiet &= item->patient;
         skip = 0;
     }
     if (s->tls)
         seal(s);
-    s->tx_running = true;
-    io_uring_prep_sendmsg(reactor_sqe(s->resource->home, &s->tx_op), s->fd, &s->tx_msg,
-                          MSG_NOSIGNAL);
+    /* Of TLS there may be more than what lies in one piece. */
+    submit_send(s, quiet && !s->tx_waits && !s->tls);
 }
 
 /* Records cost: those of all that this turn of the reactor still queues are made at its end. */
@@ -153,7 +180,7 @@ static void seal_queued(struct post *post)
     resource_enter(r);
     s->tx_running = false;
     if (s->tx_first && (link_alive(&r->link) || lingers(&r->link)))
-        send_more(s);
+        send_more(s, true);
     else if (lingers(&r->link) && s->kind == SOCKET_DATA)
         end_sending(s);
     resource_leave(r);
@@ -162,10 +189,11 @@ static void seal_queued(struct post *post)
 static void begin_sending(struct link_socket *s)
 {
     if (!s->tls) {
-        send_more(s);
+        send_more(s, true);
         return;
     }
     s->tx_running = s->tx_full = true;
+    s->tx_waits = false;
     s->seal_post.run = seal_queued;
     reactor_defer(s->resource->home, &s->seal_post);
 }
@@ -207,20 +235,28 @@ static void sent(struct io_op *op, int32_t res, uint32_t flags)
 {
     struct link_socket *s = container_of(op, struct link_socket, tx_op);
     struct resource *r = s->resource;
+    size_t whole = message_length(s), n = res == REACTOR_ALL ? whole : res > 0 ? (size_t)res : 0;
+    bool failed = !n && res != -EINTR && res != -EAGAIN;
 
     resource_enter(r);
     s->tx_full = true; /* what is queued while the list is taken apart waits */
-    if (res > 0) {
-        count_sent(s, (uint32_t)res);
-    } else if (res != -EINTR && res != -EAGAIN) {
+    if (failed)
         link_fail(r, "sending failed: %s", strerror(res ? -res : EPIPE));
-    }
+    else
+        count_sent(s, n);
     s->tx_running = false;
-    if (more_to_send(s) && (link_alive(&r->link) || (lingers(&r->link) && res > 0)))
-        send_more(s);
+    if (more_to_send(s) && (link_alive(&r->link) || (lingers(&r->link) && !failed)))
+        send_more(s, n == whole);
     else if (lingers(&r->link) && s->kind == SOCKET_DATA)
         end_sending(s);
     resource_leave(r);
+}
+
+/* The list of what is being sent may grow until the kernel takes its copy of it. */
+static bool rides_along(struct link_socket *s, const struct tx_item *item)
+{
+    return !s->tx_full && s->tx_submission == s->resource->home->submissions &&
+           append_segments(s, item, 0);
 }
 
 void link_push(struct link_socket *s, struct tx_item *item)
@@ -233,11 +269,28 @@ void link_push(struct link_socket *s, struct tx_item *item)
     s->tx_end = &item->next;
     if (!link_alive(&s->resource->link))
         return; /* given back when the link is closed */
-    if (!s->tx_running)
+    if (!s->tx_running) {
         begin_sending(s);
-    else if (!s->tx_full) /* rides along, unless the kernel has taken its copy of the list already
-                           */
-        s->tx_full = !append_segments(s, item, 0);
+    } else if (rides_along(s, item)) {
+        if (!item->patient && s->tx_op.quiet)
+            reactor_again(s->resource->home);
+    } else {
+        s->tx_full = s->tx_waits = true;
+    }
+}
+
+/* Does anybody wait for the end of this send? */
+static bool waited_for(const struct link_socket *s)
+{
+    const struct link *link = &s->resource->link;
+
+    return s->tx_op.quiet && (s->tx_waits || link->data.paused || !link_alive(link));
+}
+
+void link_hurry(struct resource *r)
+{
+    if (waited_for(&r->link.data) || waited_for(&r->link.meta))
+        reactor_again(r->home);
 }
 
 static void control_sent(struct tx_item *item)
@@ -283,6 +336,7 @@ void link_send(struct resource *r, struct link_socket *s, unsigned volume, unsig
         memcpy(c->bytes + c->tx.head_length, body, length);
     c->tx.head_length += (uint32_t)length;
     c->tx.iov_count = 0;
+    c->tx.patient = true;
     c->tx.done = control_sent;
     link_push(s, &c->tx);
 }

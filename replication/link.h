@@ -33,6 +33,7 @@ struct tx_item {
     const struct iovec *iov;
     unsigned iov_count;
     uint64_t length; /* head and iov */
+    bool patient;    /* done() need not wake anybody: it may come with the next event */
     void (*done)(struct tx_item *item);
 };
 
@@ -64,6 +65,8 @@ struct link_socket {
     struct tx_item *tx_first, **tx_end;
     uint64_t tx_sent; /* bytes of the first item that are out */
     bool tx_running, tx_full;
+    bool tx_waits; /* something is queued that the running send does not take along */
+    uint64_t tx_submission; /* of the reactor, when the running send was prepared */
     size_t tx_sealed;      /* TLS: bytes of items in records that are being sent */
     struct post seal_post; /* TLS: makes records of all that one turn of the reactor queued */
     struct io_op tx_op;
@@ -149,6 +152,9 @@ void link_resume(struct resource *r);
 /* The peer began with TLS, this node has none: complains. */
 void link_peer_has_tls(struct resource *r);
 void link_push(struct link_socket *s, struct tx_item *item);
+/* At the end of an event: a send that completes without an event has another turn of the reactor when somebody waits for
+ * its end. */
+void link_hurry(struct resource *r);
 /* Sends a control packet; body is copied. */
 void link_send(struct resource *r, struct link_socket *s, unsigned volume, unsigned command,
                const uint8_t *body, size_t length);

@@ -48,7 +48,7 @@ struct mirror *mirror_new(struct resource *r, struct volume *v)
     m->payload.count = 0;
     m->payload.length = 0;
     m->io = (struct store_io){.done = written};
-    m->tx = (struct tx_item){.done = acked};
+    m->tx = (struct tx_item){.done = acked, .patient = true};
     return m;
 }
 

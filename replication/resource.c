@@ -410,6 +410,7 @@ void resource_leave(struct resource *r)
         deliver(r);
     else if (r->publish)
         resource_publish(r);
+    link_hurry(r);
     r->depth = 0;
     if (r->last_post)
         mailbox_post(r->public.control, r->last_post);

@@ -60,6 +60,7 @@ struct entry *entry_new(struct volume *v, struct request *request)
     e->hold.start = logged;
     e->io.done = local_done;
     e->tx.done = tx_done;
+    e->tx.patient = true; /* nobody is told of the write before the peer has answered it */
     e->in_log = true;
     qb_list_add_tail(&e->log, &r->log);
     return e;
@@ -108,13 +109,11 @@ void entry_start(struct entry *e)
     e->io.length = e->length;
     e->io.iov = e->bounce ? e->bounce->iov : e->iov;
     e->io.iov_count = e->bounce ? e->bounce->count : e->iov_count;
+    if (e->request && write_mode_replicates(mode))
+        entry_send(e); /* first: the peer has the longer way */
     store_submit(v->backing, &e->io);
-    if (!e->request)
+    if (!e->request || write_mode_replicates(mode))
         return; /* catching up: sent when read */
-    if (write_mode_replicates(mode)) {
-        entry_send(e);
-        return;
-    }
     dirty_map_set(v->map, sector_of(e), e->length / MD_SECTOR);
     if (mode == WRITE_OUT_OF_SYNC) {
         struct packet_block_range p = {.sector = sector_of(e), .size = e->length};

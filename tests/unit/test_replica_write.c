@@ -1,0 +1,115 @@
+/* How a replicated write leaves its node: what is handed to the ring, and in which order. That it arrives is test_replica's part.
+ *
+ * Not covered: that it is faster (tests/bench --two-nodes), sends that the socket does not take at once (large
+ * writes in test_replica, TLS in test_replica_tls). */
+#include <string.h>
+
+#include "replica_pair.h"
+#include "target/base/container.h"
+
+static uint8_t block[RIG_BLOCK];
+
+/* Something that a node's reactor does, and the test waits for. */
+struct task {
+    struct post post, back;
+    struct rig_node *node;
+    void (*run)(struct task *task);
+    struct rig_io *io;
+    unsigned sends, sends_first, quiet;
+    bool done;
+};
+
+static void task_back(struct post *post)
+{
+    container_of(post, struct task, back)->done = true;
+}
+
+static void task_run(struct post *post)
+{
+    struct task *task = container_of(post, struct task, post);
+
+    task->run(task);
+    task->back.run = task_back;
+    mailbox_post(&task->node->control, &task->back);
+}
+
+static void on_reactor(struct rig_node *node, struct task *task, void (*run)(struct task *task))
+{
+    task->node = node;
+    task->run = run;
+    task->done = false;
+    task->post.run = task_run;
+    reactor_post(&node->reactor, &task->post);
+    WAIT(task->done);
+}
+
+static void write_block(struct rig_node *node, uint64_t offset)
+{
+    assert_int_equal(run_io(node, 0, STORE_WRITE, 0, offset, block, sizeof block), 0);
+}
+
+/* Submits a write, and looks at what that has put into the ring. */
+static void submit_and_look(struct task *task)
+{
+    struct io_uring_sq *sq = &task->node->reactor.ring.sq;
+    unsigned before = sq->sqe_tail;
+    bool written = false;
+
+    store_submit(task->io->store, &task->io->io);
+    for (unsigned at = before; at != sq->sqe_tail; at++) {
+        const struct io_uring_sqe *sqe = &sq->sqes[at & *sq->kring_mask];
+
+        if (sqe->opcode == IORING_OP_WRITE || sqe->opcode == IORING_OP_WRITEV)
+            written = true;
+        if (sqe->opcode != IORING_OP_SENDMSG)
+            continue;
+        task->sends++;
+        task->sends_first += !written;
+        task->quiet += (sqe->flags & IOSQE_CQE_SKIP_SUCCESS) != 0;
+    }
+    assert_true(written);
+}
+
+static void write_ended(struct store_io *io, int error)
+{
+    struct rig_io *write = container_of(io, struct rig_io, io);
+
+    write->error = error;
+    write->done = true;
+}
+
+/* The peer has the longer way; nobody needs to be woken when the socket has taken the write. */
+static void write_when_replicated_then_is_sent_first_and_silently(void **state)
+{
+    struct rig *rig = *state;
+    struct iovec iov = {block, sizeof block};
+    struct rig_io write = {0};
+    struct task task = {.io = &write};
+
+    start_primary(rig);
+    write_block(&rig->n[0], 0); /* its extent is in the activity log */
+    write.store = replica_store(rig->n[0].replica, 0);
+    write.io = (struct store_io){.operation = STORE_WRITE,
+                                 .offset = 2 * RIG_BLOCK,
+                                 .length = sizeof block,
+                                 .iov = &iov,
+                                 .iov_count = 1,
+                                 .done = write_ended};
+    on_reactor(&rig->n[0], &task, submit_and_look);
+    assert_int_equal(task.sends, 1);
+    assert_int_equal(task.sends_first, 1);
+    assert_int_equal(task.quiet, 1);
+    write_block(&rig->n[0], 2 * RIG_BLOCK); /* of the same blocks: after it */
+    assert_true(write.done);
+    assert_int_equal(write.error, 0);
+    assert_equal_copies(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PAIR_CASE(write_when_replicated_then_is_sent_first_and_silently),
+    };
+
+    return cmocka_run_group_tests_name("replica write", tests, NULL, NULL);
+}
