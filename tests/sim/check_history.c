@@ -25,11 +25,25 @@ static void begin(void)
     began = false;
 }
 
+/* The last one that had the state may have ended while another, which had taken it over, was just being admitted: what was
+ * ordered before that end makes it a member, and nothing is lost. A cold start is alone, and counts from 0. */
+static bool started_cold(unsigned node)
+{
+    const struct shared_state *state = sim_shared(node);
+
+    if (state->members != 1u << node)
+        return false;
+    for (unsigned i = 0; i < state->lu_count; i++)
+        if (state->lus[i].pr_generation)
+            return false;
+    return true;
+}
+
 static void event(unsigned node)
 {
     if (!node || (began && !lost_at) || !has_state(node))
         return;
-    if (lost_at)
+    if (lost_at && started_cold(node))
         history_cold_start(lost_at, sim_now());
     lost_at = 0;
     began = true;
