@@ -100,13 +100,14 @@ static bool witness(const struct volume *v)
 }
 
 /* The copy that alone is current has no data: its disk was replaced. The table would fill it with the older ones, which
- * would be current then. */
+ * would be current then. One that was being resynchronised when its source was lost, and was recorded as current all the
+ * time, is filled again from that. */
 static bool replaced(const struct volume *v, const struct generation_verdict *verdict, const struct wire_state *peer)
 {
     return (verdict->action == GENERATION_SYNC_SOURCE && v->resource->standing == REPLICA_WORSE &&
-            peer->disk < DISK_CONSISTENT) ||
+            peer->disk < DISK_CONSISTENT && generation_equal(v->peer_uuids.current, GENERATION_JUST_CREATED)) ||
            (verdict->action == GENERATION_SYNC_TARGET && v->resource->standing == REPLICA_BETTER &&
-            v->state.disk < DISK_CONSISTENT);
+            v->state.disk < DISK_CONSISTENT && generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED));
 }
 
 bool standing_forbids(const struct resource *r, const struct generation_verdict *verdict)

@@ -104,6 +104,33 @@ static void copy_when_the_other_disk_failed_then_good_if_the_record_calls_it_cur
     WAIT(rig_status(&rig->n[1]).disk == DISK_UP_TO_DATE);
 }
 
+/* Both were recorded as current, the source was the crashed Primary, and was lost again under way: the record prefers the one
+ * that lived on, which is half filled. */
+static void copy_when_its_source_was_lost_under_way_then_filled_again_though_it_alone_is_current(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    rig->options.resync_rate = 512; /* KiB/s */
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked);
+    churn(rig, 0, 300);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(connection(1, CONN_SYNC_TARGET));
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    rig_close(&rig->n[1]);
+    rig_close(&rig->n[0]);
+    rig->options.resync_rate = 0;
+    open_node(rig, 1);
+    assert_int_equal(rig_status(&rig->n[1]).disk, DISK_INCONSISTENT);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    open_node(rig, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_WORSE);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
 static void crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd(void **state)
 {
     struct rig *rig = *state;
@@ -346,6 +373,7 @@ static void empty_copy_when_the_record_calls_it_current_then_not_filled_with_old
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        PAIR_CASE(copy_when_its_source_was_lost_under_way_then_filled_again_though_it_alone_is_current),
         PAIR_CASE(copy_when_the_other_disk_failed_then_good_if_the_record_calls_it_current),
         PAIR_CASE(crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd),
         PAIR_CASE(crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed),
