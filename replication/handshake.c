@@ -58,7 +58,7 @@ void send_uuids(struct volume *v, uint64_t flags)
         p.flags |= UUIDS_CRASHED_PRIMARY;
     if (v->state.disk == DISK_INCONSISTENT)
         p.flags |= UUIDS_INCONSISTENT;
-    if (v->resource->discard_my_data)
+    if (v->resource->discard_my_data || v->resource->gives_way)
         p.flags |= UUIDS_DISCARD_MY_DATA;
     if (v->peer_only) /* without a disk: which data it served last */
         p.current = v->exposed | 1;
@@ -132,7 +132,7 @@ static void send_protocol(struct resource *r)
         .after_sb_0p = after_0(r),
         .after_sb_1p = after_1(r),
         .after_sb_2p = after_2(r),
-        .flags = r->discard_my_data ? PROTOCOL_DISCARD_MY_DATA : 0,
+        .flags = r->discard_my_data || r->gives_way ? PROTOCOL_DISCARD_MY_DATA : 0,
     };
     uint8_t body[BODY];
 
@@ -158,6 +158,7 @@ static void send_parameters(struct resource *r)
     r->peer_role = WIRE_ROLE_UNKNOWN;
     epoch_sender_reset(&r->epochs, (uint32_t)resource_random());
     epoch_receiver_reset(&r->received);
+    r->gives_way = standing_gives_way(r);
     send_protocol(r);
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
@@ -446,7 +447,7 @@ static void decide(const struct volume *v, const struct generation_side *other,
         .disk = v->state.disk,
         .primary = r->primary,
         .crashed_primary = v->sb.flags & MD_CRASHED_PRIMARY,
-        .discard_my_data = r->discard_my_data,
+        .discard_my_data = r->discard_my_data || r->gives_way,
     };
     struct generation_rules rules = {
         .resolve_conflicts = r->resolve_conflicts,

@@ -117,12 +117,33 @@ bool standing_forbids(const struct resource *r, const struct generation_verdict 
             (verdict->sync > 0 && r->standing == REPLICA_WORSE));
 }
 
+bool standing_gives_way(const struct resource *r)
+{
+    if (!r->recorded || r->primary || r->standing != REPLICA_WORSE)
+        return false;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->state.disk > DISK_OUTDATED)
+            return false;
+    return true;
+}
+
+/* The one that gives way has to say so, which it does at the next handshake, or when it knows what is recorded. */
+static bool will_give_way(const struct resource *r, const struct wire_state *peer)
+{
+    return (standing_gives_way(r) && !r->gives_way) || r->standing == REPLICA_UNSETTLED ||
+           (r->standing == REPLICA_BETTER && peer->role != WIRE_PRIMARY && peer->disk <= DISK_OUTDATED);
+}
+
 bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
                     const struct wire_state *peer)
 {
     struct resource *r = v->resource;
     bool target = verdict->table < 0;
 
+    if (r->recorded && verdict->split_brain && will_give_way(r, peer)) {
+        link_fail(r, "split brain: the copy that is recorded as outdated gives way when it is connected again");
+        return true;
+    }
     if (!r->recorded || r->primary || peer->role == WIRE_PRIMARY)
         return false;
     if (r->separate || r->separating) {

@@ -18,6 +18,9 @@
  * cluster to agree that the peer's copy is outdated. Complete: it was compared with the peer's, or
  * resynchronised, or Primary, since when no cache lost its power (replica_options.kept). Nothing
  * was acknowledged without it since, or the generations differed.
+ * - A copy that was outdated by agreement, and of which the record says that only the peer's is current, gives way in a
+ * split brain: nothing that was acknowledged is on it alone. One that was only passed over (group make-current) is not
+ * marked so, and waits for an operator.
  */
 #ifndef HALUN_REPLICATION_STANDING_H
 #define HALUN_REPLICATION_STANDING_H
@@ -45,6 +48,8 @@ void standing_compared(struct volume *v);
 /* Would a split-brain policy give up the copy that the record alone calls current (made so by order, perhaps: the other
  * one has more, and is given up for good)? */
 bool standing_forbids(const struct resource *r, const struct generation_verdict *verdict);
+/* To be told at a handshake that begins: see above. */
+bool standing_gives_way(const struct resource *r);
 /* Must the verdict about a volume not be carried out now? Then the link is being dropped, to be
  * made again. */
 bool standing_holds(struct volume *v, const struct generation_verdict *verdict,

@@ -349,6 +349,41 @@ static void split_brain_when_the_policy_agrees_with_the_record_then_settled(void
     assert_equal_copies(rig);
 }
 
+static void say_record_and_outdate(struct rig *rig, unsigned better)
+{
+    say_record(rig, better);
+    ORDER(&rig->n[!better], replica_outdate(rig->n[!better].replica, rig_answer, &rig->n[!better]));
+    assert_int_equal(rig->n[!better].error, 0);
+}
+
+/* All that was acknowledged since is on the other one: no operator is needed. Whether an owner has it in use or not. */
+static void split_brain_when_one_was_outdated_by_agreement_then_it_gives_way(struct rig *rig, bool primary)
+{
+    uint8_t *before = malloc(SIZE), *after = malloc(SIZE);
+
+    rig->options.recorded = true;
+    rig->record = say_record_and_outdate;
+    rig->better = 0;
+    split(rig, primary);
+    read_file(rig, 0, 0, before);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    read_file(rig, 0, 0, after);
+    assert_memory_equal(before, after, SIZE);
+    free(before);
+    free(after);
+}
+
+static void split_brain_when_one_was_outdated_then_it_gives_way(void **state)
+{
+    split_brain_when_one_was_outdated_by_agreement_then_it_gives_way(*state, false);
+}
+
+static void split_brain_when_one_was_outdated_and_the_other_is_primary_then_it_gives_way(void **state)
+{
+    split_brain_when_one_was_outdated_by_agreement_then_it_gives_way(*state, true);
+}
+
 /* The owner does not give its group up for a copy that is not current. */
 static void split_brain_when_the_primary_is_the_current_copy_then_it_stays(void **state)
 {
@@ -474,6 +509,8 @@ int main(void)
         PAIR_CASE(split_brain_when_no_primary_and_least_changes_then_those_are_given_up),
         PAIR_CASE(split_brain_when_the_policy_gives_up_the_current_copy_then_refused),
         PAIR_CASE(split_brain_when_the_policy_agrees_with_the_record_then_settled),
+        PAIR_CASE(split_brain_when_one_was_outdated_then_it_gives_way),
+        PAIR_CASE(split_brain_when_one_was_outdated_and_the_other_is_primary_then_it_gives_way),
         PAIR_CASE(split_brain_when_the_primary_is_the_current_copy_then_it_stays),
         PAIR_CASE(split_brain_when_one_primary_and_no_policy_for_that_then_refused),
         PAIR_CASE(split_brain_when_one_primary_and_discard_secondary_then_its_changes_win),
