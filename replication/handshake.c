@@ -574,6 +574,8 @@ static void first_state(struct volume *v, const struct wire_state *peer)
     for (unsigned i = 0; i < r->volume_count; i++)
         if (!r->volumes[i]->have_state)
             return;
+    if (r->link.failing)
+        return; /* not at once again: what it waits for takes its time */
     phase(r, LINK_UP);
     r->link.failures = 0;
     r->discard_my_data = false;
