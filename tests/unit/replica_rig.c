@@ -199,11 +199,19 @@ void rig_answer(void *context, int error, const char *why)
     snprintf(node->why, sizeof node->why, "%s", why);
 }
 
+static void closed(void *context, int error, const char *why)
+{
+    struct rig_node *node = context;
+
+    rig_answer(context, error, why);
+    node->closed = true;
+}
+
 int rig_close(struct rig_node *node)
 {
-    node->answered = false;
-    replica_close(node->replica, rig_answer, node);
-    while (!node->answered)
+    node->closed = false;
+    replica_close(node->replica, closed, node);
+    while (!node->closed)
         rig_turn(node, 1, 100);
     end_thread(node);
     node->replica = NULL;

@@ -48,6 +48,7 @@ struct rig_node {
     void (*on_current)(struct rig_node *node);
 
     bool answered; /* by the order given last */
+    bool closed;   /* not the same: closing answers an order that is under way */
     int error;
     char why[256];
 };
