@@ -4,7 +4,11 @@ the load share the machine's cores, and so do the programs that they are compare
 
 Replicated writes are compared with halun-floor: the same blocks, at the same depth, to the same file system, written
 here while they travel to the other node and are written there; it has no SCSI, no iSCSI, no order to keep. A plain
-write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both."""
+write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both.
+
+PERSISTENT RESERVE OUT is compared with what Corosync needs on the same nodes until the other one has answered one message.
+switchover is the longest pause between two acknowledged writes at depth 16 while the group moves, by Pacemaker, to the other node
+(tests/cluster/measure has many rounds of both, more LUs and registrants, and says where the time goes)."""
 import json
 import os
 import subprocess
@@ -15,6 +19,7 @@ sys.path.insert(0, os.path.join(TOP, "tests/cluster"))
 import halun_array  # noqa: E402  (found by the line above)
 
 SIZE = 256 << 20
+COMMANDS = 50  # of a measurement of reservations
 FLOOR_PORT = "7999"
 DISK, MEMORY = 0, 1  # LUNs
 
@@ -46,11 +51,14 @@ class TwoNodes:
 
     def __init__(self, tls):
         directory = f"/var/tmp/halun-bench-{os.getpid()}{'-tls' if tls else ''}"
+        self.answering = None
         self.array = BenchArray(directory, lus=(("disk0", SIZE),), tls=tls)
         try:
             self.array.up()
             self.array.must("node1", "halunctl", "group", "promote", "memory")
             self.floor_files()
+            self.answering = subprocess.Popen(self.array.entry("node2", 3600) + ["halun-cpg-latency", "--answer"],
+                                              stdin=subprocess.DEVNULL)
             for lun, size in ((DISK, SIZE), (MEMORY, 64 << 20)):
                 self.load(lun, True, ["--sequential", "--reads", "0", "--block", str(1 << 20), "--depth", "4",
                                       "--warm-up", "0", "--seconds", "2"], size)
@@ -59,7 +67,9 @@ class TwoNodes:
             raise
 
     def stop(self):
-        self.array.down()
+        self.array.down()  # and with it whoever answers
+        if self.answering:
+            self.answering.wait()
 
     def entry(self, host):
         with open(f"{self.array.dir}/{host}/pid") as f:
@@ -108,6 +118,33 @@ class TwoNodes:
         return json.loads(done.stdout)
 
 
+    def pr_out(self, words):
+        return json.loads(self.array.client("halun-pr-latency", "--count", COMMANDS, "--registrants", 1, *words,
+                                            self.array.urls()[0]))
+
+    def round_trip(self):
+        return json.loads(self.array.must("node1", "halun-cpg-latency", "--count", str(COMMANDS)))
+
+    def switchover(self):
+        a, destination = self.array, {"node1": "node2", "node2": "node1"}[self.array.owner()]
+        ledger, ended = halun_array.Ledger(a, "--blocks", 8192), False
+        try:
+            ledger.do("greet", "greeted")
+            ledger.phase("switchover")
+            ledger.flowing()
+            a.move(destination)
+            a.until(destination + " is the owner", 60, lambda: a.role(destination) == "promoted", 0.05)
+            ledger.flowing()
+            pause = ledger.stats()["longest_pause_s"]
+            a.clear()
+            ledger.end()
+            ended = True
+        finally:
+            if not ended:
+                ledger.kill()
+        return {"pause_ms": pause * 1000}
+
+
 class Load:
     def __init__(self, server, lun, at_owner, options):
         self.server, self.lun, self.at_owner, self.options = server, lun, at_owner, options.split()
@@ -129,6 +166,33 @@ class Floor:
 
     def measure(self, bench, seconds):
         return bench.server(self.server).floor(self.block, self.depth, seconds, self.words)
+
+
+class PrOut:
+    server = "two-nodes"
+
+    def __init__(self, *words):
+        self.words = words
+        self.name = " ".join(["two-nodes PR OUT", *words])
+
+    def measure(self, bench, seconds):
+        return bench.server(self.server).pr_out(self.words)
+
+
+class RoundTrip:
+    server = "two-nodes"
+    name = "Corosync answered round trip"
+
+    def measure(self, bench, seconds):
+        return bench.server(self.server).round_trip()
+
+
+class Switchover:
+    server = "two-nodes"
+    name = "two-nodes switchover"
+
+    def measure(self, bench, seconds):
+        return bench.server(self.server).switchover()
 
 
 W4, R4 = "--block 4096 --reads 0", "--block 4096"
@@ -160,4 +224,7 @@ def rows(Row):
         forwarded("forwarded-write4k-q1", W4, "p50_us", "<=", 1.6),
         forwarded("forwarded-read4k-q32", R4 + " --depth 32", "iops", ">=", 0.6),
         forwarded("forwarded-write4k-q32", W4 + " --depth 32", "iops", ">=", 0.6),
+        Row("pr-out-register", PrOut(), RoundTrip(), ("p50_us", "<=", 1.5)),
+        Row("pr-out-reserve", PrOut("--reserve"), RoundTrip(), ("p50_us", "<=", 1.5)),
+        Row("switchover", Switchover(), None, ("pause_ms", "<=", 100)),
     ]
