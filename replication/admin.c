@@ -303,8 +303,6 @@ static void demote_at_once(struct resource *r, struct admin *a)
         v->alone_durable = false;
         role_mark_begin_clear(v);
         marked |= v->unmarking;
-        if (v->unmarking)
-            mirror_unflushed(v); /* with the next barrier of the new Primary at the latest */
         volume_changed(v, true);
     }
     qb_log(LOG_NOTICE, "group \"%s\": Secondary", r->group->name);

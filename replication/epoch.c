@@ -105,6 +105,11 @@ bool epoch_receiver_full(const struct epoch_receiver *e)
     return e->count == EPOCH_OPEN_MAX;
 }
 
+bool epoch_receiver_empty(const struct epoch_receiver *e)
+{
+    return !e->epoch[open_slot(e)].writes;
+}
+
 void epoch_receiver_barrier(struct epoch_receiver *e, uint32_t number)
 {
     uint32_t slot = open_slot(e);

@@ -67,6 +67,8 @@ uint32_t epoch_receiver_write(struct epoch_receiver *e);
 void epoch_receiver_done(struct epoch_receiver *e, uint32_t slot);
 /* True when no further barrier can be taken now: stop receiving until some were answered. */
 bool epoch_receiver_full(const struct epoch_receiver *e);
+/* No write came since the last barrier. */
+bool epoch_receiver_empty(const struct epoch_receiver *e);
 /* A P_BARRIER came. Must not be full. */
 void epoch_receiver_barrier(struct epoch_receiver *e, uint32_t number);
 /* How many epochs, oldest first, are complete and wait for a flush that starts now. */

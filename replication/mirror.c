@@ -186,8 +186,23 @@ void mirror_run(struct mirror *m, unsigned command)
 
 /* --- barriers --- */
 
+/* The new Primary's first flush asks for what this node wrote as the Primary before. No other barrier does: with many
+ * volumes that may be many flushes. */
+static void flush_own(struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->cached)
+            mirror_unflushed(v);
+        v->cached = false;
+    }
+}
+
 void mirror_barrier(struct resource *r, uint32_t number)
 {
+    if (epoch_receiver_empty(&r->received))
+        flush_own(r);
     epoch_receiver_barrier(&r->received, number);
     mirror_flush(r);
 }

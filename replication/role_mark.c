@@ -71,7 +71,7 @@ static void map_durable(struct md_waiter *waiter, int error)
         cleared(waiter, error);
         return;
     }
-    v->unmarking = false;
+    v->unmarking = v->cached = false;
     v->mark = 0;
     take_role(v, false);
     waiter->pages = false;

@@ -237,6 +237,7 @@ static void local_done(struct store_io *io, int error)
 
     resource_enter(v->resource);
     e->progress.local_done = true;
+    v->cached |= !e->progress.stable;
     if (error) {
         volume_failed(v, error, e->request ? "writing" : "reading for the peer");
         if (e->request && !v->peer_only)

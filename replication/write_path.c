@@ -95,6 +95,7 @@ static void start_flush(struct request *q)
     qb_list_add_tail(&q->link, &r->flushes);
     q->local = (struct store_io){.operation = STORE_FLUSH, .done = flush_local_done};
     q->flush_done = !volume_usable(q->volume);
+    q->volume->cached = false;
     if (!q->flush_done)
         store_submit(q->volume->backing, &q->local);
     epoch_sender_close(&r->epochs);
@@ -195,9 +196,11 @@ static bool admit(struct resource *r, struct store_io *io)
 static void ask_peer_to_flush(struct resource *r)
 {
     if (r->peer_cache != PEER_UNFLUSHED || qb_list_empty(&r->flushes) || r->link.phase != LINK_UP ||
-        r->link.failing || r->epochs.count == EPOCH_OPEN_MAX)
+        r->link.failing || r->epochs.count + 1 >= EPOCH_OPEN_MAX)
         return;
-    epoch_sender_force(&r->epochs);
+    epoch_sender_close(&r->epochs);
+    write_send_barrier(r);
+    epoch_sender_force(&r->epochs); /* that it is empty tells what is meant */
     r->peer_cache = PEER_FLUSH_ASKED;
     r->peer_cache_epoch = r->epochs.number;
     write_send_barrier(r);

@@ -38,6 +38,7 @@ static void empty_epoch_when_forced_then_ended_and_answered(void **state)
 
     epoch_sender_force(&s);
     assert_true(epoch_sender_barrier_due(&s));
+    assert_true(epoch_receiver_empty(&r));
     epoch_receiver_barrier(&r, epoch_sender_barrier(&s));
     assert_false(epoch_sender_barrier_due(&s));
     assert_int_equal(epoch_receiver_flushable(&r), 1);
