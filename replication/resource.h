@@ -231,8 +231,8 @@ struct volume {
     struct qb_list_head work; /* resource->work, while `working`: has something for the end of an event */
     bool working;
     struct qb_list_head unflushed; /* resource->unflushed, while `written_to` */
-    bool cached;     /* written as Primary, without FUA, since the last flush began */
-    bool written_to;               /* for the peer, or as the Primary before, since the last flush began */
+    bool written_to;               /* for the peer, since the last flush for it began; or flush_own() asks for that */
+    bool cached;                   /* written to as Primary, without FUA, since the last flush began */
     unsigned number;    /* of the wire */
     struct store store; /* what the LU stands on */
     struct store *backing;

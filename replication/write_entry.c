@@ -113,7 +113,7 @@ void entry_start(struct entry *e)
         entry_send(e); /* first: the peer has the longer way */
     store_submit(v->backing, &e->io);
     if (!e->request || write_mode_replicates(mode))
-        return; /* catching up: sent when read */
+        return; /* sent already; or catching up: sent when read */
     dirty_map_set(v->map, sector_of(e), e->length / MD_SECTOR);
     if (mode == WRITE_OUT_OF_SYNC) {
         struct packet_block_range p = {.sector = sector_of(e), .size = e->length};

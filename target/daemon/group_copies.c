@@ -68,9 +68,9 @@ static bool seems_equal(const struct group *group)
 }
 
 /* Copies stop being current at the place where an owner is dropped from the members, and where a node comes back
- * (shared_members()). That says nothing to a connection that was made before, and no other event will: so what is equal is
- * told once more. Not of a copy that is given up by agreement, which leaves this connection if its node is a member. What the replica says may be
- * about a process that has ended unnoticed: it asks the peer. */
+ * (shared_members()). That says nothing to a connection that was made before, and no other event will: so what is
+ * equal is told once more. Not of a copy that is given up by agreement, which leaves this connection if its node is a
+ * member. What the replica says may be about a process that has ended unnoticed: it asks the peer. */
 static void compare_record(struct group *group)
 {
     const struct shared_group *shared = shared_of(group);

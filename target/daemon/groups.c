@@ -108,7 +108,7 @@ static struct group_facts facts_of(const struct group *group)
         replica_get_status(group->replica, &status);
         facts.peer_primary = status.connection >= CONN_CONNECTED &&
                              status.peer_role == REPLICA_PRIMARY &&
-                             (halund.view.members & 1u << other_node(group));
+                             (halund.view.members & other);
         /* Incomplete: lost something with its power, or the connection before it was sent what it had missed. It waits for
          * the other copy even if that one's daemon is not here. */
         facts.doubtful = config_of(group)->replication == REPLICATION_BUILTIN &&

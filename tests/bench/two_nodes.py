@@ -6,9 +6,9 @@ Replicated writes are compared with halun-floor: the same blocks, at the same de
 here while they travel to the other node and are written there; it has no SCSI, no iSCSI, no order to keep. A plain
 write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both.
 
-PERSISTENT RESERVE OUT is compared with what Corosync needs on the same nodes until the other one has answered one message.
-switchover is the longest pause between two acknowledged writes at depth 16 while the group moves, by Pacemaker, to the other node
-(tests/cluster/measure has many rounds of both, more LUs and registrants, and says where the time goes)."""
+PERSISTENT RESERVE OUT is compared with what Corosync needs on the same nodes until the other one has answered one
+message. switchover is the longest pause between two acknowledged writes at depth 16 while Pacemaker moves the group
+to the other node (tests/cluster/measure has many rounds of both, more LUs and registrants, and says where the time goes)."""
 import json
 import os
 import subprocess
@@ -117,8 +117,7 @@ class TwoNodes:
             sys.exit(f"bench: halun-floor: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
-
-    def pr_out(self, words):
+    def pr_out(self, *words):
         return json.loads(self.array.client("halun-pr-latency", "--count", COMMANDS, "--registrants", 1, *words,
                                             self.array.urls()[0]))
 
@@ -168,31 +167,16 @@ class Floor:
         return bench.server(self.server).floor(self.block, self.depth, seconds, self.words)
 
 
-class PrOut:
+class Call:
+    """What a method of TwoNodes measures, however long that takes."""
+
     server = "two-nodes"
 
-    def __init__(self, *words):
-        self.words = words
-        self.name = " ".join(["two-nodes PR OUT", *words])
+    def __init__(self, name, method, *arguments):
+        self.name, self.method, self.arguments = name, method, arguments
 
     def measure(self, bench, seconds):
-        return bench.server(self.server).pr_out(self.words)
-
-
-class RoundTrip:
-    server = "two-nodes"
-    name = "Corosync answered round trip"
-
-    def measure(self, bench, seconds):
-        return bench.server(self.server).round_trip()
-
-
-class Switchover:
-    server = "two-nodes"
-    name = "two-nodes switchover"
-
-    def measure(self, bench, seconds):
-        return bench.server(self.server).switchover()
+        return self.method(bench.server(self.server), *self.arguments)
 
 
 W4, R4 = "--block 4096 --reads 0", "--block 4096"
@@ -205,6 +189,8 @@ def rows(Row):
     def tls(name, options, measure):
         return Row(name, Load("two-nodes-tls", DISK, True, options), Load("two-nodes", DISK, True, options),
                    (measure, None, None))
+
+    round_trip = Call("Corosync answered round trip", TwoNodes.round_trip)
 
     def forwarded(name, options, *goal):
         return Row(name, Load("two-nodes", MEMORY, False, options), Load("two-nodes", MEMORY, True, options), goal)
@@ -224,7 +210,8 @@ def rows(Row):
         forwarded("forwarded-write4k-q1", W4, "p50_us", "<=", 1.6),
         forwarded("forwarded-read4k-q32", R4 + " --depth 32", "iops", ">=", 0.6),
         forwarded("forwarded-write4k-q32", W4 + " --depth 32", "iops", ">=", 0.6),
-        Row("pr-out-register", PrOut(), RoundTrip(), ("p50_us", "<=", 1.5)),
-        Row("pr-out-reserve", PrOut("--reserve"), RoundTrip(), ("p50_us", "<=", 1.5)),
-        Row("switchover", Switchover(), None, ("pause_ms", "<=", 100)),
+        Row("pr-out-register", Call("two-nodes PR OUT register", TwoNodes.pr_out), round_trip, ("p50_us", "<=", 1.5)),
+        Row("pr-out-reserve", Call("two-nodes PR OUT reserve", TwoNodes.pr_out, "--reserve"), round_trip,
+            ("p50_us", "<=", 1.5)),
+        Row("switchover", Call("two-nodes switchover", TwoNodes.switchover), None, ("pause_ms", "<=", 100)),
     ]

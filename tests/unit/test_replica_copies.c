@@ -312,11 +312,32 @@ static void say_record(struct rig *rig, unsigned better)
     replica_set_standing(rig->n[!better].replica, REPLICA_WORSE);
 }
 
+/* Both become equal, and what they have then is what `winner` had; `settle` (may be NULL) is what it takes. */
+static void assert_wins(struct rig *rig, unsigned winner, void (*settle)(struct rig *rig))
+{
+    uint8_t *before = malloc(SIZE), *after = malloc(SIZE);
+
+    read_file(rig, winner, 0, before);
+    if (settle)
+        settle(rig);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    read_file(rig, winner, 0, after);
+    assert_memory_equal(before, after, SIZE);
+    free(before);
+    free(after);
+}
+
+static void discard_node_0(struct rig *rig)
+{
+    replica_connect(rig->n[0].replica, true);
+    replica_connect(rig->n[1].replica, false);
+}
+
 /* What the record calls current may have been made so by order, with the other copy's changes given up for good. */
 static void split_brain_when_the_policy_gives_up_the_current_copy_then_refused(void **state)
 {
     struct rig *rig = *state;
-    uint8_t *before = malloc(SIZE), *after = malloc(SIZE);
 
     rig->options.tune = least_changes;
     rig->options.recorded = true;
@@ -325,15 +346,7 @@ static void split_brain_when_the_policy_gives_up_the_current_copy_then_refused(v
     split(rig, false); /* node 1 has the least changes */
     for (unsigned i = 0; i < 2; i++)
         WAIT(connection(i, CONN_STANDALONE) && strstr(status(i).why, "split brain"));
-    read_file(rig, 1, 0, before);
-    replica_connect(rig->n[0].replica, true);
-    replica_connect(rig->n[1].replica, false);
-    WAIT(good(0) && good(1));
-    assert_equal_copies(rig);
-    read_file(rig, 1, 0, after);
-    assert_memory_equal(before, after, SIZE);
-    free(before);
-    free(after);
+    assert_wins(rig, 1, discard_node_0);
 }
 
 static void split_brain_when_the_policy_agrees_with_the_record_then_settled(void **state)
@@ -357,31 +370,23 @@ static void say_record_and_outdate(struct rig *rig, unsigned better)
 }
 
 /* All that was acknowledged since is on the other one: no operator is needed. Whether an owner has it in use or not. */
-static void split_brain_when_one_was_outdated_by_agreement_then_it_gives_way(struct rig *rig, bool primary)
+static void outdated_gives_way(struct rig *rig, bool primary)
 {
-    uint8_t *before = malloc(SIZE), *after = malloc(SIZE);
-
     rig->options.recorded = true;
     rig->record = say_record_and_outdate;
     rig->better = 0;
     split(rig, primary);
-    read_file(rig, 0, 0, before);
-    WAIT(good(0) && good(1));
-    assert_equal_copies(rig);
-    read_file(rig, 0, 0, after);
-    assert_memory_equal(before, after, SIZE);
-    free(before);
-    free(after);
+    assert_wins(rig, 0, NULL);
 }
 
 static void split_brain_when_one_was_outdated_then_it_gives_way(void **state)
 {
-    split_brain_when_one_was_outdated_by_agreement_then_it_gives_way(*state, false);
+    outdated_gives_way(*state, false);
 }
 
 static void split_brain_when_one_was_outdated_and_the_other_is_primary_then_it_gives_way(void **state)
 {
-    split_brain_when_one_was_outdated_by_agreement_then_it_gives_way(*state, true);
+    outdated_gives_way(*state, true);
 }
 
 /* The owner does not give its group up for a copy that is not current. */
