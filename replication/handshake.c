@@ -437,7 +437,7 @@ static struct generation_side side_of_peer(const struct volume *v, const struct 
     };
 }
 
-static void decide(const struct volume *v, const struct generation_side *other,
+static void decide(struct volume *v, const struct generation_side *other,
                    struct generation_verdict *verdict)
 {
     struct resource *r = v->resource;
@@ -463,6 +463,10 @@ static void decide(const struct volume *v, const struct generation_side *other,
         rules.after_0 = rules.after_1 = rules.after_2 = AFTER_SB_DISCONNECT;
         generation_decide(&self, other, &rules, verdict);
     }
+    if (v->told_rule == verdict->rule && v->told_action == verdict->action)
+        return; /* a handshake that is given up is tried again and again */
+    v->told_rule = verdict->rule;
+    v->told_action = verdict->action;
     qb_log(LOG_INFO, "group \"%s\" volume %u: rule %u: %s%s", r->group->name, v->number,
            verdict->rule, verdict->why, verdict->full ? ", all blocks" : "");
 }
@@ -580,8 +584,10 @@ static void first_state(struct volume *v, const struct wire_state *peer)
     r->link.failures = 0;
     r->discard_my_data = r->gives_way = false;
     r->why[0] = r->why_before[0] = 0;
-    for (unsigned i = 0; i < r->volume_count; i++)
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        r->volumes[i]->told_rule = 0;
         write_replicating(r->volumes[i]);
+    }
 }
 
 /* A connected peer compares again: it began to, or its copy has become the good one while this one never was

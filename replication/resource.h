@@ -263,6 +263,8 @@ struct volume {
     struct packet_sizes peer_sizes;
     struct packet_uuids peer_uuids;
     bool have_sizes, have_uuids, have_state;
+    unsigned told_rule; /* of the verdict that was logged last, since there was a connection; 0: none was */
+    enum generation_action told_action;
     bool user_isp, peer_isp;     /* resync paused by order here, at the peer */
     bool bumping, alone_durable; /* the new generation is on disk: may go on without the peer */
     bool unstable;

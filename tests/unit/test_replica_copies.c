@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <qb/qblog.h>
+
 #include "replica_pair.h"
 
 static struct replica_status status(unsigned i)
@@ -379,6 +381,45 @@ static void outdated_gives_way(struct rig *rig, bool primary)
     assert_wins(rig, 0, NULL);
 }
 
+static _Atomic unsigned verdicts;
+
+static void count_verdicts(int32_t target, struct qb_log_callsite *callsite, struct timespec *at, const char *text)
+{
+    verdicts += strstr(text, ": rule ") != NULL;
+}
+
+/* Before anything is logged: libqb does not look again at places that have logged already. */
+static void watch_log(void)
+{
+    int32_t target;
+
+    qb_log_init("test_replica_copies", LOG_USER, LOG_EMERG);
+    target = qb_log_custom_open(count_verdicts, NULL, NULL, NULL);
+    qb_log_filter_ctl(target, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", LOG_INFO);
+    qb_log_ctl(target, QB_LOG_CONF_ENABLED, QB_TRUE);
+}
+
+static void nothing_settled(struct rig *rig, unsigned better)
+{
+    verdicts = 0; /* of what comes now */
+}
+
+/* Tried again as long as the cluster does not serve: one line for each node, not for each try. */
+static void split_brain_when_nothing_is_settled_then_tried_again_and_logged_once(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t link;
+
+    rig->options.recorded = true;
+    rig->record = nothing_settled;
+    split(rig, false);
+    link = rig_status(&rig->n[0]).link;
+    WAIT(rig_status(&rig->n[0]).link >= link + 12);
+    assert_in_range(verdicts, 1, 2);
+    say_record_and_outdate(rig, 0);
+    assert_wins(rig, 0, NULL);
+}
+
 static void split_brain_when_one_was_outdated_then_it_gives_way(void **state)
 {
     outdated_gives_way(*state, false);
@@ -514,6 +555,7 @@ int main(void)
         PAIR_CASE(split_brain_when_no_primary_and_least_changes_then_those_are_given_up),
         PAIR_CASE(split_brain_when_the_policy_gives_up_the_current_copy_then_refused),
         PAIR_CASE(split_brain_when_the_policy_agrees_with_the_record_then_settled),
+        PAIR_CASE(split_brain_when_nothing_is_settled_then_tried_again_and_logged_once),
         PAIR_CASE(split_brain_when_one_was_outdated_then_it_gives_way),
         PAIR_CASE(split_brain_when_one_was_outdated_and_the_other_is_primary_then_it_gives_way),
         PAIR_CASE(split_brain_when_the_primary_is_the_current_copy_then_it_stays),
@@ -524,5 +566,6 @@ int main(void)
         PAIR_CASE(split_brain_when_the_primary_would_lose_violently_then_refused),
         PAIR_CASE(policies_when_they_differ_then_refused),
     };
+    watch_log();
     return cmocka_run_group_tests_name("replica_copies", tests, NULL, NULL);
 }
