@@ -90,6 +90,6 @@ def run(bench, cell_of, rounds):
 
 
 def show(results):
-    print(f"{"for each I/O":44s}{'ring':>8s}{'write':>8s}{'calls':>8s}{'sleeps':>8s}{'worker':>8s}{'IOPS':>10s}")
+    print(f"{'for each I/O':44s}{'ring':>8s}{'write':>8s}{'calls':>8s}{'sleeps':>8s}{'worker':>8s}{'IOPS':>10s}")
     for name, r in results.items():
         print(f"{name:44s}" + "".join(f"{r[k]:8.3f}" for k in EVENTS) + f"{r['iops']:10.0f}")
