@@ -18,14 +18,11 @@
 #include "target/base/container.h"
 #include "target/base/threads.h"
 #include "target/command/command.h"
-#include "target/command/control_calls.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
 #include "target/nexus/lun_map.h"
 #include "target/nexus/meter.h"
 #include "target/nexus/nexus_table.h"
-#include "target/nexus/tmf.h"
-#include "target/transport/peer.h"
 
 enum { REACTORS_MAX = 8, DEPTH_MAX = 256, BLOCK = 4096, LU_SIZE = 1 << 30, LUS_MAX = LIMIT_LUNS };
 
@@ -42,39 +39,6 @@ struct worker {
 
 static struct worker *workers[REACTORS_MAX];
 static unsigned depth, lu_count;
-
-/* What the engine asks of the daemon; reads need nothing of it. */
-void task_commit(struct task *task, const struct shared_op *op, const void *bytes, uint32_t length)
-{
-    abort();
-}
-
-void task_read_state(struct task *task,
-                     void (*fill)(struct task *task, const struct shared_state *state,
-                                  const struct config *config))
-{
-    abort();
-}
-
-void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
-{
-    abort();
-}
-
-bool alua_wish(unsigned group_index, unsigned node)
-{
-    return false;
-}
-
-void peer_forward(struct task *task, unsigned node)
-{
-    abort();
-}
-
-void peer_abort(struct task *task)
-{
-    abort();
-}
 
 static void receive_data(struct task *task, uint32_t length)
 {

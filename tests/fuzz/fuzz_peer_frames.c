@@ -13,7 +13,6 @@
 #include "config/config.h"
 #include "target/base/threads.h"
 #include "target/command/command.h"
-#include "target/command/control_calls.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
 #include "target/nexus/nexus_table.h"
@@ -23,29 +22,6 @@
 enum { SIZE = 1 << 20, INPUT_MAX = 64 << 10, TURNS_MAX = 100000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Only media commands are executed for others, and they ask the control thread for nothing. */
-void task_commit(struct task *task, const struct shared_op *op, const void *bytes, uint32_t length)
-{
-    abort();
-}
-
-void task_read_state(struct task *task,
-                     void (*fill)(struct task *task, const struct shared_state *state,
-                                  const struct config *config))
-{
-    abort();
-}
-
-void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
-{
-    abort();
-}
-
-bool alua_wish(unsigned group_index, unsigned node)
-{
-    return false;
-}
 
 static struct reactor reactor;
 static struct config config;

@@ -11,7 +11,7 @@ halun_test(test_alua LINK command_rig)
 # All real tables at once.
 if(TARGET halun_device)
   set(engine_group "$<LINK_GROUP:RESCAN,halun_command,halun_alua,halun_device,halun_nexus,halun_store>"
-                   halun_shared halun_config halun_base)
+                   no_cluster halun_shared halun_config halun_base)
   halun_test(test_command_rows LINK ${engine_group})
   halun_test(test_execute_lane LINK ${engine_group})
   halun_test(test_limit LINK ${engine_group})

@@ -1,6 +1,6 @@
 if(TARGET halun_transport AND TARGET halun_device)
   set(peer_group "$<LINK_GROUP:RESCAN,halun_command,halun_alua,halun_device,halun_nexus,halun_store,halun_transport>"
-                 halun_shared halun_config halun_base)
+                 no_cluster halun_shared halun_config halun_base)
   add_library(peer_rig STATIC peer_rig.c peer_relay.c)
   target_link_libraries(peer_rig PUBLIC halun_flags PkgConfig::cmocka ${peer_group})
   foreach(test test_peer test_peer_frames)

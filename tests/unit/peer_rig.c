@@ -13,7 +13,6 @@
 #include "target/base/container.h"
 #include "target/base/threads.h"
 #include "target/command/command.h"
-#include "target/command/control_calls.h"
 #include "target/nexus/lun_map.h"
 #include "target/nexus/nexus_table.h"
 #include "target/transport/peer.h"
@@ -24,30 +23,6 @@ unsigned rig_stopped;
 
 static pthread_t reactor_threads[RIG_REACTORS], control_thread;
 static bool control_stop, peers_running;
-
-/* ---- what the command layer needs and no case uses ---- */
-
-void task_commit(struct task *task, const struct shared_op *op, const void *bytes, uint32_t length)
-{
-    fail();
-}
-
-void task_read_state(struct task *task,
-                     void (*fill)(struct task *task, const struct shared_state *state,
-                                  const struct config *config))
-{
-    fail();
-}
-
-void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
-{
-    fail();
-}
-
-bool alua_wish(unsigned group_index, unsigned node)
-{
-    return false;
-}
 
 /* ---- events ---- */
 

@@ -24,15 +24,12 @@
 #include "config/config.h"
 #include "target/base/threads.h"
 #include "target/command/command.h"
-#include "target/command/control_calls.h"
 #include "target/device/device.h"
 #include "target/iscsi/iscsi.h"
 #include "target/nexus/lane_change.h"
 #include "target/nexus/lane_private.h"
 #include "target/nexus/meter.h"
 #include "target/nexus/nexus_table.h"
-#include "target/nexus/tmf.h"
-#include "target/transport/peer.h"
 
 enum { SIZE = 16 << 20, BLOCK = 512, DEPTH = 16, COMMANDS = 400 };
 enum { MEMORY, NOTHING, DIRECT, BUFFERED, UNITS };
@@ -65,40 +62,6 @@ COUNTED(int, posix_memalign, (void **at, size_t to, size_t n), (at, to, n))
 COUNTED(char *, strdup, (const char *text), (text))
 COUNTED(char *, strndup, (const char *text, size_t n), (text, n))
 COUNTED(void *, mmap, (void *at, size_t n, int p, int f, int fd, off_t o), (at, n, p, f, fd, o))
-
-/* ---- what the daemon would do for the engine; nothing here asks for it ---- */
-
-void task_commit(struct task *task, const struct shared_op *op, const void *bytes, uint32_t length)
-{
-    abort();
-}
-
-void task_read_state(struct task *task,
-                     void (*fill)(struct task *task, const struct shared_state *state,
-                                  const struct config *config))
-{
-    abort();
-}
-
-void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
-{
-    abort();
-}
-
-bool alua_wish(unsigned group_index, unsigned node)
-{
-    return false;
-}
-
-void peer_forward(struct task *task, unsigned node)
-{
-    abort();
-}
-
-void peer_abort(struct task *task)
-{
-    abort();
-}
 
 /* ---- the target ---- */
 

@@ -13,42 +13,7 @@
 #include "target/base/bytes.h"
 #include "target/base/threads.h"
 #include "target/command/command.h"
-#include "target/command/control_calls.h"
 #include "target/nexus/tmf.h"
-#include "target/transport/peer.h"
-
-/* Nothing is executed here; the tables only need their handlers linked. */
-void task_commit(struct task *task, const struct shared_op *op, const void *bytes, uint32_t length)
-{
-    fail();
-}
-
-void task_read_state(struct task *task,
-                     void (*fill)(struct task *task, const struct shared_state *state,
-                                  const struct config *config))
-{
-    fail();
-}
-
-void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
-{
-    fail();
-}
-
-bool alua_wish(unsigned group_index, unsigned node)
-{
-    return false;
-}
-
-void peer_forward(struct task *task, unsigned owner)
-{
-    fail();
-}
-
-void peer_abort(struct task *task)
-{
-    fail();
-}
 
 static int build(void **state)
 {

@@ -20,8 +20,6 @@
 #include "target/nexus/lun_map.h"
 #include "target/nexus/nexus.h"
 #include "target/nexus/nexus_table.h"
-#include "target/nexus/tmf.h"
-#include "target/transport/peer.h"
 
 enum { SIZE = 1 << 20, HOLD_MS = 50, TURN_NS = 100000000 };
 
@@ -43,26 +41,6 @@ void task_read_state(struct task *owner,
                                   const struct config *config))
 {
     reading = owner;
-}
-
-void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
-{
-    fail();
-}
-
-bool alua_wish(unsigned group_index, unsigned node)
-{
-    return false;
-}
-
-void peer_forward(struct task *owner, unsigned node)
-{
-    fail();
-}
-
-void peer_abort(struct task *owner)
-{
-    fail();
 }
 
 static void receive_data(struct task *owner, uint32_t length)

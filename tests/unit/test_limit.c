@@ -13,7 +13,6 @@
 #include "target/base/bytes.h"
 #include "target/base/threads.h"
 #include "target/command/command.h"
-#include "target/command/control_calls.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
 #include "target/nexus/lane_private.h"
@@ -21,8 +20,6 @@
 #include "target/nexus/lun_map.h"
 #include "target/nexus/meter.h"
 #include "target/nexus/nexus_table.h"
-#include "target/nexus/tmf.h"
-#include "target/transport/peer.h"
 
 enum { SIZE = 1 << 20, TASKS = 8, MS = 1000000 };
 
@@ -35,38 +32,6 @@ static struct config_lu config_lu = {.name = "disk"};
 static struct config_host config_host = {.name = "esx"};
 static struct config config = {
     .lus = &config_lu, .lu_count = 1, .hosts = &config_host, .host_count = 1};
-
-void task_commit(struct task *owner, const struct shared_op *op, const void *bytes, uint32_t length)
-{
-    fail();
-}
-
-void task_read_state(struct task *owner,
-                     void (*fill)(struct task *task, const struct shared_state *state,
-                                  const struct config *config))
-{
-    fail();
-}
-
-void tmf_commit(struct tmf *tmf, enum shared_op_kind kind)
-{
-    fail();
-}
-
-bool alua_wish(unsigned group_index, unsigned node)
-{
-    return false;
-}
-
-void peer_forward(struct task *owner, unsigned node)
-{
-    fail();
-}
-
-void peer_abort(struct task *owner)
-{
-    fail();
-}
 
 static void receive_data(struct task *owner, uint32_t length)
 {
