@@ -2,7 +2,7 @@
  * bytes that are always the same, as many in one send as have come in one receive. The answer is
  * one that tests/bench/load takes (--echo). Bare io_uring; no protocol, no memory, no tasks.
  * Ways to try: spin instead of sleeping; multishot receives into a ring of buffers; registered
- * sockets. */
+ * sockets. On 127.0.0.1, or anywhere. */
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/in.h>
@@ -206,7 +206,7 @@ int main(int argc, char **argv)
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
     if (argc < 4) {
-        fputs("usage: echo PORT DATA-OUT DATA-IN [spin] [multishot] [fixed]\n", stderr);
+        fputs("usage: echo PORT DATA-OUT DATA-IN [spin] [multishot] [fixed] [anywhere]\n", stderr);
         return 2;
     }
     address.sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10));
@@ -215,6 +215,8 @@ int main(int argc, char **argv)
         spin |= !strcmp(argv[i], "spin");
         multishot |= !strcmp(argv[i], "multishot");
         fixed |= !strcmp(argv[i], "fixed");
+        if (!strcmp(argv[i], "anywhere"))
+            address.sin_addr.s_addr = htonl(INADDR_ANY);
     }
     for (unsigned i = 0; i < CONNECTIONS; i++)
         connections[i].fd = -1;

@@ -4,7 +4,8 @@ the load share the machine's cores, and so do the programs that they are compare
 
 Replicated writes are compared with halun-floor: the same blocks, at the same depth, to the same file system, written
 here while they travel to the other node and are written there; it has no SCSI, no iSCSI, no order to keep. A plain
-write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both.
+write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both. Its asker is on
+node1 itself; what the way from a client to node1 and back costs is told by hop-write4k-q1: a bare echo server.
 
 PERSISTENT RESERVE OUT is compared with what Corosync needs on the same nodes until the other one has answered one
 message. switchover is the longest pause between two acknowledged writes at depth 16 while Pacemaker moves the group
@@ -20,7 +21,7 @@ import halun_array  # noqa: E402  (found by the line above)
 
 SIZE = 256 << 20
 COMMANDS = 50  # of a measurement of reservations
-FLOOR_PORT = "7999"
+FLOOR_PORT, ECHO_PORT = "7999", "7998"
 DISK, MEMORY = 0, 1  # LUNs
 
 
@@ -117,6 +118,23 @@ class TwoNodes:
             sys.exit(f"bench: halun-floor: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
+    def hop(self):
+        """4 KiB from the client to node1 and an answer, one at a time."""
+        bench = os.path.join(self.array.build, "tests/bench")
+        server = subprocess.Popen(self.entry("node1") + [os.path.join(bench, "halun-echo"), ECHO_PORT, "4096", "0",
+                                                         "anywhere"], stdout=subprocess.PIPE, text=True)
+        try:
+            server.stdout.readline()
+            done = subprocess.run(self.entry("client") + [os.path.join(bench, "halun-load"), "--echo", *W4.split(),
+                                                          "10.99.0.1", ECHO_PORT, "-"],
+                                  capture_output=True, text=True, timeout=60)
+        finally:
+            server.terminate()
+            server.wait()
+        if done.returncode:
+            sys.exit(f"bench: echo on node1: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
     def pr_out(self, *words):
         return json.loads(self.array.client("halun-pr-latency", "--count", COMMANDS, "--registrants", 1, *words,
                                             self.array.urls()[0]))
@@ -197,6 +215,7 @@ def rows(Row):
 
     return [
         Row("replicated-write4k-q1", Load("two-nodes", DISK, True, W4), Floor(4096, 1), ("p50_us", "<=", 1.3)),
+        Row("hop-write4k-q1", Call("echo 4096 x 1", TwoNodes.hop), None, ("p50_us", None, None)),
         Row("replicated-write4k-q1-fua", Load("two-nodes", DISK, True, W4 + " --fua"), Floor(4096, 1, "durable"),
             ("p50_us", None, None)),
         Row("replicated-write4k-q32", Load("two-nodes", DISK, True, W4 + " --depth 32"), Floor(4096, 32),
