@@ -244,24 +244,30 @@ static void on_retry(void *data)
     flush(wire);
 }
 
+/* False: it has to be tried again; a timer will. */
+static bool try_send(struct cpg_wire *wire, const void *bytes, size_t size)
+{
+    struct iovec part = {.iov_base = (void *)bytes, .iov_len = size};
+    cs_error_t error = cpg_mcast_joined(wire->cpg, CPG_TYPE_AGREED, &part, 1);
+
+    if (error == CS_ERR_TRY_AGAIN) {
+        if (!wire->retrying && qb_loop_timer_add(wire->loop, QB_LOOP_HIGH, RETRY_MS * QB_TIME_NS_IN_MSEC, wire,
+                                                 on_retry, &wire->retry) == 0)
+            wire->retrying = true;
+        return false;
+    }
+    if (error != CS_OK)
+        lost(wire, "send", error);
+    return true;
+}
+
 static void flush(struct cpg_wire *wire)
 {
     while (!qb_list_empty(&wire->queue) && !wire->dead) {
         struct queued *q = qb_list_entry(wire->queue.next, struct queued, link);
-        struct iovec part = {.iov_base = q->bytes, .iov_len = q->size};
-        cs_error_t error = cpg_mcast_joined(wire->cpg, CPG_TYPE_AGREED, &part, 1);
 
-        if (error == CS_ERR_TRY_AGAIN) {
-            if (!wire->retrying &&
-                qb_loop_timer_add(wire->loop, QB_LOOP_HIGH, RETRY_MS * QB_TIME_NS_IN_MSEC, wire,
-                                  on_retry, &wire->retry) == 0)
-                wire->retrying = true;
+        if (!try_send(wire, q->bytes, q->size))
             return;
-        }
-        if (error != CS_OK) {
-            lost(wire, "send", error);
-            return;
-        }
         qb_list_del(&q->link);
         free(q);
     }
@@ -269,8 +275,11 @@ static void flush(struct cpg_wire *wire)
 
 void cpg_wire_send(struct cpg_wire *wire, const void *bytes, size_t size)
 {
-    struct queued *q = malloc(sizeof *q + size);
+    struct queued *q;
 
+    if (wire->dead || (qb_list_empty(&wire->queue) && try_send(wire, bytes, size)))
+        return;
+    q = malloc(sizeof *q + size);
     if (!q) {
         lost(wire, "no memory for a message", CS_ERR_NO_MEMORY);
         return;
