@@ -113,6 +113,13 @@ static void ask_peer(struct resource *r)
         link_send(r, &r->link.data, r->volumes[i]->number, P_STATE_CHG_REQ, body, n);
 }
 
+/* The role is one for all volumes, and nothing else of their states changes with it here: another node of the cluster
+ * hears of it with the first volume's, DRBD with each. */
+static bool tells_role(const struct resource *r, unsigned index)
+{
+    return !index || r->peer_node == REPLICA_PEER_OUTSIDE;
+}
+
 static bool just_created(const struct volume *v)
 {
     return generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
@@ -201,7 +208,7 @@ static void promote_at_once(struct resource *r, struct admin *a)
         r->volumes[i]->promoted_alone = false;
         r->volumes[i]->complete = true;
         role_mark_set(r->volumes[i]);
-        volume_changed(r->volumes[i], true);
+        volume_changed(r->volumes[i], tells_role(r, i));
     }
     a->phase = PROMOTE_WRITTEN;
 }
@@ -303,7 +310,7 @@ static void demote_at_once(struct resource *r, struct admin *a)
         v->alone_durable = false;
         role_mark_begin_clear(v);
         marked |= v->unmarking;
-        volume_changed(v, true);
+        volume_changed(v, tells_role(r, i));
     }
     qb_log(LOG_NOTICE, "group \"%s\": Secondary", r->group->name);
     a->error = 0;
