@@ -301,6 +301,12 @@ static void describe_start(const struct cluster *c, char *text, size_t size)
         snprintf(text, size, "joins");
 }
 
+/* A member's is kept with its place of the order: with many units it takes as long as an operation. */
+uint64_t cluster_digest(struct cluster *c)
+{
+    return c->phase == PHASE_MEMBER ? lease_digest(c) : shared_state_digest(c->state);
+}
+
 uint32_t cluster_group(const struct cluster *c)
 {
     return c->group;

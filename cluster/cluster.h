@@ -166,6 +166,8 @@ enum { CLUSTER_RECORD_MAX = SNAPSHOT_MAX };
 void cluster_record(const struct cluster *cluster, struct writer *w);
 const struct shared_state *cluster_shared(const struct cluster *cluster);
 const struct shared_effects *cluster_effects(const struct cluster *cluster);
+/* Digest of the state as of the last step. */
+uint64_t cluster_digest(struct cluster *cluster);
 /* Bits (node id): whose daemons are in the Corosync group now, members or not. */
 uint32_t cluster_group(const struct cluster *cluster);
 /* Fills *view as of the last step. */

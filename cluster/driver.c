@@ -629,7 +629,7 @@ uint32_t cluster_present(const struct cluster_driver *d)
 void cluster_get_view(const struct cluster_driver *d, struct cluster_view *view)
 {
     cluster_describe(d->machine, view);
-    view->digest = shared_state_digest(cluster_shared(d->machine));
+    view->digest = cluster_digest(d->machine);
     snprintf(view->alarm, sizeof view->alarm, "%s", d->alarm);
     if (d->dead) {
         view->serving = false;
