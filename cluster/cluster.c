@@ -448,6 +448,9 @@ void cluster_step(struct cluster *c, const struct cluster_event *event, struct c
     case CLUSTER_ANSWER_CONSULT:
         commit_opinion(c, u, event);
         break;
+    case CLUSTER_RECEIPT:
+        commit_receipt(c, event->receipt.node, event->receipt.bytes, event->receipt.size);
+        break;
     case CLUSTER_FORCE:
         c->forced = true;
         break;

@@ -40,6 +40,7 @@ enum cluster_event_kind {
     CLUSTER_HANDOVER, /* ask the owner of a group to release it for this node */
     CLUSTER_CONSULT,  /* ask every member, this node too, whether it could use a configuration */
     CLUSTER_ANSWER_CONSULT, /* this node's answer to CLUSTER_CONSULTED */
+    CLUSTER_RECEIPT,  /* not ordered: receipt.node, bytes, size of a datagram that came from it */
     CLUSTER_FORCE,   /* the operator accepts the journal at hand for a cold start */
     CLUSTER_MORE,    /* go on: updates->more was set */
 };
@@ -54,6 +55,11 @@ struct cluster_event {
             const void *bytes;
             size_t size;
         } message;
+        struct {
+            unsigned node;
+            const void *bytes;
+            size_t size;
+        } receipt;
         struct {
             uint32_t members, joined; /* bits */
             uint32_t left;            /* left the group or the process ended (LEAVE, PROCDOWN) */
@@ -88,6 +94,7 @@ struct cluster_event {
 
 enum cluster_update_kind {
     CLUSTER_SEND,    /* multicast bytes (own delivery included), in order */
+    CLUSTER_SEND_RECEIPT, /* send bytes to one node as a datagram, if there is a way */
     CLUSTER_PERSIST, /* make cluster_record() durable, then CLUSTER_DURABLE(sequence); a newer one
                       * covers older ones */
     CLUSTER_APPLY,   /* carry cluster_effects() out, then CLUSTER_APPLIED(ticket) */
@@ -110,6 +117,10 @@ struct cluster_update {
             const uint8_t *bytes; /* valid until the next step */
             size_t size;
         } send;
+        struct {
+            unsigned node;
+            uint8_t bytes[MESSAGE_RECEIPT];
+        } receipt;
         uint64_t sequence;
         uint64_t ticket;
         struct {

@@ -82,6 +82,7 @@ static bool send_op(struct cluster *c, struct cluster_updates *u, struct cluster
         return false;
     /* A fresh number each time: one that was refused was executed nowhere. */
     p->sequence = ++c->sequence;
+    p->acks = 0;
     set_state(c, p, PENDING_SENT);
     m.op.sequence = p->sequence;
     m.op.bytes = c->scratch;
@@ -116,6 +117,26 @@ static bool take_ack(struct cluster *c, unsigned node, uint64_t order)
     return tracked;
 }
 
+/* Not ordered, so it says nothing about its place; but what `node` has carried out it has carried out. This node may have
+ * neither its own operation yet nor heard of a change of the group; where it is answered is decided as before. */
+void commit_receipt(struct cluster *c, unsigned node, const void *bytes, size_t size)
+{
+    struct message_receipt r;
+
+    if (!message_receipt_decode(&r, bytes, size) || c->phase != PHASE_MEMBER || !is_live(c, node) ||
+        c->nodes[node].incarnation != r.incarnation || c->setup.incarnation != r.origin)
+        return;
+    for (unsigned i = 0; i < c->pending_end; i++) {
+        struct cluster_pending *p = &c->pending[i];
+        if (p->sequence != r.sequence)
+            continue;
+        if (p->state == PENDING_SENT)
+            p->acks |= node_bit(node);
+        else if (p->state == PENDING_APPLIED)
+            take_ack(c, node, p->order);
+    }
+}
+
 /* The acknowledgement of an operation of this node is for the others alone, and of no use to them before all have
  * acknowledged: it goes out behind the answer and does not delay it. Not so a change of the members (false). */
 static bool owe_ack(struct cluster *c, uint64_t order)
@@ -143,6 +164,19 @@ static void acknowledge(struct cluster *c, struct cluster_updates *u, uint32_t o
     cluster_send(c, u, &m);
 }
 
+/* The origin alone has something to answer: it hears by the shorter way, too. */
+static void send_receipt(struct cluster *c, struct cluster_updates *u, const struct cluster_ticket *t)
+{
+    struct message_receipt r = {c->setup.incarnation, t->incarnation, t->sequence};
+    struct cluster_update *update;
+
+    if (!t->sequence || t->origin == c->setup.self)
+        return;
+    update = update_add(u, CLUSTER_SEND_RECEIPT);
+    update->receipt.node = t->origin;
+    message_receipt_encode(&r, update->receipt.bytes);
+}
+
 static bool try_acknowledge(struct cluster *c, struct cluster_updates *u,
                             const struct cluster_ticket *t)
 {
@@ -152,26 +186,37 @@ static bool try_acknowledge(struct cluster *c, struct cluster_updates *u,
         u->more = true;
         return false;
     }
+    send_receipt(c, u, t);
     acknowledge(c, u, t->origin, t->order);
     return true;
 }
 
-void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, bool persist)
+/* Who has sent a receipt for the operation before this node had it itself. */
+static uint32_t early_receipts(const struct cluster *c, uint32_t origin)
+{
+    for (unsigned i = 0; origin == c->setup.self && i < c->pending_end; i++)
+        if (c->pending[i].state == PENDING_APPLIED && c->pending[i].order == c->order)
+            return c->pending[i].acks;
+    return 0;
+}
+
+void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, uint64_t sequence)
 {
     const struct shared_effects *effects = &c->effects;
-    struct cluster_ticket t = {.order = c->order, .origin = origin};
+    struct cluster_ticket t = {.order = c->order, .origin = origin,
+                               .incarnation = c->nodes[origin].incarnation, .sequence = sequence};
 
     if (c->ticket_count == TICKETS || c->unsettled_count == TICKETS) {
         cluster_fatal(c, u, "the effects of %u operations have not been carried out", TICKETS);
         return;
     }
     for (uint32_t i = 0; i < effects->count; i++)
-        if (effects->effects[i].kind == SHARED_EFFECT_PERSIST && persist && !t.persist)
+        if (effects->effects[i].kind == SHARED_EFFECT_PERSIST && sequence && !t.persist)
             t.persist = cluster_persist(c);
     if (effects->changed || effects->count) {
         update_add(u, CLUSTER_APPLY)->ticket = c->order;
         c->unsettled[c->unsettled_count++] = (struct cluster_unsettled){
-            .order = c->order, .asked = c->now, .need = c->state->members};
+            .order = c->order, .asked = c->now, .need = c->state->members, .acks = early_receipts(c, origin)};
     } else {
         t.done = true;
     }
@@ -225,7 +270,7 @@ void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
         p->field_pointer = c->effects.field_pointer;
         p->need = c->state->members;
     }
-    commit_carry_out(c, u, node, true);
+    commit_carry_out(c, u, node, message->op.sequence);
 }
 
 void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message)

@@ -16,6 +16,7 @@
 #include "cluster/cpg.h"
 #include "cluster/fencing.h"
 #include "cluster/journal.h"
+#include "cluster/receipts.h"
 #include "target/base/container.h"
 
 enum { TICK_MIN_MS = 10, TICK_MAX_MS = 100, ASK_FENCER_NS = 500000000 };
@@ -42,6 +43,7 @@ struct cluster_driver {
     struct qb_list_head incoming; /* requests not yet given to the machine */
     struct qb_list_head requests; /* requests that the machine has */
     struct cpg_wire *wire;        /* NULL: single-node mode */
+    struct receipts *receipts;    /* NULL: acknowledgements go the ordered way alone */
     struct journal *journal;
     uint8_t *record;
     bool writing;
@@ -122,6 +124,9 @@ static void carry_out(struct cluster_driver *d, const struct cluster_update *upd
             cpg_wire_send(d->wire, update->send.bytes, update->send.size);
         else
             push_later(d, CLUSTER_MESSAGE, d->self, update->send.bytes, update->send.size);
+        break;
+    case CLUSTER_SEND_RECEIPT:
+        receipts_send(d->receipts, update->receipt.node, update->receipt.bytes, sizeof update->receipt.bytes);
         break;
     case CLUSTER_PERSIST:
         d->wanted = update->sequence;
@@ -274,6 +279,16 @@ static void on_message(void *context, unsigned node, const void *bytes, size_t s
     event.message.node = node;
     event.message.bytes = bytes;
     event.message.size = size;
+    feed(context, &event);
+}
+
+static void on_receipt(void *context, unsigned node, const void *bytes, size_t size)
+{
+    struct cluster_event event = {.kind = CLUSTER_RECEIPT};
+
+    event.receipt.node = node;
+    event.receipt.bytes = bytes;
+    event.receipt.size = size;
     feed(context, &event);
 }
 
@@ -526,6 +541,8 @@ int cluster_start(struct cluster_driver **result, qb_loop_t *loop, const struct 
     if (!error && qb_loop_poll_add(loop, QB_LOOP_HIGH, journal_fd(d->journal), POLLIN, d,
                                    on_written) < 0)
         error = -EIO;
+    if (!error && config->corosync)
+        d->receipts = receipts_open(loop, config, on_receipt, d);
     if (!error && (error = start_ticks(d)))
         snprintf(why, 256, "no timer for the cluster's clock: %s", strerror(-error));
     if (error) {
@@ -552,6 +569,7 @@ void cluster_stop(struct cluster_driver *d)
     refuse_all(d, &d->requests);
     refuse_all(d, &d->incoming);
     fencing_free(d->fencing);
+    receipts_close(d->receipts);
     cpg_wire_close(d->wire);
     if (d->journal)
         qb_loop_poll_del(d->loop, journal_fd(d->journal));

@@ -68,6 +68,7 @@ struct cluster_pending {
 struct cluster_ticket {
     uint64_t order;
     uint32_t origin;
+    uint64_t incarnation, sequence; /* of the operation's origin; sequence 0: a change of the members */
     bool done;
     uint64_t persist; /* record that must be durable before the acknowledgement; 0 = none */
 };
@@ -226,11 +227,13 @@ void join_advance(struct cluster *c, struct cluster_updates *u);
 void commit_request(struct cluster *c, struct cluster_updates *u, const struct cluster_event *event);
 void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
                const struct cluster_message *message);
-/* c->effects at the place c->order are to be carried out and acknowledged: an operation of `origin`, or a change of
- * the members, whose acknowledgements (origin: this node) only those wait for who may tell what it changed.
- * `persist`: not before what has to be durable is. */
-void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, bool persist);
+/* c->effects at the place c->order are to be carried out and acknowledged: the operation `sequence` of `origin`, or
+ * (sequence 0) a change of the members, whose acknowledgements (origin: this node) only those wait for who may tell
+ * what it changed, and which need not wait until something is durable. */
+void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, uint64_t sequence);
 void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message);
+/* A datagram that came from `node`. */
+void commit_receipt(struct cluster *c, unsigned node, const void *bytes, size_t size);
 /* An operation that is newer than the version in use at its place. */
 void commit_unheard(struct cluster *c, unsigned node, const struct cluster_message *message);
 void commit_ask(struct cluster *c, struct cluster_updates *u, unsigned node,

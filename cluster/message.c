@@ -6,6 +6,8 @@
 
 enum { MAGIC = 0x484c, NODE_BITS = ((1u << LIMIT_NODES) - 1) << 1 };
 
+enum { RECEIPT_MAGIC = 0x48520001, RECEIPT_FROM = 4, RECEIPT_ORIGIN = 12, RECEIPT_SEQUENCE = 20 };
+
 static int is_node(uint32_t node)
 {
     return node >= 1 && node <= LIMIT_NODES;
@@ -232,4 +234,24 @@ int message_decode(struct cluster_message *message, const void *data, size_t siz
     if (r.left && (type != MESSAGE_HELLO || message->wire <= WIRE_MAX))
         return -EBADMSG;
     return 0;
+}
+
+void message_receipt_encode(const struct message_receipt *receipt, uint8_t bytes[MESSAGE_RECEIPT])
+{
+    put_be32(bytes, RECEIPT_MAGIC);
+    put_be64(bytes + RECEIPT_FROM, receipt->incarnation);
+    put_be64(bytes + RECEIPT_ORIGIN, receipt->origin);
+    put_be64(bytes + RECEIPT_SEQUENCE, receipt->sequence);
+}
+
+bool message_receipt_decode(struct message_receipt *receipt, const void *bytes, size_t size)
+{
+    const uint8_t *b = bytes;
+
+    if (size != MESSAGE_RECEIPT || get_be32(b) != RECEIPT_MAGIC)
+        return false;
+    receipt->incarnation = get_be64(b + RECEIPT_FROM);
+    receipt->origin = get_be64(b + RECEIPT_ORIGIN);
+    receipt->sequence = get_be64(b + RECEIPT_SEQUENCE);
+    return true;
 }

@@ -4,6 +4,7 @@
 #ifndef HALUN_CLUSTER_MESSAGE_H
 #define HALUN_CLUSTER_MESSAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "target/base/bytes.h"
@@ -138,6 +139,20 @@ struct cluster_message {
         } opinion;
     };
 };
+
+/* Said by a member to the origin of an operation alone, beside its MESSAGE_ACK and by no ordered way: it has carried
+ * the operation out, and made durable what has to be. It may be lost, repeated or late. */
+struct message_receipt {
+    uint64_t incarnation; /* of the sender's process */
+    uint64_t origin;      /* incarnation of the process that sent the operation */
+    uint64_t sequence;    /* its number of the operation */
+};
+
+enum { MESSAGE_RECEIPT = 28 }; /* bytes */
+
+void message_receipt_encode(const struct message_receipt *receipt, uint8_t bytes[MESSAGE_RECEIPT]);
+/* False: the bytes are no receipt. */
+bool message_receipt_decode(struct message_receipt *receipt, const void *bytes, size_t size);
 
 /* The wire version that a message needs. What has not changed since version 1 says so in its head,
  * so that nodes of different versions read each other as long as nothing newer is used. */

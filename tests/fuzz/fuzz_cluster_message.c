@@ -1,4 +1,4 @@
-/* Messages between halunds: decoding any bytes, and feeding them to a joiner and to a member. */
+/* Messages between halunds, and receipts: decoding any bytes, and feeding them to a joiner and to a member. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +49,16 @@ static void deliver(struct cluster *c, unsigned node, const void *bytes, size_t 
     step(c, &event);
 }
 
+static void deliver_receipt(struct cluster *c, unsigned node, const void *bytes, size_t size)
+{
+    struct cluster_event event = {.kind = CLUSTER_RECEIPT};
+
+    event.receipt.node = node;
+    event.receipt.bytes = bytes;
+    event.receipt.size = size;
+    step(c, &event);
+}
+
 /* What the machine sent, handed back to it: it becomes a member. */
 static void loop_back(struct cluster *c)
 {
@@ -76,9 +86,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct cluster *c = machine(single);
         if (single)
             loop_back(c);
+        deliver_receipt(c, 1, data, size);
         deliver(c, 2, data, size);
         deliver(c, 1, data, size);
         deliver(c, 2, data, size);
+        deliver_receipt(c, 2, data, size);
         cluster_free(c);
     }
     return 0;

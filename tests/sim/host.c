@@ -433,6 +433,8 @@ bool fd_readable(const struct vfd *fd)
         return corosync_readable(fd->object, fd->kind);
     case FD_CONTROL:
         return control_readable(fd->object);
+    case FD_DATAGRAM:
+        return datagram_readable(fd->object);
     default:
         return false;
     }
@@ -470,6 +472,9 @@ int fd_close(struct host *host, int number)
         break;
     case FD_SOCKET:
         socket_close(old.object);
+        break;
+    case FD_DATAGRAM:
+        datagram_close(old.object);
         break;
     case FD_TIMER:
         timer_close(old.object);

@@ -11,7 +11,7 @@
 
 #include "tests/sim/world.h"
 
-enum { TIMERS = 1200, POLLS = 12, JOBS = 16, SIGNALS = 4, TURN_NS = 10 * US };
+enum { TIMERS = 1200, POLLS = 14, JOBS = 16, SIGNALS = 4, TURN_NS = 10 * US };
 
 struct loop_timer {
     bool armed;

@@ -87,6 +87,7 @@ static void run(const struct sim_story *story)
 
     files_begin();
     sockets_begin();
+    datagrams_begin();
     initiators_begin();
     control_begin();
     bus_begin();
@@ -145,6 +146,7 @@ bool sim_run(const struct sim_config *config, const struct sim_story *story, str
     world_end();
     hosts_forget();
     sockets_end();
+    datagrams_end();
     initiators_end();
     control_begin();
     bus_end();

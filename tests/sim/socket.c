@@ -492,13 +492,19 @@ static struct socket_end *end_of(int fd)
 
 int __wrap_socket(int family, int type, int protocol)
 {
+    if (type & SOCK_DGRAM)
+        return datagram_socket();
     return fd_new(current->host, FD_SOCKET, end_new(current->host));
 }
 
 int __wrap_bind(int fd, const struct sockaddr *address, socklen_t length)
 {
-    struct socket_end *end = end_of(fd);
+    struct vfd *vfd = fd_get(current->host, fd);
+    struct socket_end *end;
 
+    if (vfd && vfd->kind == FD_DATAGRAM)
+        return datagram_bind(vfd->object, address);
+    end = end_of(fd);
     if (!end)
         return -1;
     if (port_of(address) && listener(current->host, port_of(address))) {

@@ -73,7 +73,7 @@ void threads_owed(struct host *host);
 
 /* ---- host.c: machines and processes ---- */
 
-enum fd_kind { FD_FREE, FD_FILE, FD_FOLDER, FD_EVENT, FD_TIMER, FD_SOCKET, FD_PIPE, FD_PID, FD_CPG, FD_QUORUM, FD_CONTROL };
+enum fd_kind { FD_FREE, FD_FILE, FD_FOLDER, FD_EVENT, FD_TIMER, FD_SOCKET, FD_DATAGRAM, FD_PIPE, FD_PID, FD_CPG, FD_QUORUM, FD_CONTROL };
 
 struct vfd {
     enum fd_kind kind;
@@ -183,6 +183,17 @@ void socket_accept(struct socket_end *end, struct ring_op *op);
 void socket_connect(struct socket_end *end, struct ring_op *op);
 /* Forgets an operation that is waiting; false: it is not. */
 bool socket_forget(struct socket_end *end, struct ring_op *op);
+
+/* ---- datagram.c: UDP between hosts; the calls of the module that are TCP's too ---- */
+
+struct sockaddr;
+struct datagram_socket;
+void datagrams_begin(void);
+void datagrams_end(void);
+int datagram_socket(void);
+int datagram_bind(struct datagram_socket *socket, const struct sockaddr *address);
+bool datagram_readable(const struct datagram_socket *socket);
+void datagram_close(struct datagram_socket *socket);
 
 /* ---- ring.c: io_uring ---- */
 

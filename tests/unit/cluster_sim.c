@@ -152,6 +152,23 @@ static void settled(struct sim *sim, unsigned node, uint64_t ticket)
     }
 }
 
+/* Lost, late, or twice. */
+static void send_receipt(struct sim *sim, unsigned node, const struct cluster_update *update)
+{
+    unsigned copies = sim->no_receipts ? 0 : sim_random(sim, 4) ? 1 : 2 * sim_random(sim, 2);
+
+    for (unsigned i = 0; i < SIM_RECEIPTS && copies; i++) {
+        struct sim_receipt *r = &sim->receipts[i];
+        if (r->due)
+            continue;
+        r->due = sim->now + (sim_random(sim, 8) ? sim_random(sim, 4) : sim_random(sim, 4000)) * SIM_MS;
+        r->from = node;
+        r->to = update->receipt.node;
+        memcpy(r->bytes, update->receipt.bytes, sizeof r->bytes);
+        copies--;
+    }
+}
+
 static void take(struct sim *sim, unsigned node, const struct cluster_update *update)
 {
     struct sim_node *n = &sim->node[node];
@@ -159,7 +176,12 @@ static void take(struct sim *sim, unsigned node, const struct cluster_update *up
     struct writer w;
 
     switch (update->kind) {
+    case CLUSTER_SEND_RECEIPT:
+        send_receipt(sim, node, update);
+        break;
     case CLUSTER_SEND:
+        if (sim->no_acks && update->send.bytes[3] == MESSAGE_ACK)
+            break;
         push(&n->outbox, &n->outbox_count,
              message_new(sim, EVENT_MESSAGE, node, update->send.bytes, update->send.size));
         n->acks += update->send.bytes[3] == MESSAGE_ACK;
@@ -720,6 +742,38 @@ static void run_node(struct sim *sim, unsigned node)
     }
 }
 
+static void receipt_arrives(struct sim *sim, unsigned from, unsigned to, const uint8_t *bytes)
+{
+    struct cluster_event event = {.kind = CLUSTER_RECEIPT};
+
+    event.receipt.node = from;
+    event.receipt.bytes = bytes;
+    event.receipt.size = MESSAGE_RECEIPT;
+    step(sim, to, &event);
+}
+
+void sim_receipt(struct sim *sim, unsigned from, unsigned to, const struct message_receipt *receipt)
+{
+    uint8_t bytes[MESSAGE_RECEIPT];
+
+    message_receipt_encode(receipt, bytes);
+    receipt_arrives(sim, from, to, bytes);
+}
+
+/* Who is frozen reads them when it thaws, a later process those of the one before it. */
+static void receipts(struct sim *sim)
+{
+    for (unsigned i = 0; i < SIM_RECEIPTS; i++) {
+        struct sim_receipt *r = &sim->receipts[i];
+        struct sim_node *n = &sim->node[r->to];
+        if (!r->due || r->due > sim->now || n->frozen)
+            continue;
+        if (n->up && n->running && !n->fatal)
+            receipt_arrives(sim, r->from, r->to, r->bytes);
+        r->due = 0;
+    }
+}
+
 static void check_all(struct sim *sim)
 {
     struct cluster_view a, b;
@@ -763,6 +817,7 @@ void sim_run(struct sim *sim, uint64_t ns)
             if (n->up && n->running && !n->frozen && sim_random(sim, 4))
                 run_node(sim, i);
         }
+        receipts(sim);
         if (++checked % 8 == 0)
             check_all(sim);
     }

@@ -17,6 +17,7 @@ enum {
     SIM_LEASE = 3000ull * SIM_MS,
     SIM_HOLD = 20000ull * SIM_MS,
     SIM_OPS = 512,
+    SIM_RECEIPTS = 256,
 };
 
 struct sim_message;
@@ -64,6 +65,13 @@ struct sim_node {
     unsigned opinion_count;
 };
 
+/* A datagram on its way: another network than Corosync's, so partitions are nothing to it. */
+struct sim_receipt {
+    uint64_t due; /* 0: none */
+    unsigned from, to;
+    uint8_t bytes[MESSAGE_RECEIPT];
+};
+
 struct sim_ring {
     bool used, forming; /* forming: the token is lost, nothing moves */
     uint64_t form_at;
@@ -88,6 +96,9 @@ struct sim {
     unsigned op_count, committed, refused;
     unsigned cold_starts;
     unsigned fatals;
+    struct sim_receipt receipts[SIM_RECEIPTS];
+    bool no_receipts; /* none arrives */
+    bool no_acks;     /* no ordered acknowledgement is sent */
     struct cluster_updates *updates;
     void (*check)(struct sim *sim);
     bool trace;
@@ -114,6 +125,8 @@ void sim_request(struct sim *sim, unsigned node, const struct shared_op *op);
 /* An operation without an LU; about the group, about `node`. */
 void sim_group_op(struct sim *sim, unsigned node, enum shared_op_kind kind);
 void sim_submit(struct sim *sim, unsigned node);   /* a registration with a key of its own */
+/* A datagram arrives now. */
+void sim_receipt(struct sim *sim, unsigned from, unsigned to, const struct message_receipt *receipt);
 /* Lets time pass, with random interleaving. */
 void sim_run(struct sim *sim, uint64_t ns);
 /* Runs until `done` or `limit`; returns whether it was done. */

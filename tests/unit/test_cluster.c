@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "cluster/machine.h"
 #include "tests/unit/cluster_sim.h"
 
 static uint64_t seconds(unsigned n)
@@ -331,6 +332,94 @@ static void commit_when_answered_then_the_origin_acknowledges_after_it(void **st
     }
 }
 
+/* --- receipts -------------------------------------------------------------------------------- */
+
+static void receipt_when_the_ordered_acknowledgement_is_on_its_way_then_answered(void **state)
+{
+    for (unsigned lost = 0; lost <= 1; lost++) {
+        struct sim *sim = started(3, 14);
+
+        sim->no_acks = true;
+        sim->no_receipts = lost;
+        for (unsigned i = 0; i < 8; i++) /* some receipts are lost anyway */
+            sim_submit(sim, 1);
+        sim_run(sim, seconds(5));
+        assert_true(lost ? !sim->committed : sim->committed);
+        sim->no_acks = false; /* asked for, they come */
+        assert_true(sim_until(sim, last_answered, seconds(5)));
+        sim_run(sim, seconds(5));
+        assert_int_equal(sim->committed, 8);
+        for (unsigned i = 1; i <= 3; i++)
+            assert_int_equal(sim->node[i].unsettled, 0);
+        sim_free(sim);
+    }
+}
+
+static bool node2_has_it(struct sim *sim)
+{
+    return sim_has(sim, 2, &sim->ops[0]) && !sim->node[2].ticket_count;
+}
+
+/* Each is right but for one field, or comes from somebody else than it says. */
+static void receipt_when_it_is_not_of_this_operation_then_it_counts_for_nothing(void **state)
+{
+    struct sim *sim = started(3, 15);
+    struct message_receipt good, wrong;
+
+    sim->no_acks = sim->no_receipts = true;
+    sim_submit(sim, 1);
+    assert_true(sim_until(sim, node2_has_it, seconds(5)));
+    sim_run(sim, seconds(1));
+    good = (struct message_receipt){sim->node[2].machine->setup.incarnation, sim->node[1].machine->setup.incarnation,
+                                    sim->node[1].machine->sequence};
+    wrong = good;
+    wrong.incarnation++;
+    sim_receipt(sim, 2, 1, &wrong);
+    sim_receipt(sim, 3, 1, &good);
+    wrong = good;
+    wrong.origin++;
+    sim_receipt(sim, 2, 1, &wrong);
+    wrong = good;
+    wrong.sequence++;
+    sim_receipt(sim, 2, 1, &wrong);
+    good.incarnation = sim->node[3].machine->setup.incarnation;
+    sim_receipt(sim, 3, 1, &good);
+    sim_run(sim, seconds(1));
+    assert_false(sim->ops[0].answered); /* of node 2 it has none */
+    good.incarnation = sim->node[2].machine->setup.incarnation;
+    sim_receipt(sim, 2, 1, &good);
+    assert_int_equal(sim->ops[0].reason, REASON_GOOD);
+    sim->no_acks = false;
+    sim_free(sim);
+}
+
+/* It overtakes even the operation itself: that is answered when this node has it. */
+static void receipt_when_before_the_own_delivery_then_it_is_kept(void **state)
+{
+    unsigned early = 0;
+
+    for (uint64_t seed = 16; seed < 56; seed++) {
+        struct sim *sim = started(2, seed);
+        struct message_receipt r;
+
+        sim->no_acks = sim->no_receipts = true;
+        sim_submit(sim, 1);
+        while (!node2_has_it(sim))
+            sim_run(sim, SIM_MS);
+        r = (struct message_receipt){sim->node[2].machine->setup.incarnation,
+                                     sim->node[1].machine->setup.incarnation, sim->node[1].machine->sequence};
+        if (!sim_has(sim, 1, &sim->ops[0])) {
+            early++;
+            sim_receipt(sim, 2, 1, &r);
+            assert_false(sim->ops[0].answered);
+            sim_run(sim, seconds(3));
+            assert_int_equal(sim->ops[0].reason, REASON_GOOD);
+        }
+        sim_free(sim);
+    }
+    assert_true(early);
+}
+
 /* --- one machine, messages by hand ------------------------------------------------------------- */
 
 struct bench {
@@ -584,6 +673,9 @@ int main(void)
         cmocka_unit_test(cold_start_when_the_last_survivor_is_alone_then_serves),
         cmocka_unit_test(lease_when_three_votes_then_makes_the_lost_node_harmless),
         cmocka_unit_test(commit_when_answered_then_the_origin_acknowledges_after_it),
+        cmocka_unit_test(receipt_when_the_ordered_acknowledgement_is_on_its_way_then_answered),
+        cmocka_unit_test(receipt_when_it_is_not_of_this_operation_then_it_counts_for_nothing),
+        cmocka_unit_test(receipt_when_before_the_own_delivery_then_it_is_kept),
         cmocka_unit_test(cold_start_when_the_starter_begins_anew_then_it_is_admitted_again),
         cmocka_unit_test(lease_when_two_daemons_and_a_vote_then_fencing_proves),
         cmocka_unit_test(proof_when_its_ring_broke_then_the_others_go_on_and_all_meet_again),

@@ -142,6 +142,24 @@ static void snapshot_when_a_chunk_leaves_its_bounds_then_refused(void **state)
     assert_int_equal(message_decode(&back, buffer, encode(&m)), -EBADMSG);
 }
 
+static void receipt_when_encoded_then_decodes_to_the_same_and_nothing_else_does(void **state)
+{
+    const struct message_receipt r = {0x0102030405060708, 0x1112131415161718, 0x2122232425262728};
+    struct message_receipt back;
+    uint8_t bytes[MESSAGE_RECEIPT + 1] = {0};
+
+    message_receipt_encode(&r, bytes);
+    assert_int_equal(bytes[4], 0x01);
+    assert_int_equal(bytes[27], 0x28);
+    assert_true(message_receipt_decode(&back, bytes, MESSAGE_RECEIPT));
+    assert_memory_equal(&r, &back, sizeof r);
+    assert_false(message_receipt_decode(&back, bytes, MESSAGE_RECEIPT - 1));
+    assert_false(message_receipt_decode(&back, bytes, MESSAGE_RECEIPT + 1));
+    assert_false(message_receipt_decode(&back, bytes, 0));
+    bytes[3]++; /* another version */
+    assert_false(message_receipt_decode(&back, bytes, MESSAGE_RECEIPT));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +167,7 @@ int main(void)
         cmocka_unit_test(message_when_of_another_version_then_refused_but_for_hello),
         cmocka_unit_test(message_when_type_is_unknown_then_refused),
         cmocka_unit_test(message_when_a_node_is_out_of_range_then_refused),
+        cmocka_unit_test(receipt_when_encoded_then_decodes_to_the_same_and_nothing_else_does),
         cmocka_unit_test(snapshot_when_a_chunk_leaves_its_bounds_then_refused),
     };
 
