@@ -81,7 +81,8 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
     }
     c->group = event->group.members;
     join_reset(c);
-    c->hello_mask = 0;
+    if (member_wire(c) < WIRE_ENDED)
+        c->hello_mask = 0;
     c->attempt++;
     c->proof_begun = false;
     memset(c->confirmed, 0, sizeof c->confirmed);
@@ -117,6 +118,7 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
                             (unsigned long long)((c->now - c->nodes[node].heard_now) / 1000000));
             }
         c->unproven |= lost;
+        c->hello_mask &= ~(event->group.left | event->group.down | event->group.joined);
         if (harmless)
             drop(c, u, harmless, false, "its daemon left or ended");
     } else {
@@ -126,6 +128,7 @@ void member_group(struct cluster *c, struct cluster_updates *u, const struct clu
             c->unproven = 0;
         }
         c->phase = PHASE_WAITING;
+        c->hello_mask = 0;
     }
     take_stamp(c);
     member_say_hello(c, u);
@@ -243,7 +246,12 @@ static void settle(struct cluster *c, struct cluster_updates *u, uint32_t said)
         c->unproven &= ~c->group;
         lease_drop(c); /* a lease of who was alone in its view says nothing of those who are back */
     } else if (is_live(c, best_node)) {
-        drop(c, u, c->unproven & c->group, true, "it missed decisions while it was away");
+        /* Who lost ends where it hears the last of these. Whether it has, nobody here knows: own delivery proves nothing,
+         * and who has not heard it goes on when it has this side fenced. It is harmless when it has ended. */
+        if (member_wire(c) < WIRE_ENDED)
+            drop(c, u, c->unproven & c->group, true, "it missed decisions while it was away");
+        else
+            cluster_log(c, u, LOG_NOTICE, "members that missed decisions while they were away have to end first");
     } else {
         cluster_fatal(c, u, "this node missed decisions while it was away; %s goes on",
                       c->setup.names[best_node]);

@@ -88,7 +88,7 @@ struct cluster {
     bool quorate, forced;
     bool suspect; /* members are lost, and the others may have gone on without us meanwhile */
     bool proof_begun; /* a proof was heard since the last change of the group */
-    uint32_t hello_mask; /* bits: had said HELLO before the last change of the group */
+    uint32_t hello_mask; /* bits: had said HELLO before the last change of the group, and were there ever since */
     uint32_t group;
 
     /* agreed */

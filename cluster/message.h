@@ -12,8 +12,8 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 5, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, OP TARGET
-                     COLD RESET, survivors, proofs; 4: OP FORCE CURRENT; 5: returned */
+    WIRE_MAX = 6, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, OP TARGET
+                     COLD RESET, survivors, proofs; 4: OP FORCE CURRENT; 5: returned; 6: ended */
     WIRE_SURVIVORS =
         3, /* from here on a lost owner's copy gives way to a survivor's (shared_members()) */
     WIRE_RETURNED =
@@ -21,6 +21,8 @@ enum {
               (shared_members()) */
     WIRE_PROOFS =
         3, /* from here on a proof counts when all who are live have said it (member_harmless()) */
+    WIRE_ENDED =
+        6, /* from here on who goes on after a settlement waits for the end of the others (settle()) */
     MESSAGE_OPINION_TEXT = 200,
     MESSAGE_HEADER = 12,
     MESSAGE_CHUNK = 32 << 10, /* snapshot bytes in one message */

@@ -62,6 +62,7 @@ byte j_ready[N];
 /* since the last change of the group. A HELLO is kept only while it can matter. */
 byte att[N];
 byte hello[N];                   /* bits: hello_seen */
+byte had[N];                     /* bits: before, and there ever since: hello_mask */
 byte hello_here[N];              /* bits: and it was of a group of the same members */
 byte harmless_said[N * N];       /* [of node, about node]: who has said HARMLESS */
 byte proof_begun;

@@ -63,7 +63,9 @@ inline member_say_hello(n) {
 inline member_group(n, members, joined, left, down) {
     group[n] = members;
     join_reset(n);
-    mharmless = (left & mem[n] & ~B(n)) & ~(BROKEN(LEFT_HELLO) -> 0 : unp[n] & ~hello[n]);
+    had[n] = had[n] | hello[n];
+    mharmless = (left & mem[n] & ~B(n)) & ~(BROKEN(LEFT_HELLO) -> 0 : unp[n] & ~had[n]);
+    had[n] = (phase[n] == MEMBER -> had[n] & ~((left) | (down) | (joined)) : 0);
     hello[n] = 0;
     hello_here[n] = 0;
     proof_begun = proof_begun & ~B(n);
@@ -189,8 +191,10 @@ inline settle(n) {
         proof_sent[n] = proof_sent[n] & unp[n];
         take_hello_memory(n)
     :: else ->
+        /* Who goes on waits for the others to end: they may not have heard the last CONFIRM. */
         if
-        :: IS_LIVE(n, mbest) -> drop(n, unp[n] & group[n], true)
+        :: IS_LIVE(n, mbest) && BROKEN(SETTLE_ENDED) -> drop(n, unp[n] & group[n], true)
+        :: IS_LIVE(n, mbest) && !BROKEN(SETTLE_ENDED)
         :: else -> fatal(n)
         fi
     fi

@@ -19,6 +19,7 @@ inline wipe(n) {
     ord[n] = 0;
     has[n] = 0;
     hello[n] = 0;
+    had[n] = 0;
     att[n] = 0;
     s_ep[n] = 0;
     s_ord[n] = 0;

@@ -306,6 +306,60 @@ static void proof_when_its_ring_broke_then_no_answer_is_forgotten(void **state)
     sim_free(sim);
 }
 
+/* Parted with an operation that node 1 alone has got, together again, and parted once more while that is settled: node 1 may
+ * hear its own last CONFIRM, and node 2 not. Node 2 goes on by fencing node 1. Returns whether that had answered before. */
+static bool parted_while_settling(uint64_t seed)
+{
+    struct sim *sim = started(2, seed);
+    bool answered;
+
+    sim_submit(sim, 1);
+    sim_run(sim, sim_random(sim, 40) * (uint64_t)SIM_MS);
+    sim_partition(sim, 1u << 1);
+    sim_run(sim, SIM_TOKEN + 100 * SIM_MS);
+    sim_heal(sim);
+    while (sim->node[1].ring != sim->node[2].ring)
+        sim_run(sim, SIM_MS / 10);
+    sim_run(sim, sim_random(sim, 200) * (uint64_t)SIM_MS);
+    sim_partition(sim, 1u << 1);
+    sim_run(sim, 2ull * SIM_TOKEN);
+    answered = sim->ops[0].answered && sim->ops[0].reason == REASON_GOOD;
+    sim_fence(sim, 1);
+    sim_run(sim, seconds(5));
+    assert_true(!answered || !serves(sim, 2) || sim_has(sim, 2, &sim->ops[0]));
+    sim_free(sim);
+    return answered;
+}
+
+static void partition_when_it_comes_again_while_settled_then_no_answer_is_forgotten(void **state)
+{
+    unsigned answered = 0;
+
+    for (uint64_t seed = 1; seed <= 150; seed++)
+        answered += parted_while_settling(seed);
+    assert_in_range(answered, 1, 149);
+}
+
+/* Of three, node 1 alone has got an operation, so the other two end: it goes on without anybody being started again. */
+static void partition_when_two_have_missed_something_then_the_third_goes_on_alone(void **state)
+{
+    unsigned ended = 0;
+
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct sim *sim = started(3, seed);
+
+        sim_submit(sim, 1);
+        sim_run(sim, sim_random(sim, 1000) * (uint64_t)SIM_MS / 1000);
+        sim_partition(sim, 1u << 1);
+        sim_run(sim, SIM_TOKEN + 100 * SIM_MS);
+        sim_heal(sim);
+        assert_true(sim_until(sim, node1_serves, seconds(20)));
+        ended += sim->fatals == 2;
+        sim_free(sim);
+    }
+    assert_in_range(ended, 1, 59);
+}
+
 /* Nobody's answer waits for the origin's own acknowledgement, so it does not stand in the way of the others'. */
 static void commit_when_answered_then_the_origin_acknowledges_after_it(void **state)
 {
@@ -680,6 +734,8 @@ int main(void)
         cmocka_unit_test(lease_when_two_daemons_and_a_vote_then_fencing_proves),
         cmocka_unit_test(proof_when_its_ring_broke_then_the_others_go_on_and_all_meet_again),
         cmocka_unit_test(proof_when_its_ring_broke_then_no_answer_is_forgotten),
+        cmocka_unit_test(partition_when_it_comes_again_while_settled_then_no_answer_is_forgotten),
+        cmocka_unit_test(partition_when_two_have_missed_something_then_the_third_goes_on_alone),
         cmocka_unit_test(random_histories_when_anything_fails_then_nothing_answered_is_lost),
     };
 
