@@ -90,6 +90,8 @@ static void start_writing(struct cluster_driver *d)
 
     if (d->writing || !d->wanted || d->dead)
         return;
+    if (d->callbacks.record && !d->callbacks.record(d->callbacks.context, cluster_shared(d->machine)))
+        return;
     cluster_record(d->machine, &w);
     if (w.used > w.size) {
         snprintf(d->fatal, sizeof d->fatal, "the shared state is too large for the journal");
@@ -625,6 +627,12 @@ void cluster_give_opinion(struct cluster_driver *d, unsigned node, uint64_t numb
 void cluster_look(struct cluster_driver *d)
 {
     ask_fencer(d, true);
+}
+
+void cluster_record_ready(struct cluster_driver *driver)
+{
+    start_writing(driver);
+    pump(driver);
 }
 
 void cluster_force_start(struct cluster_driver *d)

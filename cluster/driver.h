@@ -64,6 +64,9 @@ struct cluster_callbacks {
     void (*consulted)(void *context, unsigned node, uint64_t number, const uint8_t digest[32]);
     /* What `node` says to this node's question `number`. `why` is valid during the call. */
     void (*opinion)(void *context, unsigned node, uint64_t number, bool good, const char *why);
+    /* May `state` become this node's record in the journal? False keeps it back, and nothing that waits for the journal
+     * goes on; cluster_record_ready() asks again, with the state as it is then. NULL: it always may. */
+    bool (*record)(void *context, const struct shared_state *state);
     /* This node must stop serving for good (digest differs, corosync gone, evicted): the daemon closes
      * its sessions' gates and exits; `why` is for the log. */
     void (*fatal)(void *context, const char *why);
@@ -82,6 +85,8 @@ void cluster_stop(struct cluster_driver *driver);
 void cluster_submit(struct cluster_driver *driver, struct cluster_request *request);
 /* The effects (or lanes of a view) of `ticket` are carried out: switched, drained, durable. */
 void cluster_applied(struct cluster_driver *driver, uint64_t ticket);
+/* What kept a record back (record()) may be over. */
+void cluster_record_ready(struct cluster_driver *driver);
 /* Asks the owner of a group (by index) to release it for this node; it may not listen, or the message be lost:
  * to be asked again while it is wanted. Nothing happens while the view's wire version is below 2. */
 void cluster_ask_handover(struct cluster_driver *driver, unsigned group);

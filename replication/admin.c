@@ -699,6 +699,16 @@ static bool confirm_equal(struct resource *r, struct admin *a)
     return true;
 }
 
+/* A disk that cannot do it has failed, and is no copy any more: whoever waits goes on. */
+static bool flush(struct resource *r, struct admin *a)
+{
+    if (!a->phase) {
+        a->phase = 1;
+        outdating_flush(r);
+    }
+    return !outdating_flushes(r) && admin_finish(a, 0, "%s", "");
+}
+
 /* --- running them --- */
 
 static bool (*const steps[])(struct resource *, struct admin *) = {
@@ -720,6 +730,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ORDER_STANDING] = set_standing,
     [ORDER_RESIZE] = admin_resize,
     [ORDER_CONFIRM_EQUAL] = confirm_equal,
+    [ORDER_FLUSH] = flush,
 };
 
 static void refuse_rest(struct resource *r)

@@ -18,17 +18,18 @@ static bool without_peer(const struct resource *r)
 
 static void flushed_all(struct resource *r)
 {
-    bool wanted = r->primary ? r->asked && without_peer(r)
+    bool asked = r->outdating.primary || r->outdating.witness;
+    bool wanted = r->primary ? r->outdating.primary && r->asked && without_peer(r)
                              : r->outdating.witness && r->link.phase != LINK_UP;
 
     if (r->outdating.again) { /* connected and lost once more meanwhile */
         flush_all(r);
         return;
     }
-    r->outdating.witness = false;
+    r->outdating.primary = r->outdating.witness = false;
     if (wanted)
         resource_tell_outdate(r);
-    else
+    else if (asked)
         r->asked = false; /* connected, or about to be; if that fails, it is asked anew */
 }
 
@@ -74,7 +75,7 @@ void outdating_ask(struct resource *r)
 {
     if (!r->serving || r->asked || r->agreed || r->self_asked || !without_peer(r))
         return;
-    r->asked = true;
+    r->asked = r->outdating.primary = true;
     qb_log(LOG_NOTICE, "group \"%s\": the peer does not get our writes: asking for its outdating",
            r->group->name);
     ask(r);
@@ -83,6 +84,11 @@ void outdating_ask(struct resource *r)
 void outdating_ask_as_witness(struct resource *r)
 {
     r->outdating.witness = true;
+    ask(r);
+}
+
+void outdating_flush(struct resource *r)
+{
     ask(r);
 }
 

@@ -16,7 +16,9 @@ struct resource;
 void outdating_ask(struct resource *r);
 /* A Secondary whose peer crashed as Primary (standing.c): it does not give way. Every time that they meet. */
 void outdating_ask_as_witness(struct resource *r);
-/* Is something still being flushed for that? */
+/* Flushes alone: somebody else relies on this copy (replica_flush()). Over when nothing is being flushed any more. */
+void outdating_flush(struct resource *r);
+/* Is something still being flushed for any of these? */
 bool outdating_flushes(const struct resource *r);
 
 #endif

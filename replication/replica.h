@@ -145,6 +145,9 @@ void replica_confirm_equal(struct replica *replica,
  * connected to an up-to-date Primary and resyncing or Primary itself refuses with -EBUSY. */
 void replica_outdate(struct replica *replica, void (*done)(void *context, int error, const char *why),
                      void *context);
+/* All that this copy has acknowledged to the peer is on stable storage when done() is called, or its disk has failed.
+ * The engine drbd does nothing: the kernel's copy is open on a Primary only. */
+void replica_flush(struct replica *replica, void (*done)(void *context, int error, const char *why), void *context);
 /* Takes the link down and keeps it down (StandAlone), as an operator does; a Primary then asks for the peer's
  * outdating as with every lost link. */
 void replica_disconnect(struct replica *replica);

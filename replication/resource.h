@@ -392,6 +392,7 @@ struct resource {
     struct {
         unsigned flushes; /* under way before the cluster is asked (outdating.c) */
         bool again;       /* and once more after them */
+        bool primary;     /* asked as a Primary */
         bool witness;     /* asked as a Secondary */
     } outdating;
     bool self_asked, self_agreed; /* that this node's is: its disk failed, the peer goes on */

@@ -8,6 +8,7 @@
 #include "target/daemon/daemon.h"
 #include "target/daemon/group.h"
 #include "target/daemon/outdate.h"
+#include "target/daemon/recorded.h"
 #include "target/daemon/reload.h"
 #include "target/daemon/resize.h"
 #include "target/device/device.h"
@@ -257,6 +258,8 @@ static void on_view(void *context, uint64_t ticket, const struct shared_state *s
                view->members, view->waiting[0] ? ", " : "", view->waiting);
     if (view->unproven && !halund.view.unproven)
         halund.lost_ns = monotonic_ns();
+    if (view->unproven & ~halund.view.unproven)
+        recorded_expect(state, view->unproven);
     if (view->serving && !halund.view.serving)
         halund.whole_ns = monotonic_ns();
     halund.view = *view;
@@ -305,6 +308,11 @@ static void on_opinion(void *context, unsigned node, uint64_t number, bool good,
         reload_opinion(&halund, node, number, good, why);
 }
 
+static bool on_record(void *context, const struct shared_state *state)
+{
+    return recorded_may(state);
+}
+
 static void on_fatal(void *context, const char *why)
 {
     qb_log(LOG_CRIT, "leaving at once: %s", why);
@@ -318,5 +326,6 @@ const struct cluster_callbacks decisions_callbacks = {
     .asked = on_asked,
     .consulted = on_consulted,
     .opinion = on_opinion,
+    .record = on_record,
     .fatal = on_fatal,
 };

@@ -33,7 +33,23 @@ inline result(n, from, slot, what) {
     fi
 }
 
+/* The place says that the copy of n is the only current one, and n has not had the other one outdated: recorded.c. */
+inline passed_over_at(n) {
+    passed_over = passed_over | B(n)
+}
+
 inline record(n) {
+    if
+    :: IN(passed_over, n) && cur[n] == B(n) ->
+        if
+        :: !BROKEN(SURVIVOR_FLUSHED) -> flush(n)
+        :: else
+        fi;
+        given_up_is_stable = !IN(sure, OTHER(n)) || stable[n] >= acked;
+        assert(given_up_is_stable)
+    :: else
+    fi;
+    passed_over = passed_over & ~B(n);
     disk = disk | B(n);
     d_mem[n] = mem[n];
     d_ord[n] = ord[n];
@@ -147,7 +163,7 @@ inline read_drop(n) {
         :: owner[n] == OTHER(n) + 1 ->
             owner[n] = 0;
             if
-            :: IN(cur[n], n) && !BROKEN(SURVIVOR_CURRENT) -> cur[n] = cur[n] & ~B(OTHER(n))
+            :: IN(cur[n], n) && !BROKEN(SURVIVOR_CURRENT) -> cur[n] = cur[n] & ~B(OTHER(n)); passed_over_at(n)
             :: else
             fi
         :: else

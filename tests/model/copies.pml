@@ -45,6 +45,7 @@ byte cur[N];                 /* whose copies are current */
 byte epoch[N];               /* of the group */
 byte unp, lease;             /* bits: the other member is unproven; the lease is valid */
 byte dirty, view_wait;       /* bits: a record is to be written; nothing is served before */
+byte passed_over;            /* bits: it will say that this copy alone is current, which the place decided and not this node */
 
 /* --- commit ------------------------------------------------------------------------------------- */
 #define T(from, slot) (1 << ((from) * 4 + (slot)))

@@ -208,6 +208,7 @@ inline end_daemon(n) {
     lease = lease & ~B(n);
     dirty = dirty & ~B(n);
     view_wait = view_wait & ~B(n);
+    passed_over = passed_over & ~B(n);
     ticket[n] = 0;
     carry[n] = 0;
     persist[n] = 0;
@@ -271,7 +272,8 @@ inline admit(n, k) {
     if
     :: !SHARED && owner[k] == (k) + 1 && IN(cur[k], k) && !BROKEN(RETURN_COMPARED) ->
         cur[k] = cur[k] & ~B(n);
-        cur[n] = cur[k]
+        cur[n] = cur[k];
+        passed_over_at(k)
     :: else
     fi;
     change[n] = 0;

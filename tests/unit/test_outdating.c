@@ -90,6 +90,50 @@ static void peer_when_back_and_lost_again_then_flushed_once_more(void **state)
     assert_true(fault_count(fault, STORE_FLUSH) > flushes);
 }
 
+/* The cluster's record is about to call it the only current one. */
+static void copy_when_flushed_by_order_then_answered_once_it_is_on_stable_storage(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_node *secondary = &rig->n[1];
+    struct fault *fault;
+
+    start_and_write(rig);
+    rig_close(&rig->n[0]);
+    fault = pair_fault(rig, 1, 0);
+    fault_hold(fault, STORE_FLUSH, 0, SIZE);
+    secondary->answered = false;
+    replica_flush(secondary->replica, rig_answer, secondary);
+    WAIT(fault_held(fault));
+    turns(rig);
+    assert_false(secondary->answered);
+    fault_release(fault);
+    WAIT(secondary->answered);
+    assert_int_equal(secondary->asked, 0); /* nothing is concluded from it */
+}
+
+/* The flush before the other copy is outdated goes on, and is not taken for the answer. */
+static void primary_when_flushed_by_order_as_well_then_asks_once(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_node *primary = &rig->n[0];
+    struct fault *fault;
+
+    start_and_write(rig);
+    fault = pair_fault(rig, 0, 0);
+    fault_hold(fault, STORE_FLUSH, 0, SIZE);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(status(0).connection < CONN_CONNECTED && fault_held(fault));
+    primary->answered = false;
+    replica_flush(primary->replica, rig_answer, primary);
+    turns(rig);
+    assert_int_equal(primary->asked + primary->answered, 0);
+    fault_release(fault);
+    WAIT(primary->answered && primary->asked == 1);
+    ORDER(primary, replica_flush(primary->replica, rig_answer, primary));
+    turns(rig);
+    assert_int_equal(primary->asked, 1);
+}
+
 static void beside_a_relay(struct rig_node *node)
 {
     strcpy(node->nodes[!node->index].replication_address, node->index ? "127.0.0.5" : "127.0.0.4");
@@ -131,6 +175,8 @@ int main(void)
         PAIR_CASE(peer_when_lost_then_outdated_once_this_copy_is_on_stable_storage),
         PAIR_CASE(peer_when_lost_and_the_flush_fails_then_not_outdated),
         PAIR_CASE(peer_when_back_and_lost_again_then_flushed_once_more),
+        PAIR_CASE(copy_when_flushed_by_order_then_answered_once_it_is_on_stable_storage),
+        PAIR_CASE(primary_when_flushed_by_order_as_well_then_asks_once),
         cmocka_unit_test_setup_teardown(copies_when_equal_then_told_again_if_the_peer_is_there, pair_setup, teardown),
     };
 
