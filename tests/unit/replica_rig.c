@@ -107,8 +107,8 @@ static void configure(struct rig_node *node, unsigned index, const struct rig_op
     node->group.nodes[1] = 2;
     node->group.node_count = 2;
     node->group.al_extents = o->al_extents ? o->al_extents : 67;
-    node->group.timeout_ms = o->timeout_ms ? o->timeout_ms : 2000;
-    node->group.ping_ms = node->group.timeout_ms / 2;
+    node->group.timeout_ms = o->timeout_ms ? o->timeout_ms : RIG_TIMEOUT_MS;
+    node->group.ping_ms = node->group.timeout_ms < 2000 ? node->group.timeout_ms / 2 : 1000;
     node->group.resync_rate = o->resync_rate;
     if (o->tune)
         o->tune(&node->group);
@@ -218,15 +218,16 @@ int rig_close(struct rig_node *node)
     return node->error;
 }
 
-void rig_turn(struct rig_node *nodes, unsigned count, int ms)
+bool rig_turn(struct rig_node *nodes, unsigned count, int ms)
 {
     struct pollfd fds[2];
     unsigned n = 0;
+    bool came;
 
     for (unsigned i = 0; i < count; i++)
         if (nodes[i].replica)
             fds[n++] = (struct pollfd){.fd = nodes[i].control.wake_fd, .events = POLLIN};
-    poll(fds, n, ms);
+    came = poll(fds, n, ms) > 0;
     for (unsigned i = 0; i < count; i++) {
         uint64_t value;
 
@@ -236,6 +237,7 @@ void rig_turn(struct rig_node *nodes, unsigned count, int ms)
             abort();
         mailbox_run(&nodes[i].control);
     }
+    return came;
 }
 
 static void arrived(struct post *post)

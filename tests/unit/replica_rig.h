@@ -10,7 +10,11 @@
 #include "replication/replica.h"
 #include "target/base/reactor.h"
 
-enum { RIG_LUS = 2, RIG_BLOCK = 4096 };
+enum {
+    RIG_LUS = 2,
+    RIG_BLOCK = 4096,
+    RIG_TIMEOUT_MS = 20000, /* so long that a machine with pauses loses no link but where a test cuts it */
+};
 
 struct rig_node;
 
@@ -22,7 +26,7 @@ struct rig_options {
     const char *secret;  /* NULL = none */
     unsigned al_extents; /* 0 = 67, so that extents are evicted */
     unsigned resync_rate;
-    unsigned timeout_ms; /* 0 = 2000 */
+    unsigned timeout_ms; /* 0 = RIG_TIMEOUT_MS */
     bool keep_state;     /* a state_dir for each node */
     void (*tune)(struct config_group *group); /* more of the group's options; may be NULL */
     bool recorded; /* the test says what a cluster records of the copies */
@@ -63,8 +67,8 @@ int rig_close(struct rig_node *node);
 /* Path of LU `lu`'s file. */
 void rig_path(char *out, const char *directory, unsigned index, unsigned lu);
 
-/* Runs what came in on the nodes' control mailboxes; waits at most `ms` for something. */
-void rig_turn(struct rig_node *nodes, unsigned count, int ms);
+/* Runs what came in on the nodes' control mailboxes; waits at most `ms` for something. Returns whether something had come. */
+bool rig_turn(struct rig_node *nodes, unsigned count, int ms);
 
 /* An I/O given to a node's reactor; its end arrives on the node's control mailbox. */
 struct rig_io {

@@ -28,7 +28,7 @@
 #include "replica_rig.h"
 #include "target/base/container.h"
 
-enum { SIZE = 300 << 20, BLOCKS = 1500, IN_FLIGHT = 24, WAIT_S = 20, ROUNDS = 50 };
+enum { SIZE = 300 << 20, BLOCKS = 1500, IN_FLIGHT = 24, WAIT_S = 60, ROUNDS = 50 };
 
 /* Block i of the test lies far from its neighbours, so that the small activity log evicts. */
 static uint64_t offset_of(unsigned block)

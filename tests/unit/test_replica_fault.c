@@ -42,7 +42,7 @@ static void read_when_the_disk_fails_then_answered_by_the_peer(void **state)
     assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 1536, data, 4 << 20), 0);
     break_disk(rig, 0, -EIO);
     expect(rig, 0, 1536, data, 4 << 20); /* the very read that finds it out, in several parts */
-    WAIT(disk(0) == DISK_FAILED && rig_status(&rig->n[1]).peer_disk == DISK_FAILED);
+    WAIT(disk(0) == DISK_FAILED && rig_status(&rig->n[1]).peer_disk == DISK_FAILED && rig->n[0].asked_self);
     assert_int_equal(rig->n[0].asked_self, 1);
     assert_int_equal(rig->n[0].asked, 0);
     expect(rig, 0, 1536 + 512, data + 512, 4096);
@@ -256,7 +256,7 @@ static void secondary_disk_when_failed_then_primary_goes_on_alone(void **state)
     churn(rig, 0, 100);
     fault_fail(pair_fault(rig, 1, 0), STORE_WRITE, -EIO);
     churn(rig, 0, 200);
-    WAIT(disk(1) == DISK_FAILED && rig_status(&rig->n[0]).peer_disk < DISK_INCONSISTENT);
+    WAIT(disk(1) == DISK_FAILED && rig_status(&rig->n[0]).peer_disk < DISK_INCONSISTENT && rig->n[0].asked);
     assert_int_equal(rig->n[0].asked, 1);
     churn(rig, 0, 100);
     ORDER(&rig->n[1], replica_promote(rig->n[1].replica, true, rig_answer, &rig->n[1]));
