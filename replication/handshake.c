@@ -358,25 +358,31 @@ void handshake_grow(struct volume *v)
         grow_begin(v, to, true, grown_alone);
 }
 
-/* Both have to be equally large. One of two nodes may have missed that they grew: then it does that first. */
+/* Both have to be equally large. One of two nodes may have missed that they grew: then it does that first. DRBD gives its
+ * new device all the room that there is; the smaller one of two new copies says how large both are. */
 static void compare_sizes(struct volume *v)
 {
     struct resource *r = v->resource;
     const struct packet_sizes *p = &v->peer_sizes;
-    bool outside = r->peer_node == REPLICA_PEER_OUTSIDE;
+    bool outside = r->peer_node == REPLICA_PEER_OUTSIDE, larger = p->device_size && p->current_size > v->sectors;
     char why[MD_WHY];
 
+    if (outside && generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED))
+        larger = false;
     if (grow_runs(&v->growth)) {
         link_fail(r, "volume %u is just growing", v->number);
     } else if (p->device_size && p->device_size < v->sectors) {
         (outside ? link_refuse : link_fail)(r, "volume %u: the peer's copy has %llu bytes, this one %llu", v->number,
                                             (unsigned long long)p->device_size * MD_SECTOR,
                                             (unsigned long long)v->sectors * MD_SECTOR);
-    } else if (!outside && p->current_size > v->sectors && p->device_size) {
+    } else if (larger) {
         if (grow_room(v, why) >= p->current_size) {
             link_fail(r, "volume %u grows to the size of the peer's", v->number);
             v->grow_to = p->current_size;
             volume_work(v);
+        } else if (outside) { /* DRBD refuses it, unless its copy is of no use */
+            resource_say(r, "volume %u: the peer's copy has %llu bytes, and here is no room for that", v->number,
+                         (unsigned long long)p->current_size * MD_SECTOR);
         } else {
             link_refuse(r, "volume %u: the peer's copy has %llu bytes, and here is no room for that", v->number,
                         (unsigned long long)p->current_size * MD_SECTOR);

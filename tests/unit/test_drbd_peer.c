@@ -23,7 +23,7 @@
 #include "replication/message.h"
 #include "replication/metadata.h"
 
-enum { SIZE = 40 << 20, WAIT_MS = 10000, BODY = 512 };
+enum { SIZE = 40 << 20, WAIT_MS = 60000, BODY = 512 };
 
 struct peer {
     struct rig_node node;
@@ -31,7 +31,9 @@ struct peer {
     char directory[64];
     int listener, data, meta;
     uint16_t port; /* of the peer */
-    struct packet_sync_param sync;
+    uint64_t grown; /* bytes that the peer's copy has more */
+    struct packet_sync_param sync; /* what the node said last */
+    struct packet_sizes sizes;
 };
 static uint16_t peer_port;
 
@@ -185,15 +187,15 @@ static const struct wire_state new_copy = {
     .pdsk = DISK_UNKNOWN,
 };
 
-/* Everything up to the first states. */
-static void shake_hands(struct peer *p, const struct packet_protocol *protocol, uint64_t current,
-                        uint64_t bitmap, const struct wire_state *first)
+/* What the peer says up to its first state. */
+static void greet(struct peer *p, const struct packet_protocol *protocol, uint64_t current, uint64_t bitmap,
+                  const struct wire_state *first)
 {
     struct packet_features features = {.protocol_min = 86, .protocol_max = 101, .features = 0xf};
     struct packet_sync_param sync = {.rate = 250, .c_fill_target = 100, .c_max_rate = 102400};
     struct packet_sizes sizes = {
-        .device_size = SIZE / MD_SECTOR,
-        .current_size = SIZE / MD_SECTOR,
+        .device_size = (SIZE + p->grown) / MD_SECTOR,
+        .current_size = (SIZE + p->grown) / MD_SECTOR,
         .max_bio = 1 << 20,
         .physical_block = 512,
         .logical_block = 512,
@@ -211,11 +213,21 @@ static void shake_hands(struct peer *p, const struct packet_protocol *protocol, 
     say(p->data, HEADER_100, P_SIZES, body, packet_sizes_encode(&sizes, true, body));
     say_uuids(p, current, bitmap);
     say_state(p, first);
+}
+
+/* Everything up to the first states. */
+static void shake_hands(struct peer *p, const struct packet_protocol *protocol, uint64_t current,
+                        uint64_t bitmap, const struct wire_state *first)
+{
+    uint8_t body[BODY];
+
+    greet(p, protocol, current, bitmap, first);
     receive(p->data, HEADER_100, P_PROTOCOL, body);
     assert_int_equal(packet_sync_param_decode(
                          body, receive(p->data, HEADER_100, P_SYNC_PARAM89, body), &p->sync),
                      0);
-    receive(p->data, HEADER_100, P_SIZES, body);
+    assert_int_equal(
+        packet_sizes_decode(body, receive(p->data, HEADER_100, P_SIZES, body), true, &p->sizes), 0);
     receive(p->data, HEADER_100, P_UUIDS, body);
     receive(p->data, HEADER_100, P_STATE, body);
 }
@@ -512,6 +524,51 @@ static void grow_when_the_peer_does_not_resync_then_neither_does_this_node(void 
     assert_int_equal(rig_status(&p->node).out_of_sync, 0);
 }
 
+static void hang_up(struct peer *p)
+{
+    close(p->data);
+    close(p->meta);
+}
+
+/* It became larger while there was no connection, or this node did not hear of it before there was none. */
+static void grow_when_the_peer_did_alone_then_this_node_does_when_they_meet(void **state)
+{
+    struct peer *p = *state;
+    struct wire_state alone = new_copy;
+    uint8_t sink[BODY];
+
+    connect_good(p);
+    hang_up(p);
+    enlarge(p);
+    p->grown = MORE;
+    alone.role = WIRE_PRIMARY;
+    alone.disk = DISK_UP_TO_DATE;
+    greet(p, &protocol_c, 0x5b5bc46a1cbfe8cb, 0x4b5bc46a1cbfe8ca, &alone);
+    while (readable(p->data, WAIT_MS) && read(p->data, sink, sizeof sink) > 0)
+        ;
+    hang_up(p);
+    for (unsigned i = 0; replica_store(p->node.replica, 0)->size == SIZE && i < WAIT_MS / 10; i++)
+        rig_turn(&p->node, 1, 10);
+    shake_hands(p, &protocol_c, 0x5b5bc46a1cbfe8cb, 0x4b5bc46a1cbfe8ca, &alone);
+    assert_int_equal(p->sizes.device_size, (SIZE + MORE) / MD_SECTOR);
+    assert_int_equal(p->sizes.current_size, (SIZE + MORE) / MD_SECTOR);
+    assert_int_equal(next_state(p).conn, CONN_WF_BITMAP_T);
+    assert_int_equal(rig_status(&p->node).out_of_sync, MORE);
+    assert_int_equal(replica_store(p->node.replica, 0)->size, SIZE + MORE);
+}
+
+/* Two new copies: the smaller one says how large both are. */
+static void peer_when_new_and_larger_then_this_node_stays_as_it_is(void **state)
+{
+    struct peer *p = *state;
+
+    enlarge(p);
+    p->grown = MORE;
+    connect_new(p);
+    assert_int_equal(next_state(p).conn, CONN_CONNECTED);
+    assert_int_equal(p->sizes.device_size, SIZE / MD_SECTOR);
+}
+
 static void grow_when_its_own_device_did_not_then_says_so(void **state)
 {
     struct peer *p = *state;
@@ -575,7 +632,7 @@ static void this_node_loses(struct config_group *group)
 
 static void order(struct peer *p)
 {
-    for (unsigned i = 0; !p->node.answered && i < 1000; i++)
+    for (unsigned i = 0; !p->node.answered && i < WAIT_MS / 10; i++)
         rig_turn(&p->node, 1, 10);
     assert_true(p->node.answered);
 }
@@ -606,10 +663,10 @@ static void two_primaries_when_this_one_loses_by_policy_then_it_is_told(void **s
     assert_int_equal(p->node.error, 0);
     listen_there(p);
     shake_hands(p, &protocol, 0x4b5bc46a1cbfe8cb, GENERATION_JUST_CREATED, &alone);
-    for (unsigned i = 0; rig_status(&p->node).connection != CONN_STANDALONE && i < 1000; i++)
+    for (unsigned i = 0; rig_status(&p->node).connection != CONN_STANDALONE && i < WAIT_MS / 10; i++)
         rig_turn(&p->node, 1, 10);
     assert_non_null(strstr(rig_status(&p->node).why, "has lost by after-sb policy"));
-    for (unsigned i = 0; !p->node.lost && i < 1000; i++)
+    for (unsigned i = 0; !p->node.lost && i < WAIT_MS / 10; i++)
         rig_turn(&p->node, 1, 10);
     assert_int_equal(p->node.lost, 1);
 }
@@ -636,6 +693,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(grow_when_the_peer_does_not_resync_then_neither_does_this_node, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(grow_when_its_own_device_did_not_then_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(grow_when_the_peer_did_alone_then_this_node_does_when_they_meet, setup, teardown),
+        cmocka_unit_test_setup_teardown(peer_when_new_and_larger_then_this_node_stays_as_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(grow_when_ordered_here_then_what_is_new_is_written, setup, teardown),
         cmocka_unit_test_setup_teardown(
             two_primaries_when_this_one_loses_by_policy_then_it_is_told, setup, teardown),
