@@ -40,7 +40,12 @@ const struct config_node *peer_node(unsigned id)
     return NULL;
 }
 
-void peer_make_hello(struct peer_frame *frame)
+uint64_t peer_hold_ns(void)
+{
+    return peer.config->hold_ms * UINT64_C(1000000);
+}
+
+void peer_make_hello(struct peer_frame *frame, unsigned number)
 {
     uint8_t *body = frame->head + PEER_HEADER;
 
@@ -49,6 +54,7 @@ void peer_make_hello(struct peer_frame *frame)
     put_be32(body + PEER_HELLO_NODE, peer.config->nodes[peer.config->self].id);
     memcpy(body + PEER_HELLO_CLUSTER, peer.config->cluster_uuid, 16);
     memcpy(body + PEER_HELLO_CONFIG, peer.config->digest, 32);
+    put_be32(body + PEER_HELLO_LINK, number);
 }
 
 const char *peer_check_hello(enum peer_type type, const uint8_t *body, uint32_t length,
@@ -56,10 +62,12 @@ const char *peer_check_hello(enum peer_type type, const uint8_t *body, uint32_t 
 {
     unsigned from;
 
-    if (type != PEER_HELLO || length != PEER_HELLO_BODY)
+    if (type != PEER_HELLO)
         return "no HELLO frame";
     if (get_be32(body + PEER_HELLO_VERSION) != PEER_VERSION)
         return "another version of the peer protocol";
+    if (length != PEER_HELLO_BODY)
+        return "malformed HELLO frame";
     if (memcmp(body + PEER_HELLO_CLUSTER, peer.config->cluster_uuid, 16))
         return "another cluster";
     if (memcmp(body + PEER_HELLO_CONFIG, peer.config->digest, 32))
@@ -229,6 +237,7 @@ static void at_reactor_cut(struct post *post)
     /* Links end when the kernel has let go of them, and their commands when the medium has. */
     local->stopping = true;
     local->waiter = part;
+    peer_client_stop(reactor_self()->index);
     if (reactor_self()->index == 0 && peer.accepting)
         reactor_cancel(reactor_self(), &peer.accept_op);
     peer_settled();

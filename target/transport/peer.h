@@ -22,10 +22,11 @@ void peer_node_lost(unsigned node);
 
 /* Sends an admitted task (data_out complete) to the node `owner` and completes it with what comes
  * back. When the link or the owner is lost: a command that may be repeated goes back to its lane
- * (held until the new owner is known); COMPARE AND WRITE ends with ABORTED COMMAND, since it may
- * have been done. */
+ * (held until the new owner is known); what may have changed the medium ends with ABORTED COMMAND
+ * as soon as it is known that the old owner will not do it later (docs/peer.md), after hold_ms in
+ * any case. */
 void peer_forward(struct task *task, unsigned owner);
-/* Aborts what peer_forward() sent; the task completes as in task_abort(). */
+/* Aborts what peer_forward() sent; the task completes as in task_abort(), of a lost link as above. */
 void peer_abort(struct task *task);
 /* A nexus of this reactor is gone, its memory may be another's soon: the owners forget its proxy.
  * To be called for every nexus (nexus_removed of target/nexus/nexus_table.h). */

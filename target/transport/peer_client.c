@@ -18,6 +18,7 @@
 
 enum {
     RECONNECT_NS = 100000000,
+    WATCH_NS = 10000000, /* nobody posts when a group has another owner */
     CONNECT_NS = 2000000000, /* a SYN that was lost longer ago is repeated too late */
     OP_COMPARE_AND_WRITE = 0x89,
 };
@@ -30,12 +31,14 @@ enum slot_end {
 };
 
 /* A slot is free, or carries one command. The command may be over before its frames have left the
- * kernel, which reads the task's payload: the slot keeps the task until then. */
+ * kernel, which reads the task's payload: the slot keeps the task until then. When the link is lost, a write may be in
+ * the owner's socket, to be executed later: it is held, neither answered nor aborted, until it is known not to be
+ * (watch()). */
 struct slot {
     struct task *task; /* NULL: free */
     struct peer_frame frame, abort;
     enum slot_end end; /* what is known of it; final once `over` */
-    bool sending, over, aborting;
+    bool sending, over, aborting, held;
     enum scsi_reason reason;
     uint32_t next; /* free list: index + 1 */
 };
@@ -60,6 +63,9 @@ struct client {
     struct peer_frame hello;
     struct io_op connect_op;
     struct timer timer; /* while connecting */
+    struct timer watch; /* while slots are held */
+    unsigned held;
+    uint64_t held_since_ns;
     int fd;
     uint64_t not_before_ns;
     struct slot *slots;
@@ -116,7 +122,7 @@ static void settle(struct client *client, struct slot *slot)
     enum slot_end end = slot->end;
     enum scsi_reason reason = slot->reason;
 
-    if (slot->sending || slot->abort.queued)
+    if (slot->held || slot->sending || slot->abort.queued)
         return; /* frames still use the task's payload; their `sent` comes here again */
     slot_free(client, slot);
     task->forward_slot = 0;
@@ -178,6 +184,48 @@ static void not_connected(struct client *client, const char *why)
     client->not_before_ns = client->reactor->now_ns + RECONNECT_NS;
 }
 
+static void client_connect(struct client *client);
+
+/* Those of which the owner will do nothing any more (NULL: all) are over. */
+static void let_go(struct client *client, bool (*settled)(const struct client *client, const struct slot *slot))
+{
+    for (unsigned i = 0; i < client->slots_used && client->held; i++) {
+        struct slot *slot = &client->slots[i];
+        if (slot->task && slot->held && (!settled || settled(client, slot))) {
+            slot->held = false;
+            client->held--;
+            settle(client, slot);
+        }
+    }
+    if (!client->held)
+        reactor_timer_cancel(client->reactor, &client->watch);
+}
+
+static bool has_another_owner(const struct client *client, const struct slot *slot)
+{
+    return slot->task->lane->group->owner != client->node;
+}
+
+/* What was held is over when the next link says that the owner has ended all of this one (PEER_SETTLED), or when the
+ * group has another owner or none: the old one executes nothing any more. A node that can be reached by Corosync, but
+ * not by this link, for as long as commands are held at all, has closed the link itself long since: its own end was
+ * silent as well. */
+static void watch(struct timer *timer)
+{
+    struct client *client = container_of(timer, struct client, watch);
+
+    let_go(client, has_another_owner);
+    if (client->held && client->reactor->now_ns - client->held_since_ns >= peer_hold_ns()) {
+        qb_log(LOG_WARNING, "peer: node %u has not said what became of %u writes: they end with ABORTED COMMAND",
+               client->node, client->held);
+        let_go(client, NULL);
+    }
+    if (!client->held)
+        return;
+    client_connect(client);
+    reactor_timer_set(client->reactor, &client->watch, client->reactor->now_ns + WATCH_NS);
+}
+
 static void client_closed(struct peer_link *link, const char *why)
 {
     struct client *client = container_of(link, struct client, link);
@@ -186,12 +234,20 @@ static void client_closed(struct peer_link *link, const char *why)
     memset(client->nexuses, 0, sizeof client->nexuses);
     for (unsigned i = 0; i < client->slots_used; i++) {
         struct slot *slot = &client->slots[i];
-        if (slot->task) {
-            if (!slot->over)
-                lose_slot(slot);
-            slot->over = true;
-            settle(client, slot);
+        if (!slot->task || slot->held)
+            continue;
+        if (!slot->over) {
+            lose_slot(slot);
+            slot->held = slot->end == SLOT_FAILED && !peer_stopping();
+            client->held += slot->held;
         }
+        slot->over = true;
+        settle(client, slot);
+    }
+    if (client->held) {
+        client->held_since_ns = client->reactor->now_ns;
+        client->watch.fire = watch;
+        reactor_timer_set(client->reactor, &client->watch, client->reactor->now_ns + WATCH_NS);
     }
     peer_settled();
 }
@@ -221,6 +277,10 @@ static struct payload *client_head(struct peer_link *link, enum peer_type type, 
 
     if (client->state == CLIENT_HELLO) {
         take_hello(client, type, body, body_length);
+        return NULL;
+    }
+    if (type == PEER_SETTLED) {
+        let_go(client, NULL);
         return NULL;
     }
     slot = type == PEER_RESPONSE ? slot_at(client, index) : NULL;
@@ -284,7 +344,7 @@ static void connected(struct io_op *op, int32_t res, uint32_t flags)
         return;
     }
     client->state = CLIENT_HELLO;
-    peer_make_hello(&client->hello);
+    peer_make_hello(&client->hello, client->reactor->index);
     peer_link_send(&client->link, &client->hello);
 }
 
@@ -429,7 +489,7 @@ void peer_forward(struct task *task, unsigned owner)
         return;
     }
     slot->task = task;
-    slot->over = slot->aborting = false;
+    slot->over = slot->aborting = slot->held = false;
     slot->end = SLOT_RUNS;
     slot->sending = true;
     slot->frame.sent = command_sent;
@@ -488,6 +548,13 @@ void peer_client_cut(unsigned reactor, unsigned node, const char *why)
         peer_link_close(&client->link, why);
         break;
     }
+}
+
+void peer_client_stop(unsigned reactor)
+{
+    for (unsigned node = 1; node <= LIMIT_NODES; node++)
+        if (clients[reactor][node].held)
+            let_go(&clients[reactor][node], NULL);
 }
 
 bool peer_client_idle(void)

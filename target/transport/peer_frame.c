@@ -22,6 +22,7 @@ static const struct {
     [PEER_ABORT] = {0, 0, 0},
     [PEER_PING] = {0, 0, 0},
     [PEER_PONG] = {0, 0, 0},
+    [PEER_SETTLED] = {0, 0, 0},
 };
 
 const char *peer_frame_read(const uint8_t *bytes, struct peer_head *head)

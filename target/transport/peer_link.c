@@ -67,12 +67,17 @@ void peer_link_close(struct peer_link *link, const char *why)
     reactor_timer_set(link->reactor, &link->timer, link->reactor->now_ns);
 }
 
+static bool is_silent(const struct peer_link *link)
+{
+    return link->reactor->now_ns - link->last_heard_ns >= SILENCE_NS;
+}
+
 static void silence(struct timer *timer)
 {
     struct peer_link *link = container_of(timer, struct peer_link, timer);
     uint64_t now = link->reactor->now_ns;
 
-    if (now - link->last_heard_ns >= SILENCE_NS) {
+    if (is_silent(link)) {
         peer_link_close(link, link->greeted ? "peer is silent" : "peer did not say HELLO");
         return;
     }
@@ -336,6 +341,8 @@ static void receive_done(struct io_op *op, int32_t res, uint32_t flags)
     link->more = flags & IORING_CQE_F_SOCK_NONEMPTY;
     if (!link->closing && res <= 0)
         peer_link_close(link, res ? strerror(-res) : "closed by peer");
+    if (!link->closing && link->strict && link->greeted && is_silent(link))
+        peer_link_close(link, "peer was silent");
     if (link->closing) {
         finish_if_idle(link);
         return;

@@ -52,6 +52,8 @@ struct peer_link {
     int fd;
     bool closing, closed;
     bool greeted; /* the first frame came: from now on, bytes are a sign of life */
+    bool strict;  /* what comes only after a silence is not taken: this process stood still, and the other side has
+                   * given the link up. To be set after peer_link_start() */
     char why[96];
     struct io_op receive_op, send_op;
     bool receiving, sending;

@@ -16,6 +16,7 @@
 
 #include "target/base/bytes.h"
 #include "target/base/container.h"
+#include "target/base/threads.h"
 #include "target/command/command.h"
 #include "target/device/device.h"
 #include "target/nexus/nexus.h"
@@ -46,14 +47,28 @@ struct served {
     struct qb_list_head link; /* in server->unused */
 };
 
+/* One reactor's part of a new link's question for what is left of the earlier links of its number. */
+struct earlier {
+    struct post post;
+    struct server *asker; /* its own reactor's */
+    struct reactor *reactor;
+    unsigned node, number;
+    uint64_t order;
+    struct qb_list_head link; /* in waiting[] of the asked reactor */
+};
+
 struct server {
     struct peer_link link;
     struct reactor *reactor;
     struct qb_list_head of_reactor;
     struct qb_list_head proxies; /* last used first */
     unsigned proxy_count;        /* not gone */
-    struct peer_frame hello;
-    unsigned node; /* 0 until its HELLO came */
+    struct peer_frame hello, settled;
+    unsigned node;   /* 0 until its HELLO came */
+    unsigned number; /* of the link at its node */
+    uint64_t order;  /* of its HELLO among all that came */
+    struct earlier *earlier; /* one for each reactor, until all have answered */
+    unsigned earlier_waits;
     bool closed;
     unsigned used; /* served that are not in `unused` */
     struct qb_list_head unused;
@@ -61,15 +76,21 @@ struct server {
     struct served *slots[PEER_SLOTS]; /* commands without an answer */
 };
 
-static struct qb_list_head servers[LIMIT_REACTORS];
+static struct qb_list_head servers[LIMIT_REACTORS], waiting[LIMIT_REACTORS];
+static _Atomic uint64_t hellos; /* that came */
 
-static struct qb_list_head *local_servers(void)
+static struct qb_list_head *local_list(struct qb_list_head *lists)
 {
-    struct qb_list_head *list = &servers[reactor_self()->index];
+    struct qb_list_head *list = &lists[reactor_self()->index];
 
     if (!list->next)
         qb_list_init(list);
     return list;
+}
+
+static struct qb_list_head *local_servers(void)
+{
+    return local_list(servers);
 }
 
 bool peer_server_idle(void)
@@ -86,8 +107,11 @@ static void proxy_free_if_idle(struct proxy *proxy)
     free(proxy);
 }
 
+static void earlier_check(struct earlier *earlier);
+
 static void server_free_if_idle(struct server *server)
 {
+    struct earlier *earlier, *later;
     struct served *served, *next;
 
     if (!server->closed || server->used)
@@ -96,6 +120,7 @@ static void server_free_if_idle(struct server *server)
     qb_list_del(&server->of_reactor);
     qb_list_for_each_entry_safe(served, next, &server->unused, link) free(served);
     free(server);
+    qb_list_for_each_entry_safe(earlier, later, local_list(waiting), link) earlier_check(earlier);
     peer_settled();
 }
 
@@ -352,17 +377,96 @@ static struct payload *take_command(struct server *server, uint32_t slot, const 
     return &task->data_out;
 }
 
+/* ---- earlier links ----
+ *
+ * The other side gave them up, perhaps while this process stood still: their commands are in our sockets, and must not
+ * be executed once it has said how they ended. So all of them are closed when the next link of the same number says
+ * HELLO, on whatever reactor they are; and that link is told when their commands have let go of the medium. */
+
+static void at_asker(struct post *post)
+{
+    struct server *server = container_of(post, struct earlier, post)->asker;
+
+    if (--server->earlier_waits)
+        return;
+    free(server->earlier);
+    server->earlier = NULL;
+    peer_frame_init(&server->settled, PEER_SETTLED, 0, 0, 0);
+    peer_link_send(&server->link, &server->settled);
+    server->used--;
+    server_free_if_idle(server);
+}
+
+static bool is_earlier(const struct server *server, const struct earlier *than)
+{
+    return server->node == than->node && server->number == than->number && server->order < than->order;
+}
+
+/* Answers if there is none (any more). */
+static void earlier_check(struct earlier *earlier)
+{
+    struct server *server;
+
+    qb_list_for_each_entry(server, local_servers(), of_reactor)
+    {
+        if (is_earlier(server, earlier))
+            return;
+    }
+    qb_list_del(&earlier->link);
+    earlier->post.run = at_asker;
+    reactor_post(earlier->reactor, &earlier->post);
+}
+
+static void at_asked(struct post *post)
+{
+    struct earlier *earlier = container_of(post, struct earlier, post);
+    struct server *server;
+
+    qb_list_for_each_entry(server, local_servers(), of_reactor)
+    {
+        if (is_earlier(server, earlier))
+            peer_link_close(&server->link, "the other node has opened the next one");
+    }
+    qb_list_add_tail(&earlier->link, local_list(waiting));
+    earlier_check(earlier);
+}
+
+static bool end_earlier(struct server *server)
+{
+    server->earlier = calloc(threads.reactor_count, sizeof *server->earlier);
+    if (!server->earlier)
+        return false;
+    server->used++; /* it stays until they have answered */
+    server->earlier_waits = threads.reactor_count;
+    for (unsigned i = 0; i < threads.reactor_count; i++) {
+        server->earlier[i] = (struct earlier){.post.run = at_asked,
+                                              .asker = server,
+                                              .reactor = server->reactor,
+                                              .node = server->node,
+                                              .number = server->number,
+                                              .order = server->order};
+        reactor_post(threads.reactors[i], &server->earlier[i].post);
+    }
+    return true;
+}
+
 static void take_hello(struct server *server, enum peer_type type, const uint8_t *body,
                        uint32_t body_length)
 {
     const char *why = peer_check_hello(type, body, body_length, 0);
 
+    if (!why) {
+        server->node = get_be32(body + PEER_HELLO_NODE);
+        server->number = get_be32(body + PEER_HELLO_LINK);
+        server->order = atomic_fetch_add(&hellos, 1) + 1;
+        if (!end_earlier(server))
+            why = "out of memory";
+    }
     if (why) {
         peer_link_close(&server->link, why);
         return;
     }
-    server->node = get_be32(body + PEER_HELLO_NODE);
-    peer_make_hello(&server->hello);
+    peer_make_hello(&server->hello, server->number);
     peer_link_send(&server->link, &server->hello);
 }
 
@@ -453,6 +557,7 @@ void peer_server_take(struct reactor *reactor, int fd)
         close(fd);
         return;
     }
+    server->link.strict = true;
     server->reactor = reactor;
     qb_list_init(&server->proxies);
     qb_list_init(&server->unused);

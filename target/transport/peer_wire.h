@@ -1,4 +1,4 @@
-/* The format of the peer link, version 1 (docs/peer.md). All integers big-endian.
+/* The format of the peer link, version 2 (docs/peer.md). All integers big-endian.
  *
  * Every frame: a header of 16 bytes, `body` bytes of a body whose layout depends on the type, then
  * `data` bytes of payload. */
@@ -9,7 +9,7 @@ enum {
     PEER_SLOTS = 1024,   /* commands of one link without an answer; slots are below this */
     PEER_NEXUSES = 1024, /* nexuses of one link, declared and not gone */
 
-    PEER_VERSION = 1,
+    PEER_VERSION = 2,
     PEER_MAGIC = 0x484c, /* "HL" */
 
     /* header */
@@ -26,7 +26,8 @@ enum {
     PEER_HELLO_NODE = 4,    /* u32 node id of the sender */
     PEER_HELLO_CLUSTER = 8, /* 16 bytes cluster uuid */
     PEER_HELLO_CONFIG = 24, /* 32 bytes configuration digest */
-    PEER_HELLO_BODY = 56,
+    PEER_HELLO_LINK = 56,   /* u32 which of the sender's links to this node it is: one at a time has a number */
+    PEER_HELLO_BODY = 60,
 
     /* NEXUS body: declares a nexus before its first command */
     PEER_NEXUS_ID = 0,        /* u32 */
@@ -66,6 +67,7 @@ enum peer_type {
     PEER_ABORT, /* no body; slot of the command */
     PEER_PING,  /* no body; answered by PONG, keeps a silent link honest */
     PEER_PONG,
+    PEER_SETTLED, /* no body; from the owner: nothing of earlier links of this number is executed any more */
 };
 
 /* How a forwarded command ended at the receiver. */

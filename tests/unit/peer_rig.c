@@ -511,6 +511,7 @@ int rig_setup(void **state)
     rig = calloc(1, sizeof *rig);
     rig->config.nodes = rig->nodes;
     rig->config.node_count = 3;
+    rig->config.hold_ms = RIG_HOLD_MS;
     for (unsigned i = 0; i < 3; i++)
         rig->nodes[i].id = i + 1;
     close(listen_here(&rig->nodes[0].peer));

@@ -32,6 +32,9 @@ static struct frame make(enum peer_type type, uint32_t slot, uint32_t body_lengt
     return frame;
 }
 
+/* Each is another link of its node; those of the relay are 0 and 1. */
+static uint32_t last_link = 100;
+
 static struct frame hello(unsigned node)
 {
     struct frame frame = make(PEER_HELLO, 0, PEER_HELLO_BODY, 0);
@@ -40,6 +43,7 @@ static struct frame hello(unsigned node)
     put_be32(body(&frame) + PEER_HELLO_NODE, node);
     memcpy(body(&frame) + PEER_HELLO_CLUSTER, rig->config.cluster_uuid, 16);
     memcpy(body(&frame) + PEER_HELLO_CONFIG, rig->config.digest, 32);
+    put_be32(body(&frame) + PEER_HELLO_LINK, ++last_link);
     return frame;
 }
 
@@ -139,7 +143,9 @@ static void header_when_read_then_only_the_known_forms_pass(void **state)
         {PEER_ABORT, 4, 0, false},
         {PEER_PING, 0, 0, true},
         {PEER_PONG, 0, 1, false},
-        {PEER_PONG + 1, 0, 0, false},
+        {PEER_SETTLED, 0, 0, true},
+        {PEER_SETTLED, 4, 0, false},
+        {PEER_SETTLED + 1, 0, 0, false},
         {255, 0, 0, false},
     };
     uint8_t bytes[PEER_HEADER];
@@ -288,6 +294,49 @@ static void owner_when_nexuses_have_no_end_then_closes(void **state)
         put(fd, &frame);
     }
     assert_closed(fd);
+}
+
+/* A link of the other node with this number, from its HELLO on; `settled`: and to its SETTLED. */
+static int greet_as(uint32_t number, bool settled)
+{
+    struct frame frame = hello(OTHER);
+    int fd = dial();
+
+    put_be32(body(&frame) + PEER_HELLO_LINK, number);
+    put(fd, &frame);
+    assert_true(await(fd, settled ? PEER_SETTLED : PEER_HELLO, &frame));
+    return fd;
+}
+
+static bool readable(int fd)
+{
+    uint8_t byte;
+
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+/* The next link of a number ends the one before, and is told when that has let go of the medium; other links are not
+ * concerned. */
+static void owner_when_the_next_link_comes_then_ends_the_last_and_says_when(void **state)
+{
+    struct frame frame = nexus_frame(1);
+    unsigned held = rig_now(&spy.held);
+    int fd = greet_as(50, true), other, next;
+
+    put(fd, &frame);
+    spy_hold(true);
+    frame = command(WRITE, 0, RIG_BLOCK);
+    put(fd, &frame);
+    rig_wait(&spy.held, held + 1);
+    other = greet_as(51, true);
+    next = greet_as(50, false);
+    assert_closed(fd);
+    assert_false(readable(next));
+    assert_false(readable(other));
+    spy_release();
+    assert_true(await(next, PEER_SETTLED, &frame));
+    close(next);
+    close(other);
 }
 
 static void refused_hello(struct frame frame)
@@ -529,6 +578,91 @@ static void sender_when_greeted_wrongly_then_tries_again(void **state)
     rig_gate(RIG_NEAR, GATE_FORWARD, OTHER);
 }
 
+/* A write that the raw node got, and whose link it has closed without an answer. */
+static struct rig_io *lost_write(void)
+{
+    struct rig_io *io = rig_new(&rig->nexuses[0][0], WRITE, 0, 1, RIG_BLOCK);
+    struct frame told;
+    int fd;
+
+    rig_gate(RIG_NEAR, GATE_FORWARD, RIG_RAW_NODE);
+    rig_start(io);
+    fd = answer_greeting(&told);
+    close(fd);
+    return io;
+}
+
+/* The next link, greeted but not settled. */
+static int next_link(void)
+{
+    struct frame frame;
+    int fd = answer_call();
+
+    assert_true(await(fd, PEER_HELLO, &frame));
+    frame = hello(RIG_RAW_NODE);
+    put(fd, &frame);
+    return fd;
+}
+
+static void say_settled(int fd)
+{
+    struct frame frame = make(PEER_SETTLED, 0, 0, 0);
+
+    put(fd, &frame);
+}
+
+/* Has the client been heard after what was sent to it before? */
+static void heard(int fd)
+{
+    struct frame frame = make(PEER_PING, 0, 0, 0);
+
+    put(fd, &frame);
+    assert_true(await(fd, PEER_PONG, &frame));
+}
+
+static void sender_when_a_write_is_lost_then_ends_it_when_the_owner_has(void **state)
+{
+    struct rig_io *io = lost_write();
+    int fd = next_link();
+
+    heard(fd);
+    assert_int_equal(rig_now(&io->done), 0);
+    say_settled(fd);
+    assert_int_equal(rig_codes(rig_end(io)), 0x020b0000);
+    rig_free(io);
+    close(fd);
+    rig_gate(RIG_NEAR, GATE_FORWARD, OTHER);
+}
+
+static void sender_when_a_lost_write_is_aborted_then_waits_for_the_owner(void **state)
+{
+    struct rig_io *io = lost_write();
+    int fd = next_link();
+
+    rig_abort(io, false);
+    heard(fd);
+    assert_int_equal(rig_now(&io->done), 0);
+    say_settled(fd);
+    rig_end(io);
+    assert_int_equal(io->status, 0x40); /* TASK ABORTED */
+    rig_free(io);
+    close(fd);
+    rig_gate(RIG_NEAR, GATE_FORWARD, OTHER);
+}
+
+static void sender_when_a_group_moves_then_its_lost_writes_end(void **state)
+{
+    struct rig_io *io = lost_write();
+    int fd = next_link(); /* says nothing more */
+
+    heard(fd);
+    assert_int_equal(rig_now(&io->done), 0);
+    rig_gate(RIG_NEAR, GATE_FORWARD, OTHER);
+    assert_int_equal(rig_codes(rig_end(io)), 0x020b0000);
+    rig_free(io);
+    close(fd);
+}
+
 /* Sense data comes as it is, with data beside it. */
 static void sender_when_given_sense_and_data_then_takes_both(void **state)
 {
@@ -560,6 +694,7 @@ int main(void)
         cmocka_unit_test(owner_when_frames_are_malformed_then_closes),
         cmocka_unit_test(owner_when_a_slot_is_used_twice_then_closes),
         cmocka_unit_test(owner_when_nexuses_have_no_end_then_closes),
+        cmocka_unit_test(owner_when_the_next_link_comes_then_ends_the_last_and_says_when),
         cmocka_unit_test(owner_when_greeted_wrongly_then_closes),
         cmocka_unit_test(owner_when_not_greeted_then_does_not_wait_for_ever),
         cmocka_unit_test(owner_when_frames_concern_nothing_then_ignores_them),
@@ -568,6 +703,9 @@ int main(void)
         cmocka_unit_test(sender_when_responses_are_malformed_then_closes_and_asks_again),
         cmocka_unit_test(sender_when_answered_twice_then_once_counts),
         cmocka_unit_test(sender_when_greeted_wrongly_then_tries_again),
+        cmocka_unit_test(sender_when_a_write_is_lost_then_ends_it_when_the_owner_has),
+        cmocka_unit_test(sender_when_a_lost_write_is_aborted_then_waits_for_the_owner),
+        cmocka_unit_test(sender_when_a_group_moves_then_its_lost_writes_end),
         cmocka_unit_test(sender_when_given_sense_and_data_then_takes_both),
     };
 
