@@ -58,6 +58,10 @@ void wall_answered(const struct job *job)
      * not answered yet, and stops nobody. */
     if (when[0] < job->op.call || when[1] >= job->op.call)
         return;
+    /* Who holds the reservation already changes nothing by RESERVE: then it was another one's change, which may still
+     * wait for its drain. */
+    if (job->op.op.action == PR_OUT_RESERVE && workload_changes_beside(job))
+        return;
     for (unsigned c = 0; c < workload_client_count(); c++)
         for (unsigned node = 1; node <= sim_config()->nodes; node++) {
             uint64_t *wall = &since[job->lu][workload_nexus(c, node)];

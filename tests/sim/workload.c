@@ -177,6 +177,14 @@ static void command_done(struct sim_command *command)
     over(job);
 }
 
+bool workload_changes_beside(const struct job *job)
+{
+    for (const struct job *other = busy; other; other = other->busy_next)
+        if (other != job && other->lu == job->lu && other->op.op.kind == MODEL_PR_OUT)
+            return true;
+    return false;
+}
+
 /* Does this operation abort commands of others? */
 static bool aborts(const struct history_op *op)
 {

@@ -98,6 +98,8 @@ void job_send(struct job *job, enum model_kind kind, const uint8_t *cdb, uint8_t
 void job_send_tmf(struct job *job, enum tmf_function function, uint64_t tag, enum model_kind kind);
 /* Another job of the same client on the same path and unit with a command under way; NULL: none. */
 struct job *job_beside(const struct job *job);
+/* Is another PERSISTENT RESERVE OUT for the unit of this job under way? */
+bool workload_changes_beside(const struct job *job);
 
 /* ---- the kinds of jobs ---- */
 extern const struct job_kind job_io, job_reservations, job_manager;
