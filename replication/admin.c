@@ -205,10 +205,13 @@ static void promote_at_once(struct resource *r, struct admin *a)
     is_primary(r);
     r->serving = true;
     for (unsigned i = 0; i < r->volume_count; i++) {
-        r->volumes[i]->promoted_alone = false;
-        r->volumes[i]->complete = true;
-        role_mark_set(r->volumes[i]);
-        volume_changed(r->volumes[i], tells_role(r, i));
+        struct volume *v = r->volumes[i];
+
+        v->promoted_alone = false;
+        r->publish |= !v->complete;
+        v->complete = true;
+        role_mark_set(v);
+        volume_role_changed(v, tells_role(r, i));
     }
     a->phase = PROMOTE_WRITTEN;
 }
@@ -310,7 +313,7 @@ static void demote_at_once(struct resource *r, struct admin *a)
         v->alone_durable = false;
         role_mark_begin_clear(v);
         marked |= v->unmarking;
-        volume_changed(v, tells_role(r, i));
+        volume_role_changed(v, tells_role(r, i));
     }
     qb_log(LOG_NOTICE, "group \"%s\": Secondary", r->group->name);
     a->error = 0;
@@ -332,8 +335,7 @@ static bool demote(struct resource *r, struct admin *a)
         if (!r->primary)
             return admin_finish(a, 0, "%s", "");
         r->serving = false;
-        for (unsigned i = 0; i < r->volume_count; i++)
-            volume_changed(r->volumes[i], false);
+        r->publish_roles = true;
         a->phase = DEMOTE_DRAIN;
     }
     if (a->phase == DEMOTE_DRAIN) {
@@ -760,8 +762,10 @@ void admin_run(struct resource *r)
             refuse_rest(r);
             return;
         }
-        if (r->publish)
-            resource_publish(r); /* who is answered may look at the status */
+        if (r->publish) /* who is answered may look at the status */
+            resource_publish(r);
+        else if (r->publish_roles)
+            resource_publish_roles(r);
         mailbox_post(r->public.control, &a->post);
     }
 }

@@ -612,12 +612,15 @@ static bool compares_again(const struct volume *v, const struct wire_state *peer
 int handshake_state(struct volume *v, const uint8_t *body, size_t length)
 {
     struct resource *r = v->resource;
+    struct volume_state before = v->state;
     struct wire_state peer;
 
     if (packet_state_decode(body, length, &peer))
         return -EPROTO;
     r->peer_role = peer.role;
-    r->publish = true;
+    r->publish |= !v->have_state || peer.disk != v->state.peer_disk ||
+                  v->peer_isp != (peer.user_isp || peer.aftr_isp);
+    r->publish_roles = true;
     if (!v->have_state) {
         if (!r->link.have_protocol || !v->have_sizes || !v->have_uuids)
             return -EPROTO;
@@ -650,8 +653,9 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
         v->state.peer_disk = peer.disk;
     v->peer_isp = peer.user_isp || peer.aftr_isp;
     resync_paused(v);
-    volume_changed(v, false);
+    volume_role_changed(v, false);
     resync_peer_state(v, &peer);
+    r->publish |= before.conn != v->state.conn || before.disk != v->state.disk;
     return 0;
 }
 

@@ -229,7 +229,9 @@ static int state_request(const struct incoming *in)
         resync_whole(in->v, p.value.conn == CONN_STARTING_SYNC_S);
     else if (answer == STATE_OK && p.mask.conn)
         resource_say(in->r, "the peer disconnects");
-    in->r->publish = true;
+    if (p.mask.conn)
+        in->r->publish = true;
+    in->r->publish_roles = true;
     return 0;
 }
 

@@ -196,9 +196,11 @@ static void start_read(struct volume *v, struct store_io *io)
 {
     struct read_pool *pool;
 
-    if (!atomic_load_explicit(&v->readable, memory_order_acquire)) {
+    bool serving = atomic_load_explicit(&v->resource->serving, memory_order_acquire);
+
+    if (!serving || !atomic_load_explicit(&v->readable, memory_order_acquire)) {
         /* A failed disk is an error unless the peer has the data; a Secondary is not asked. */
-        if (atomic_load(&v->elsewhere))
+        if (serving && atomic_load(&v->elsewhere))
             send_home(v, io, 0);
         else
             defer(io, atomic_load(&v->failed) ? -EIO : -EAGAIN);

@@ -256,7 +256,7 @@ void resource_publish(struct resource *r)
     outdating_ask(r);
     if (r->peer_node == REPLICA_PEER_OUTSIDE)
         resource_tell_current(r); /* a peer that is no node says nothing about this copy to the cluster */
-    r->publish = false;
+    r->publish = r->publish_roles = false;
     r->published_ns = r->home->now_ns;
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume_state *state = &r->volumes[i]->state;
@@ -276,6 +276,24 @@ void resource_publish(struct resource *r)
               strcmp(s.why, r->public.status.why) || s.resync_done != r->public.status.resync_done;
     r->public.status = s;
     changed |= publish_volumes(r);
+    pthread_mutex_unlock(&r->public.lock);
+    if (changed)
+        tell(r, &r->changed_post, &r->changed_posted, run_changed);
+}
+
+void resource_publish_roles(struct resource *r)
+{
+    struct replica_status *s = &r->public.status;
+    enum replica_role role = r->serving ? REPLICA_PRIMARY : REPLICA_SECONDARY;
+    enum replica_role peer = r->peer_role == WIRE_PRIMARY ? REPLICA_PRIMARY : REPLICA_SECONDARY;
+    bool changed;
+
+    r->publish_roles = false;
+    pthread_mutex_lock(&r->public.lock);
+    changed = s->role != role || s->peer_role != peer || (s->suspended && !r->serving);
+    s->role = role;
+    s->peer_role = peer;
+    s->suspended &= r->serving;
     pthread_mutex_unlock(&r->public.lock);
     if (changed)
         tell(r, &r->changed_post, &r->changed_posted, run_changed);
@@ -410,6 +428,8 @@ void resource_leave(struct resource *r)
         deliver(r);
     else if (r->publish)
         resource_publish(r);
+    else if (r->publish_roles)
+        resource_publish_roles(r);
     link_hurry(r);
     r->depth = 0;
     if (r->last_post)

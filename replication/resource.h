@@ -228,17 +228,33 @@ struct read_pool;
 
 struct volume {
     struct resource *resource;
+
+    /* Looked at for all volumes of a group while commands are held (a change of roles, status): in one place, as with a
+     * thousand volumes none of it is in the cache. */
+    struct volume_state state;
+    unsigned number; /* of the wire */
+    struct dirty_map *map;
+    uint64_t sectors;
+    uint64_t mark;             /* superblock ticket with the mark of a Primary (role_mark.h); 0: long durable */
+    _Atomic bool readable;     /* usable data; read while the resource is serving */
+    _Atomic bool elsewhere;    /* data on the peer only */
+    _Atomic bool failed;
+    bool user_isp, peer_isp;   /* resync paused by order here, at the peer */
+    bool unstable;
+    bool alone_durable;        /* the new generation is on disk: may go on without the peer */
+    bool promoted_alone;       /* became Primary without the peer: not who was Primary before a split brain */
+    bool peer_only;            /* Primary whose disk failed: the peer has the only good copy (volume.c) */
+    bool only_copy, only_starting, only_ending; /* see below */
+    bool unmarking;            /* Secondary, but the mark is still to be cleared */
+    bool complete;             /* has had all that was acknowledged, and kept it: see standing.h */
+
     struct qb_list_head work; /* resource->work, while `working`: has something for the end of an event */
     bool working;
     struct qb_list_head unflushed; /* resource->unflushed, while `written_to` */
     bool written_to;               /* for the peer, since the last flush for it began; or flush_own() asks for that */
     bool cached;                   /* written to as Primary, without FUA, since the last flush began */
-    unsigned number;    /* of the wire */
     struct store store; /* what the LU stands on */
     struct store *backing;
-    _Atomic bool readable; /* Primary with usable data */
-    _Atomic bool failed;
-    _Atomic bool elsewhere; /* Primary whose data are on the peer only */
     struct read_pool *reads[LIMIT_REACTORS];
     /* Writes that are not acknowledged yet, by place: a read that may have met one looks closer
      * (replicated_store.c). */
@@ -248,7 +264,6 @@ struct volume {
     _Atomic uint64_t device_bytes; /* that the metadata were laid out for */
     struct md_file file; /* layout and memory of the map */
     struct superblock sb;
-    struct dirty_map *map;
     struct activity_log *al;
     void *al_memory;
     struct md_io md;
@@ -257,35 +272,24 @@ struct volume {
     struct store_io outdating;         /* the flush before the peer is outdated (outdating.c) */
     bool step_running, checkpoint_running;
     uint64_t step_serial;
-    uint64_t sectors;
-
-    struct volume_state state;
     struct packet_sizes peer_sizes;
     struct packet_uuids peer_uuids;
     bool have_sizes, have_uuids, have_state;
     unsigned told_rule; /* of the verdict that was logged last, since there was a connection; 0: none was */
     enum generation_action told_action;
-    bool user_isp, peer_isp;     /* resync paused by order here, at the peer */
-    bool bumping, alone_durable; /* the new generation is on disk: may go on without the peer */
-    bool unstable;
+    bool bumping;
     bool new_current; /* waits for the peer to adopt the new generation */
-    bool promoted_alone; /* became Primary without the peer: not who was Primary before a split brain */
     uint32_t sequence;
     uint64_t transition_ns; /* when the state was entered that must not last */
 
-    /* Primary whose disk failed while the peer had all (volume.c) */
-    bool peer_only;   /* the peer has the only good copy */
-    bool peer_usable; /* and it is there */
+    /* peer_only: the peer had all when the disk failed */
+    bool peer_usable; /* it is there */
     uint64_t exposed; /* the generation that it must have */
 
-    /* Secondary whose Primary has no disk: this is the only good copy (mirror.c) */
-    bool only_copy, only_durable, only_starting, only_ending;
+    /* only_copy: Secondary whose Primary has no disk, so this is the only good copy (mirror.c) */
+    bool only_durable;
     struct md_waiter only_start, only_end;
     struct qb_list_head held; /* mirrors whose answer waits for only_durable */
-
-    uint64_t mark;  /* superblock ticket with the mark of a Primary (role_mark.h); 0: long durable */
-    bool unmarking; /* Secondary, but the mark is still to be cleared */
-    bool complete;  /* has had all that was acknowledged, and kept it: see standing.h */
 
     struct growth growth;
     uint64_t resize_to, resize_answer; /* sectors: asked for, answered by the peer (admin_resize.c) */
@@ -332,7 +336,8 @@ struct resource {
     struct qb_list_head work; /* volumes that resource_leave() looks at: all for which volume_has_work() */
     struct volume *by_number[RESOURCE_VOLUMES]; /* of the wire */
 
-    bool primary, serving; /* role on disk; writes are taken */
+    bool primary;         /* role on disk */
+    _Atomic bool serving; /* commands are taken; reads of all reactors look at it */
     enum wire_role peer_role;
     uint32_t features;
     bool resolve_conflicts;
@@ -421,7 +426,7 @@ struct resource {
     bool blocked_memory; /* something waits for buffers */
     uint64_t written, received_bytes, sent_bytes;
     uint64_t published_ns;
-    bool publish;
+    bool publish, publish_roles; /* status, or only the roles in it, changed */
     bool again;  /* something was begun that the round that is running may have passed already */
     char why[128], why_before[128]; /* why the link is not up; the sentence before that */
 
@@ -450,6 +455,8 @@ __attribute__((format(printf, 2, 3))) void resource_say(struct resource *r, cons
 /* The same, and in the log unless that was said lately: a connection is tried again and again. */
 void resource_complain(struct resource *r, const char *why);
 void resource_publish(struct resource *r);
+/* The roles alone: what the volumes are did not change. */
+void resource_publish_roles(struct resource *r);
 uint64_t resource_random(void);
 struct volume *resource_volume(struct resource *r, unsigned number);
 /* The cluster is to agree that the peer's copy is outdated. Only outdating.c, when this copy is on stable storage. */
@@ -472,6 +479,8 @@ void volume_keep_place(const struct volume *v);
 /* home: something in the state changed: flags to disk when they differ, status, P_STATE when told
  * to. */
 void volume_changed(struct volume *v, bool tell_peer);
+/* The same, where nothing but a role changed. */
+void volume_role_changed(struct volume *v, bool tell_peer);
 void volume_failed(struct volume *v, int error, const char *what);
 static inline bool volume_usable(const struct volume *v)
 {

@@ -316,7 +316,7 @@ enum write_mode volume_mode(const struct volume *v)
     return write_mode(v->state.conn, v->state.peer_disk);
 }
 
-void volume_changed(struct volume *v, bool tell_peer)
+void volume_role_changed(struct volume *v, bool tell_peer)
 {
     struct resource *r = v->resource;
     struct wire_state s;
@@ -324,7 +324,7 @@ void volume_changed(struct volume *v, bool tell_peer)
 
     if (tell_peer && conn_established(v->state.conn))
         send_state(v);
-    r->publish = true;
+    r->publish_roles = true;
     mirror_only_copy(v);
     volume_wire_state(v, &s);
     flags = metadata_flags(v->sb.flags, &s);
@@ -332,13 +332,19 @@ void volume_changed(struct volume *v, bool tell_peer)
         flags |= MD_PRIMARY;
     if (v->only_copy)
         flags |= MD_PRIMARY; /* until the map is on disk: a crash has to look at the log */
-    atomic_store(&v->readable, r->serving && v->state.disk == DISK_UP_TO_DATE);
-    atomic_store(&v->elsewhere, r->serving && v->peer_only);
+    atomic_store(&v->readable, v->state.disk == DISK_UP_TO_DATE);
+    atomic_store(&v->elsewhere, v->peer_only);
     if (flags == v->sb.flags || r->closing)
         return;
     v->sb.flags = flags;
     if (volume_usable(v))
         md_request(v, NULL);
+}
+
+void volume_changed(struct volume *v, bool tell_peer)
+{
+    v->resource->publish = true;
+    volume_role_changed(v, tell_peer);
 }
 
 bool volume_through_peer(const struct volume *v)
