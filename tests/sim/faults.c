@@ -61,7 +61,7 @@ void sim_reload(unsigned node)
 
 void sim_other_version(unsigned node)
 {
-    hosts[node].wire_max = !hosts[node].wire_max;
+    hosts[node].wire_max = hosts[node].wire_max ? 0 : SIM_OLD_WIRE;
     config_put(&hosts[node]);
     sim_stop(node);
 }
@@ -206,7 +206,7 @@ static void strike(enum sim_fault fault)
         sim_stop(node);
         end_after(fault, node, 1000, 12000);
         break;
-    case SIM_UPGRADE: /* one node after the other speaks the newest version, or goes back to the first */
+    case SIM_UPGRADE: /* one node after the other speaks the newest version, or goes back to the one before */
         sim_other_version(node);
         end_after(SIM_RESTART, node, 1000, 6000);
         break;

@@ -203,7 +203,7 @@ void hosts_begin(void)
         host->id = i;
         host->powered = host->frozen = host->stalled = host->running = host->corosync = false;
         host->stopped_by_operator = false;
-        host->wire_max = config->faults & 1u << SIM_UPGRADE ? 1 : 0;
+        host->wire_max = config->faults & 1u << SIM_UPGRADE ? SIM_OLD_WIRE : 0;
         host->starts = 0;
         host->exit_code = 0;
         host->boot = 0;

@@ -13,7 +13,7 @@
  * seed: whatever is drawn (delays of the networks, of a boot) is drawn from it instead of from --seed: what the story is
  * about happens there.
  * cluster and link: node N hears only these nodes any more (none: nobody). reload: all nodes get another halun.conf,
- * node N reloads it. other_version: it stops, and will speak the first wire version, or the newest again.
+ * node N reloads it. other_version: it stops, and will speak the wire version before the newest, or the newest again.
  * enlarge: the files of a unit, on all nodes; resize: the owner is told. order: what an operator asks of a node by
  * halunctl, by the words of the table in stories.c.
  *

@@ -58,11 +58,8 @@ static void put_bit(uint8_t *byte, uint8_t bit, bool on)
     *byte = (uint8_t)((*byte & ~bit) | (on ? bit : 0));
 }
 
-bool workload_mode_select(struct job *job, bool wanted, const struct shared_mode *mode)
+bool workload_mode_select(struct job *job, bool control, const struct shared_mode *mode)
 {
-    /* While some node speaks a wire version before MODE PAGES, of two at once that select different pages one may
-     * be lost (cluster/shared_state.h, shared_op_speak()): there all select the same page. */
-    bool control = wanted && !(sim_config()->faults & 1u << SIM_UPGRADE);
     uint8_t length = pages[job->lu][control].length, *page = job->out + HEADER;
     uint8_t cdb[6] = {MODE_SELECT_6, PF, 0, 0, (uint8_t)(HEADER + length), 0};
 

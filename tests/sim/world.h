@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 
+#include "cluster/message.h"
 #include "target/base/container.h"
 #include "tests/sim/node/entry.h"
 #include "tests/sim/sim.h"
@@ -16,6 +17,9 @@
 struct host;
 struct ring_op;
 struct thread;
+
+/* What a node speaks that is not upgraded yet: the version before the newest. */
+enum { SIM_OLD_WIRE = WIRE_MAX - 1 };
 
 enum { HOST_FDS = 192, HOST_THREADS = 12, US = 1000 };
 
