@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "target/base/bytes.h"
+#include "target/command/pr_parameters.h"
 #include "tests/sim/checkers.h"
 #include "tests/sim/workload.h"
 
@@ -19,6 +20,7 @@ static struct shared_lu units[NODES + 1];
 static struct shared_state states[NODES + 1];
 static uint64_t now;
 static int writer; /* of every value: a nexus */
+static bool others; /* change reservations of the unit meanwhile */
 static jmp_buf violation;
 
 /* ---- the world ---- */
@@ -70,6 +72,11 @@ int workload_nexus(unsigned client, unsigned node)
     return (int)(client * NODES + node - 1);
 }
 
+bool workload_changes_beside(const struct job *job)
+{
+    return others;
+}
+
 bool record_writer(uint64_t value, unsigned *lu, uint32_t *block, int *nexus, uint64_t *sent)
 {
     *lu = 0;
@@ -96,13 +103,18 @@ static void apply(unsigned node, bool reserved, unsigned operations)
     check_wall.event(node);
 }
 
-/* RESERVE of the holder, sent then, is answered now. */
-static void answer(uint64_t call)
+/* RESERVE of the holder, legacy or persistent (`action`), sent then, is answered now. */
+static void answer_to(uint8_t kind, uint8_t action, uint64_t call)
 {
     struct path path = {.node = NODE};
-    struct job job = {.path = &path, .op = {.op = {.kind = MODEL_RESERVE}, .call = call}};
+    struct job job = {.path = &path, .op = {.op = {.kind = kind, .action = action}, .call = call}};
 
     wall_answered(&job);
+}
+
+static void answer(uint64_t call)
+{
+    answer_to(MODEL_RESERVE, 0, call);
 }
 
 static bool stopped(unsigned node, int nexus, uint64_t value)
@@ -120,6 +132,7 @@ static bool stopped(unsigned node, int nexus, uint64_t value)
 static int setup(void **context)
 {
     memset(units, 0, sizeof units);
+    others = false;
     for (unsigned node = 1; node <= NODES; node++)
         states[node] = (struct shared_state){.lus = &units[node], .lu_count = 1};
     workload_clients[VICTIM].isid[0] = 1;
@@ -203,6 +216,20 @@ static void answer_when_nothing_changed_since_it_was_sent_then_no_wall(void **co
     assert_false(stopped(OTHER, workload_nexus(VICTIM, OTHER), VALUE));
 }
 
+/* The change that was applied meanwhile may be the other one's, which waits for its drain; one that is alone has its wall. */
+static void answer_when_another_changes_reservations_then_no_wall_of_a_persistent_reserve(void **context)
+{
+    now = 250;
+    apply(NODE, true, 1);
+    now = 300;
+    others = true;
+    answer_to(MODEL_PR_OUT, PR_OUT_RESERVE, 200);
+    assert_false(stopped(OTHER, workload_nexus(VICTIM, OTHER), VALUE));
+    others = false;
+    answer_to(MODEL_PR_OUT, PR_OUT_RESERVE, 200);
+    assert_true(stopped(OTHER, workload_nexus(VICTIM, OTHER), VALUE + 1));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -215,6 +242,7 @@ int main(void)
         TEST(answer_when_a_later_operation_is_applied_then_no_wall),
         TEST(answer_when_a_node_that_stood_still_applies_several_at_once_then_no_wall),
         TEST(answer_when_nothing_changed_since_it_was_sent_then_no_wall),
+        TEST(answer_when_another_changes_reservations_then_no_wall_of_a_persistent_reserve),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
