@@ -661,8 +661,15 @@ static bool disconnect(struct resource *r, struct admin *a)
 
 static bool connect_again(struct resource *r, struct admin *a)
 {
-    if (r->closing || link_alive(&r->link) || r->link.phase == LINK_CONNECTING)
+    if (r->closing || link_alive(&r->link) || r->link.phase == LINK_CONNECTING) {
+        /* The peer alone has refused: this node is trying already, and says it at the next handshake. */
+        if (a->flag && !r->primary && r->link.phase < LINK_UP) {
+            r->discard_my_data = true;
+            if (r->link.phase == LINK_PARAMS)
+                link_fail(r, "the peer is told anew whose data are discarded");
+        }
         return true;
+    }
     if (r->link.failing)
         return false;
     r->standalone = false;

@@ -359,10 +359,9 @@ static void demote_when_a_write_waits_behind_another_then_it_never_starts(void *
     assert_equal_copies(rig);
 }
 
-static void split_brain_when_both_wrote_then_stand_alone_until_settled(void **state)
+/* `trying`: the one whose changes are given up is connecting already when that is ordered. */
+static void split_and_settle(struct rig *rig, bool trying)
 {
-    struct rig *rig = *state;
-
     start_primary(rig);
     churn(rig, 0, 50);
     rig->agree = false;
@@ -384,11 +383,25 @@ static void split_brain_when_both_wrote_then_stand_alone_until_settled(void **st
         WAIT(connection(i, CONN_STANDALONE) && strstr(rig_status(&rig->n[i]).why, "split brain"));
     assert_int_equal(rig_status(&rig->n[0]).role, REPLICA_PRIMARY);
     churn(rig, 0, 10); /* and it goes on, alone */
+    if (trying) {
+        replica_connect(rig->n[1].replica, false);
+        WAIT(connection(1, CONN_WF_CONNECTION));
+    }
     replica_connect(rig->n[1].replica, true);
     replica_connect(rig->n[0].replica, false);
     WAIT(good(0) && good(1));
     assert_equal_copies(rig);
     rig->agree = true;
+}
+
+static void split_brain_when_both_wrote_then_stand_alone_until_settled(void **state)
+{
+    split_and_settle(*state, false);
+}
+
+static void split_brain_when_one_is_trying_already_then_settled_all_the_same(void **state)
+{
+    split_and_settle(*state, true);
 }
 
 static void authentication_when_secrets_differ_then_not_connected(void **state)
@@ -510,6 +523,7 @@ int main(void)
         PAIR_CASE(demote_when_suspended_then_waiting_writes_are_held_back),
         PAIR_CASE(demote_when_a_write_waits_behind_another_then_it_never_starts),
         PAIR_CASE(split_brain_when_both_wrote_then_stand_alone_until_settled),
+        PAIR_CASE(split_brain_when_one_is_trying_already_then_settled_all_the_same),
         PAIR_CASE(authentication_when_secrets_differ_then_not_connected),
         PAIR_CASE(restart_when_closed_cleanly_then_no_resync),
         PAIR_CASE(disk_when_cut_short_then_given_up_and_the_peer_goes_on),
