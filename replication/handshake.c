@@ -588,7 +588,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
         return; /* not at once again: what it waits for takes its time */
     phase(r, LINK_UP);
     r->link.failures = 0;
-    r->discard_my_data = r->gives_way = false;
+    r->discard_my_data = r->gives_way = r->same_base = false;
     r->why[0] = r->why_before[0] = 0;
     for (unsigned i = 0; i < r->volume_count; i++) {
         r->volumes[i]->told_rule = 0;

@@ -5,6 +5,8 @@
 #include "replication/outdating.h"
 #include "replication/resource.h"
 
+enum { RULE_SAME_BASE = 90 }; /* split brain: both maps begin with the same generation */
+
 /* --- a new generation --- */
 
 static void apart(struct md_waiter *waiter, int error)
@@ -122,16 +124,19 @@ bool standing_gives_way(const struct resource *r)
     if (!r->recorded || r->primary || r->standing != REPLICA_WORSE)
         return false;
     for (unsigned i = 0; i < r->volume_count; i++)
-        if (r->volumes[i]->state.disk > DISK_OUTDATED)
+        if (r->volumes[i]->state.disk > DISK_OUTDATED && (!r->same_base || r->volumes[i]->map->set))
             return false;
     return true;
 }
 
 /* The one that gives way has to say so, which it does at the next handshake, or when it knows what is recorded. */
-static bool will_give_way(const struct resource *r, const struct wire_state *peer)
+static bool will_give_way(const struct volume *v, const struct wire_state *peer)
 {
+    const struct resource *r = v->resource;
+
     return (standing_gives_way(r) && !r->gives_way) || r->standing == REPLICA_UNSETTLED ||
-           (r->standing == REPLICA_BETTER && peer->role != WIRE_PRIMARY && peer->disk <= DISK_OUTDATED);
+           (r->standing == REPLICA_BETTER && peer->role != WIRE_PRIMARY &&
+            (peer->disk <= DISK_OUTDATED || (r->same_base && !v->peer_uuids.dirty_bits)));
 }
 
 bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
@@ -140,7 +145,9 @@ bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
     struct resource *r = v->resource;
     bool target = verdict->table < 0;
 
-    if (r->recorded && verdict->split_brain && will_give_way(r, peer)) {
+    if (verdict->split_brain && verdict->rule == RULE_SAME_BASE)
+        r->same_base = true;
+    if (r->recorded && verdict->split_brain && will_give_way(v, peer)) {
         link_fail(r, "split brain: the copy that is recorded as outdated gives way when it is connected again");
         return true;
     }

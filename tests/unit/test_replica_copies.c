@@ -238,8 +238,8 @@ static void copy_when_a_good_one_is_connected_then_not_by_order(void **state)
 
 /* --- split brain settled by policy --- */
 
-/* Both wrote; node 1 wrote less. `primary`: node 0 still is. */
-static void split(struct rig *rig, bool primary)
+/* `primary`: node 0 still is. `both`: node 1 wrote, too. */
+static void part(struct rig *rig, bool primary, bool both)
 {
     static uint8_t block[4096];
 
@@ -256,7 +256,8 @@ static void split(struct rig *rig, bool primary)
     replica_peer_outdated(rig->n[1].replica, true);
     churn(rig, 0, 50);
     fill(rig, block, sizeof block);
-    assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 4096, block, sizeof block), 0);
+    if (both)
+        assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 4096, block, sizeof block), 0);
     ORDER(&rig->n[1], replica_demote(rig->n[1].replica, rig_answer, &rig->n[1]));
     if (!primary)
         ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
@@ -265,6 +266,12 @@ static void split(struct rig *rig, bool primary)
         rig->record(rig, rig->better);
     replica_connect(rig->n[0].replica, false);
     replica_connect(rig->n[1].replica, false);
+}
+
+/* Both wrote; node 1 wrote less. */
+static void split(struct rig *rig, bool primary)
+{
+    part(rig, primary, true);
 }
 
 /* discard-younger-primary and -older-primary go by that bit. */
@@ -430,6 +437,18 @@ static void split_brain_when_one_was_outdated_and_the_other_is_primary_then_it_g
     outdated_gives_way(*state, true);
 }
 
+/* Not marked: its node was away when that was agreed. */
+static void split_brain_when_one_that_is_not_current_has_changed_nothing_then_it_gives_way(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    rig->record = say_record;
+    rig->better = 0;
+    part(rig, true, false);
+    assert_wins(rig, 0, NULL);
+}
+
 /* The owner does not give its group up for a copy that is not current. */
 static void split_brain_when_the_primary_is_the_current_copy_then_it_stays(void **state)
 {
@@ -558,6 +577,7 @@ int main(void)
         PAIR_CASE(split_brain_when_nothing_is_settled_then_tried_again_and_logged_once),
         PAIR_CASE(split_brain_when_one_was_outdated_then_it_gives_way),
         PAIR_CASE(split_brain_when_one_was_outdated_and_the_other_is_primary_then_it_gives_way),
+        PAIR_CASE(split_brain_when_one_that_is_not_current_has_changed_nothing_then_it_gives_way),
         PAIR_CASE(split_brain_when_the_primary_is_the_current_copy_then_it_stays),
         PAIR_CASE(split_brain_when_one_primary_and_no_policy_for_that_then_refused),
         PAIR_CASE(split_brain_when_one_primary_and_discard_secondary_then_its_changes_win),
