@@ -1,7 +1,7 @@
 /* The agreed order and what it decides: shared_group.c, cluster_commit.c and the part of cluster_member.c that drops a lost
  * member. */
 
-hidden byte gi, gj, gt;
+hidden byte gi, gj, gt, gagain;
 
 inline push(n, m, e) {
     q[n]!m, e
@@ -120,15 +120,13 @@ inline read_op(n, kind, from, slot) {
             result(n, from, slot, APPLIED);
             carry_out(n, gt, false, true, false)
         :: else ->
-            if
-            :: kind == CURRENT || kind == ACQUIRE && owner[n] == (from) + 1 || kind == RELEASE && !owner[n] ->
-                result(n, from, slot, APPLIED)
-            :: else -> result(n, from, slot, REFUSED)
-            fi;
             /* so already: what the first one is waiting for may not be over */
-            carry_out(n, gt, (kind == ACQUIRE || kind == RELEASE) && !BROKEN(GROUP_AGAIN), false, false);
+            gagain = kind == ACQUIRE && owner[n] == (from) + 1 || kind == RELEASE && !owner[n];
+            result(n, from, slot, (gagain || kind == CURRENT -> APPLIED : REFUSED));
+            gagain = gagain && !BROKEN(GROUP_AGAIN);
+            carry_out(n, gt, gagain, false, false);
             if
-            :: (kind == ACQUIRE || kind == RELEASE) && !BROKEN(GROUP_AGAIN) && op[(from) * 4 + slot] != REFUSED -> change[n] = gt
+            :: gagain -> change[n] = gt
             :: else
             fi
         fi
@@ -181,6 +179,8 @@ inline read_handover(n, from, its_epoch) {
     if
     :: (from) != (n) && IN(member, n) && !IN(unp, n) && owner[n] == (n) + 1 && GUARD(HANDOVER_EPOCH, its_epoch == epoch[n]) &&
        GUARD(HANDOVER_YIELDING, IN(yielding, n)) ->
+        successor_is_current = IN(cur[n], from);
+        assert(successor_is_current);
         asked = asked | B(n);
         yielding = yielding | B(n)
     :: else

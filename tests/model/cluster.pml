@@ -90,8 +90,9 @@ hidden byte ei, sooner;
 inline reads_soon(n) {
     sooner = IDLE(n);
     if
-    :: phase[n] == WAITING && KIND(m0) == HELLO && (group[n] & ~(hello[n] | B(SENDER(m0)))) -> sooner = 1
-    :: phase[n] == MEMBER && !replay[n] && KIND(m0) == HELLO && (m4 >> 6 & F_MEMBER) && m2 <= ep[n] &&
+    :: KIND(m0) == HELLO && !COMPATIBLE(n, SENDER(m0)) -> sooner = 0
+    :: phase[n] == WAITING && KIND(m0) == HELLO && COMPATIBLE(n, SENDER(m0)) && (group[n] & ~(hello[n] | B(SENDER(m0)))) -> sooner = 1
+    :: phase[n] == MEMBER && !replay[n] && KIND(m0) == HELLO && COMPATIBLE(n, SENDER(m0)) && (m4 >> 6 & F_MEMBER) && m2 <= ep[n] &&
        (IS_LIVE(n, SENDER(m0)) || m2 <= s_ep[n]) ->
         if
         :: !(unp[n] & group[n]) -> sooner = 1
@@ -170,7 +171,7 @@ inline settled() {
 hidden byte ni, nlen, nplace, nkind;
 
 /* LOADING: finds the snapshot in what is there to read, before any change of the group; what lies before it stays
- * there for later (join_keep()). A change of the group makes all before it worthless. -> nplace: how many
+ * there for later (join_keep()). A change of the group, or another BEGIN, makes all before it worthless. -> nplace: how many
  * lie before it; 255: neither is there. */
 inline find_snapshot(n) {
     nplace = 255;
@@ -180,7 +181,7 @@ inline find_snapshot(n) {
     :: ni < nlen ->
         q[n]?m0, m1, m2, m3, m4, m5;
         if
-        :: nplace == 255 && (KIND(m0) == GROUP || (KIND(m0) == SNAPSHOT && SENDER(m0) == from[n] && m2 == transfer[n])) ->
+        :: nplace == 255 && (KIND(m0) == GROUP || (KIND(m0) == BEGIN && IN(m2, n)) || (KIND(m0) == SNAPSHOT && SENDER(m0) == from[n] && m2 == transfer[n])) ->
             nplace = ni
         :: else
         fi;
@@ -208,6 +209,14 @@ inline load_snapshot(n) {
 #define UNREAD(k, n) (q[k]??[eval(SNAPSHOT << 2 | (n)), m1, m2, m3, m4, m5])
 #define MUST_WAIT(n) (q[n]?[eval(BEGIN << 2 | (n)), m1, m2, m3, m4, m5] && \
                       (UNREAD(0, n) || UNREAD(1, n) || UNREAD(N - 1, n)))
+
+inline ask(n) {
+    printf("node%d: ASK\n", n);
+    ni = (ASKS(n, 0) -> 0 : 1);
+    asked = asked | B(ni);
+    multicast(n, ASK, inc[n], ni, op_ord[ni], 0, 0)
+}
+
 
 proctype node(byte me) {
     do
@@ -248,10 +257,7 @@ proctype node(byte me) {
     /* half a second later: nothing is under way in the ring */
     :: d_step { OPERABLE(me) && !unp[me] && phase[me] == MEMBER && ALL_READ(me) &&
                 (ASKS(me, 0) || ASKS(me, 1)) ->
-        printf("node%d: ASK\n", me);
-        ni = (ASKS(me, 0) -> 0 : 1);
-        asked = asked | B(ni);
-        multicast(me, ASK, inc[me], ni, op_ord[ni], 0, 0);
+        ask(me);
         skip }
     :: d_step { OPERABLE(me) && (PROVEN(me, 0) || PROVEN(me, 1) || PROVEN(me, N - 1)) ->
         if
@@ -272,7 +278,8 @@ proctype node(byte me) {
         printf("node%d: hears of quorum\n", me);
         hear_quorum(me);
         skip }
-    :: d_step { OPERABLE(me) && phase[me] == LOADING && len(q[me]) ->
+    :: d_step { OPERABLE(me) && phase[me] == LOADING && (UNREAD(me, from[me]) || q[me]??[eval(BEGIN << 2 | from[me]), m1, m2, m3, m4, m5] ||
+                q[me]??[eval(GROUP << 2), m1, m2, m3, m4, m5]) ->
         find_snapshot(me);
         if
         :: nplace == 255
@@ -284,7 +291,7 @@ proctype node(byte me) {
             :: ni < nlen ->
                 q[me]?m0, m1, m2, m3, m4, m5;
                 if
-                :: ni == nplace && KIND(m0) == GROUP -> nkind = GROUP
+                :: ni == nplace && KIND(m0) != SNAPSHOT -> nkind = GROUP
                 :: else
                 fi;
                 q[me]!m0, m1, m2, m3, m4, m5;
@@ -352,6 +359,7 @@ proctype clock() {
     :: d_step { running == ALL && !poke && !dirty -> check_progress(); skip }
     od
 }
+
 
 /* --- where a scenario begins ------------------------------------------------------------------------ */
 
@@ -577,6 +585,8 @@ init {
             LATE_QUORUM = parameter("LATE_QUORUM");
             PLAN = parameter("PLAN");
             PERSISTENT = parameter("PERSISTENT");
+            OTHER_FILE = parameter("OTHER_FILE");
+            RECEIPTS = parameter("RECEIPTS");
             begins = parameter("BEGINS");
             now.cuts = parameter("CUTS");
             now.kills = parameter("KILLS");

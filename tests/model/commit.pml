@@ -9,6 +9,15 @@
 
 hidden byte ci;
 
+/* A datagram of k, not ordered; n may not have its own operation yet. */
+inline commit_receipt(n, k, o) {
+    if
+    :: n != k && IN(running, n) && phase[n] == MEMBER && IS_LIVE(n, k) && ninc[AT(n, k)] == inc[k] && ninc[AT(k, n)] == inc[n] &&
+       (op[o] == SENT || op[o] == APPLIED) -> op_acks[o] = op_acks[o] | B(k)
+    :: else
+    fi
+}
+
 /* try_acknowledge() for all tickets */
 inline commit_durable(n) {
     ci = 0;
@@ -17,6 +26,10 @@ inline commit_durable(n) {
         if
         :: IN(ticket[n], ci) && NO_TICKET(n, ci) ->
             ticket[n] = ticket[n] & ~B(ci);
+            if
+            :: RECEIPTS -> commit_receipt(ORIGIN(ci), n, ci)
+            :: else
+            fi;
             multicast(n, ACK, inc[n], ci, 0, 0, 0)
         :: else
         fi;
@@ -103,6 +116,7 @@ inline commit_advance(n) {
             good = good | B(ci)
         :: ORIGIN(ci) == n && op[ci] == UNSENT && SERVING(n) ->
             op[ci] = SENT;
+            op_acks[ci] = 0;
             multicast(n, OP, inc[n], ci, 0, 0, 0)
         :: else
         fi;

@@ -8,6 +8,7 @@
 /* --- parameters of the scenario ----------------------------------------------------------------- */
 hidden byte FENCING;         /* Pacemaker fences who is lost */
 hidden byte EAGER;           /* 1: journals are never late */
+hidden byte LATE_LEASES;     /* bits: nodes whose leases come back at any moment; then links break when the rings are one again */
 hidden byte LATE;            /* what Pacemaker gives up, or nobody answers in time */
 hidden byte SHARED;          /* no copies: all nodes use the same storage */
 hidden byte CUTS_OF;         /* bits: nodes that may lose their power */

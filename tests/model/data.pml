@@ -15,6 +15,8 @@ hidden byte LATE_KILLS;      /* daemons are killed 1: while all that run are mem
 hidden byte QUICK;           /* a ring that broke may be whole again before one side has noticed */
 hidden byte LATE_QUORUM;     /* bits: nodes that may hear of quorum after the change of the group */
 hidden byte PLAN;            /* faults come in this order, one after the other; 0: in any */
+hidden byte OTHER_FILE;      /* bits: nodes that start with another configuration than the one in use */
+hidden byte RECEIPTS;        /* acknowledgements reach the origin at once as well, whatever becomes of the ring */
 hidden byte PERSISTENT;      /* bits: operations that survive a cold start (APTPL) */
 
 /* --- the world ---------------------------------------------------------------------------------- */
@@ -26,6 +28,7 @@ byte cg[N];                  /* daemons of the CPG group at the end of its queue
 byte seen;                   /* two_node: was in a ring of all since power on (wait_for_all) */
 byte fenced[N];              /* the newest fencing ended this incarnation; 0: never fenced */
 byte inc[N];                 /* processes started so far; the number of the present one */
+byte other;                  /* bits: its daemon has another configuration */
 byte late;                   /* bits: has not heard yet what votequorum says */
 byte poke;                   /* bits: quorum or lease has changed; the machine hears it before anything else */
 
@@ -107,6 +110,7 @@ byte held[N];                    /* a HARMLESS that is not sent yet: about whom,
 #define LIVE(n) (mem[n] & ~unp[n])
 #define IS_LIVE(n, k) ((LIVE(n) & B(k)) != 0)
 #define FOLLOWS(n) (phase[n] == FOLLOWING || phase[n] == MEMBER)
+#define COMPATIBLE(n, k) (IN(other, n) == IN(other, k) || BROKEN(HELLO_CONFIGURATION))
 /* Corosync's flow control: who is far behind reads before others go on. */
 #define ROOM (len(q[0]) <= QUEUE - 6 && len(q[1]) <= QUEUE - 6 && len(q[N - 1]) <= QUEUE - 6)
 #define OPERABLE(n) (((running >> (n)) & 1) && !poke && (ROOM || len(q[n]) > QUEUE - 6))

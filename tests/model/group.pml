@@ -6,12 +6,14 @@
 #include "copies.pml"
 
 hidden byte one_executor, one_primary, moved_as_wished, acked_is_on_executor, acked_is_on_promotable, flushed_is_stable;
+hidden byte successor_is_current, copies_are_equal, alone_is_the_only_primary;
 hidden byte no_split_brain, given_up_is_stable, whole_and_quiet_is_at_rest, never_decides;
 
 #include "replica.pml"
 #include "agreed.pml"
 
 hidden byte ei;
+
 
 /* --- group_plan() --- */
 #define DRAINING(n) (change[n] != 0)
@@ -112,6 +114,7 @@ inline good(v, n) {
 #define OVER(n) (w[n] && IN(w_local, n) && (w_peer[n] == THERE || IN(alone, n)))
 
 /* --- after every step --- */
+#define RENEWS(n) (IN(member & ~lease, n) && !IN(unp, n) && (mem[n] == B(n) || !parted && member == 3))
 #define RUNS(n, set) (w[n] && SERVING(n))
 inline settled() {
     ei = 0;
@@ -120,8 +123,7 @@ inline settled() {
         if
         :: IN(running, ei & 1) ->
             if
-            :: IN(member & ~lease, ei & 1) && !IN(unp, ei & 1) && (mem[ei & 1] == B(ei & 1) || !parted && member == 3) ->
-                lease = lease | B(ei & 1)
+            :: !IN(LATE_LEASES, ei & 1) && RENEWS(ei & 1) -> lease = lease | B(ei & 1)
             :: else
             fi;
             if
@@ -163,6 +165,9 @@ inline check() {
     :: else
     fi;
     one_primary = SHARED || !(CONNECTED && primary == 3);
+    alone_is_the_only_primary = SHARED || !(IN(alone, 0) && IN(primary, 1) || IN(alone, 1) && IN(primary, 0));
+    copies_are_equal = SHARED || !CONNECTED || target || state[0] != UP_TO_DATE || state[1] != UP_TO_DATE ||
+        w[0] || w[1] || pipe[0] || pipe[1] || volatile_[0] == volatile_[1];
     ei = 0;
     do
     :: ei < N ->
@@ -185,6 +190,8 @@ inline check() {
     assert(never_decides);
     assert(one_executor);
     assert(one_primary);
+    assert(copies_are_equal);
+    assert(alone_is_the_only_primary);
     assert(acked_is_on_executor);
     assert(acked_is_on_promotable);
     assert(flushed_is_stable);
@@ -283,17 +290,18 @@ inline admit(n, k) {
 }
 
 /* Both rings are one again; docs/cluster.md "Back together". */
+#define SAME_STATE (ord[0] == ord[1] && owner[0] == owner[1] && cur[0] == cur[1])
 inline merge() {
     parted = 0;
     merges--;
     if
-    :: member == 3 && ord[0] == ord[1] ->
+    :: member == 3 && SAME_STATE ->
         printf("together again\n");
         unp = 0;
         lease = 0;
         await[0] = await[0] & ticket[1];
         await[1] = await[1] & ticket[0]
-    :: member == 3 && ord[0] > ord[1] -> parted = 1; end_daemon(1); parted = 0; push(0, MESSAGE(DROP, 1, 0), 0)
+    :: member == 3 && !SAME_STATE && ord[0] >= ord[1] -> parted = 1; end_daemon(1); parted = 0; push(0, MESSAGE(DROP, 1, 0), 0)
     :: member == 3 && ord[0] < ord[1] -> parted = 1; end_daemon(0); parted = 0; push(1, MESSAGE(DROP, 0, 0), 0)
     :: member == 1 && IN(running, 1) && mem[0] == 3 -> push(0, MESSAGE(DROP, 1, 0), 0)
     :: member == 2 && IN(running, 0) && mem[1] == 3 -> push(1, MESSAGE(DROP, 0, 0), 0)
@@ -328,6 +336,7 @@ proctype node(byte me) {
     :: atomic {
     if
     :: d_step { IN(running, me) && len(q[me]) && (ROOM || len(q[me]) > QUEUE - 6) -> read(me); skip }
+    :: d_step { IN(running & LATE_LEASES, me) && RENEWS(me) -> printf("node%d: lease\n", me); lease = lease | B(me) }
     :: d_step { IN(running & dirty, me) -> printf("node%d: journal\n", me); record(me); skip }
     /* the group */
     :: d_step { promotes && IN(running, me) && wish[me] == REST ->
@@ -392,6 +401,7 @@ proctype node(byte me) {
         w_local = w_local | B(me);
         wrote(me) }
     :: d_step { IN(running & linked, me) && w[me] && w_peer[me] == TO_SEND && !target && !pipe[me] ->
+        mark = mark | B(me);
         pipe[me] = (IN(linked, OTHER(me)) -> w[me] : 0);
         w_peer[me] = ON_THE_WAY }
     :: d_step { IN(running & linked, me) && pipe[OTHER(me)] ->
@@ -419,7 +429,7 @@ proctype node(byte me) {
         fi;
         flushed = acked }
     /* the copy */
-    :: d_step { breaks && IN(linked, me) -> breaks--; unlink(me); skip }
+    :: d_step { breaks && IN(linked, me) && (!LATE_LEASES || !merges) -> breaks--; unlink(me); skip }
     :: d_step { IN(linked, me) && !IN(linked, OTHER(me)) -> unlink(me); skip }
     :: d_step { IN(target, me) && CONNECTED -> resynced(me); skip }
     :: d_step { IN(running & to_flush, me) -> ask_outdating(me); skip }
@@ -478,8 +488,9 @@ proctype node(byte me) {
 /* Connected again before an outdating is over: as often as the scenario has it. */
 #define OUTDATING ((op[S_OUTDATE] || op[4 + S_OUTDATE] || \
                     ((carry[0] | carry[1] | await[0] | await[1]) & (T(0, S_OUTDATE) | T(1, S_OUTDATE)))) -> 1 : 0)
-#define MAY_CONNECT (!linked && running == 3 && primary != 3 && !standalone && !pipe[0] && !pipe[1] && \
-                     !(agreed & ~alone & primary) && !(separate & ~primary) && OUTDATING <= races)
+#define CONNECTABLE (!linked && running == 3 && primary != 3 && !standalone && !pipe[0] && !pipe[1] && \
+                     !(agreed & ~alone & primary) && !(separate & ~primary))
+#define MAY_CONNECT (CONNECTABLE && OUTDATING <= races)
 
 proctype network() {
     do
@@ -496,6 +507,7 @@ proctype network() {
     }
     od
 }
+
 
 #define AT_REST(n) (!w[n] && !answer[n] && !busy[n] && (wish[n] == REST || !IN(cur[n], n)))
 
@@ -533,6 +545,7 @@ init {
             now.races = parameter("RACES");
             LATE = parameter("LATE");
             SHARED = parameter("SHARED");
+            LATE_LEASES = parameter("LATE_LEASES");
             now.late = LATE;
             now.writes = parameter("WRITES");
             now.flushes = parameter("FLUSHES");

@@ -16,7 +16,7 @@ inline newest_record(n) {
     :: ji < N ->
         if
         :: IN(group[n], ji) && (!IN(hello[n], ji) || (H_FLAGS(n, ji) & F_MEMBER)) && !BROKEN(START_NO_MEMBER) -> jmember = true
-        :: IN(group[n], ji) && IN(hello[n], ji) && !(H_FLAGS(n, ji) & F_MEMBER) ->
+        :: IN(group[n], ji) && IN(hello[n], ji) && !(H_FLAGS(n, ji) & F_MEMBER) && COMPATIBLE(n, ji) ->
             jhere = jhere | B(ji);
             if
             :: !jbest -> jbest = ji + 1
@@ -88,7 +88,10 @@ inline begin_view(n) {
             :: h_ep[AT(n, jj)] > ep[n] -> ep[n] = h_ep[AT(n, jj)]
             :: else
             fi;
-            join_register(n, jj, H_INC(n, jj), H_ATT(n, jj))
+            if
+            :: COMPATIBLE(n, jj) -> join_register(n, jj, H_INC(n, jj), H_ATT(n, jj))
+            :: else
+            fi
         :: else
         fi;
         jj++
@@ -150,7 +153,7 @@ inline join_start(n, k, i, its_group) {
             do
             :: ji < N ->
                 if
-                :: ji != n && IN(hello[n], ji) && (H_FLAGS(n, ji) & F_JOURNAL) && !BROKEN(START_ADMIT) ->
+                :: ji != n && IN(hello[n], ji) && COMPATIBLE(n, ji) && (H_FLAGS(n, ji) & F_JOURNAL) && !BROKEN(START_ADMIT) ->
                     start_need[n] = start_need[n] | B(ji)
                 :: else
                 fi;

@@ -251,7 +251,12 @@ inline member_hello(n, k, id, sep, sord, view, last) {
         :: else
         fi;
         if
-        :: !FOLLOWS(n)
+        :: !COMPATIBLE(n, k) ->
+            if
+            :: (view >> 6 & F_MEMBER) && !FOLLOWS(n) -> fatal(n)
+            :: else
+            fi
+        :: COMPATIBLE(n, k) && !FOLLOWS(n)
         :: else ->
             if
             :: phase[n] == MEMBER && sep > ep[n] && (view >> 6 & F_JOURNAL) && !BROKEN(HELLO_NEWER) -> fatal(n)

@@ -1,7 +1,7 @@
 /* What must hold after every step, by the names that the simulator's checkers have, too. */
 
 hidden byte executed_once, cold_start_is_newest, never_decides;
-hidden byte one_side_serves, answered_op_is_everywhere, answered_op_is_durable, digest_equal, whole_and_quiet_serves, who_is_a_member_knows;
+hidden byte one_configuration, one_side_serves, answered_op_is_everywhere, answered_op_is_durable, digest_equal, whole_and_quiet_serves, who_is_a_member_knows;
 hidden byte pi, pj;
 
 inline check() {
@@ -9,6 +9,7 @@ inline check() {
     answered_op_is_everywhere = true;
     answered_op_is_durable = true;
     digest_equal = true;
+    one_configuration = true;
     who_is_a_member_knows = true;
     pi = 0;
     do
@@ -51,6 +52,11 @@ inline check() {
                 :: else
                 fi;
                 if
+                :: SERVING(pi) && SERVING(pj) && IS_LIVE(pi, pj) && ninc[AT(pi, pj)] == inc[pj] && IN(other, pi) != IN(other, pj) ->
+                    one_configuration = false
+                :: else
+                fi;
+                if
                 :: pj < pi && phase[pj] == MEMBER && ring[pi] == ring[pj] && !len(q[pi]) && !len(q[pj]) && IS_LIVE(pi, pj) && IS_LIVE(pj, pi) &&
                    ninc[AT(pi, pj)] == inc[pj] && ninc[AT(pj, pi)] == inc[pi] &&
                    (ord[pi] != ord[pj] || ep[pi] != ep[pj] || has[pi] != has[pj] || mem[pi] != mem[pj]) ->
@@ -68,6 +74,7 @@ inline check() {
     never_decides = !NEVER || c_expr { !opened };
     assert(never_decides);
     assert(one_side_serves);
+    assert(one_configuration);
     assert(answered_op_is_everywhere);
     assert(answered_op_is_durable);
     assert(digest_equal);
@@ -77,7 +84,7 @@ inline check() {
 /* Everything is repaired and nothing is under way: then all must serve, with one state. */
 hidden byte quiet;
 inline check_progress() {
-    quiet = running == ALL && !poke && !late && !dirty && !asked;
+    quiet = running == ALL && (!other || other == ALL) && !poke && !late && !dirty && !asked;
     pi = 0;
     do
     :: pi < N && quiet ->

@@ -7,6 +7,7 @@ hidden byte wi, wj, wg;
 /* The daemon is gone; what it had in memory is gone with it. */
 inline wipe(n) {
     running = running & ~B(n);
+    other = other & ~B(n);
     phase[n] = 0;
     quorate = quorate & ~B(n);
     forced = forced & ~B(n);
@@ -216,6 +217,7 @@ inline start_daemon(n) {
     :: else
     fi;
     running = running | B(n);
+    other = other | (OTHER_FILE & B(n));
     inc[n]++;
     printf("node%d: starts, incarnation %d\n", n, inc[n]);
     if
