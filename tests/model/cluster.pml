@@ -165,7 +165,9 @@ inline settled() {
         ei++
     :: else -> break
     od;
+#ifndef LIVENESS
     check()
+#endif
 }
 
 hidden byte ni, nlen, nplace, nkind;
@@ -217,6 +219,12 @@ inline ask(n) {
     multicast(n, ASK, inc[n], ni, op_ord[ni], 0, 0)
 }
 
+#ifdef LIVENESS
+byte calm;                   /* no fault any more: live_cluster.pml */
+#define CALM calm
+#else
+#define CALM 0
+#endif
 
 proctype node(byte me) {
     do
@@ -243,7 +251,7 @@ proctype node(byte me) {
         applying[me] = 0;
         commit_durable(me);
         skip }
-    :: d_step { OPERABLE(me) && !IN(lease, me) && phase[me] == MEMBER ->
+    :: d_step { !(CALM && EAGER & 4) && OPERABLE(me) && !IN(lease, me) && phase[me] == MEMBER ->
         lease_renewable(me);
         if
         :: can_renew -> printf("node%d: lease\n", me); lease = lease | B(me)
@@ -255,7 +263,7 @@ proctype node(byte me) {
         printf("node%d: request\n", me);
         op[(me == 0 -> 0 : 1)] = UNSENT }
     /* half a second later: nothing is under way in the ring */
-    :: d_step { OPERABLE(me) && !unp[me] && phase[me] == MEMBER && ALL_READ(me) &&
+    :: d_step { !CALM && OPERABLE(me) && !unp[me] && phase[me] == MEMBER && ALL_READ(me) &&
                 (ASKS(me, 0) || ASKS(me, 1)) ->
         ask(me);
         skip }
@@ -356,10 +364,15 @@ proctype clock() {
         :: else -> break
         od;
         skip }
+#ifndef LIVENESS
     :: d_step { running == ALL && !poke && !dirty -> check_progress(); skip }
+#endif
     od
 }
 
+#ifdef LIVENESS
+#include "live_cluster.pml"
+#endif
 
 /* --- where a scenario begins ------------------------------------------------------------------------ */
 
@@ -619,5 +632,11 @@ init {
 #endif
         run network();
         run clock()
+#ifdef LIVENESS
+        ;
+        run faults_end();
+        run time();
+        run goal()
+#endif
     }
 }

@@ -97,7 +97,7 @@ inline commit_ask(n, k, i, o, order) {
 /* advance_pending(): an acknowledgement may have been lost */
 #define READ_BY(k, n) (!IN(running, k) || ring[k] != ring[n] || len(q[k]) == 0)
 #define ALL_READ(n) (READ_BY(0, n) && READ_BY(1, n) && READ_BY(N - 1, n))
-#define ASKS(n, o) (IN(OPS, o) && ORIGIN(o) == (n) && op[o] == APPLIED && !IN(asked, o) && \
+#define ASKS(n, o) (!BROKEN(ASK_AGAIN) && IN(OPS, o) && ORIGIN(o) == (n) && op[o] == APPLIED && !IN(asked, o) && \
                     (op_need[o] & mem[n] & ~op_acks[o]))
 
 #define COMMITTED(n, o) (op[o] == APPLIED && GUARD(SERVE_PROVEN, !unp[n]) && \

@@ -14,6 +14,12 @@ hidden byte no_split_brain, given_up_is_stable, whole_and_quiet_is_at_rest, neve
 
 hidden byte ei;
 
+#ifdef LIVENESS
+byte calm;                   /* no fault any more: live_group.pml */
+#define CALM calm
+#else
+#define CALM 0
+#endif
 
 /* --- group_plan() --- */
 #define DRAINING(n) (change[n] != 0)
@@ -150,7 +156,9 @@ inline settled() {
         ei++
     :: else -> break
     od;
+#ifndef LIVENESS
     check()
+#endif
 }
 
 #define PROMOTABLE(n) (SERVING(n) && !busy[n] && (owner[n] == 0 && IN(cur[n], n) && (IN(primary, n) || COPY_MAY(n) && REPLICA_MAY(n))))
@@ -368,7 +376,7 @@ proctype node(byte me) {
         :: !IN(yielding, me) && busy[me] -> busy[me] = 0
         :: else -> wish[me] = REST
         fi }
-    :: d_step { ROOM && SERVING(me) && ASKS(me) && NOT_ASKED(me) && !parted && IN(running, OTHER(me)) ->
+    :: d_step { !CALM && ROOM && SERVING(me) && ASKS(me) && NOT_ASKED(me) && !parted && IN(running, OTHER(me)) ->
         printf("node%d: asks for the group\n", me);
         push(OTHER(me), MESSAGE(HANDOVER, me, 0), epoch[me]);
         skip }
@@ -500,14 +508,17 @@ proctype network() {
     :: d_step { ROOM && forming & 1 -> forming = forming & ~1; push(0, MESSAGE(LOST, 1, 0), 0) }
     :: d_step { ROOM && forming & 2 -> forming = forming & ~2; push(1, MESSAGE(LOST, 0, 0), 0) }
     :: d_step { merges && parted && !forming && up == 3 && !len(q[0]) && !len(q[1]) -> merge(); skip }
-    :: d_step { MAY_CONNECT -> races = races - OUTDATING; connect(0); skip }
-    :: d_step { MAY_CONNECT && !primary && crashed == 3 -> races = races - OUTDATING; connect(1); skip }
+    :: d_step { !CALM && MAY_CONNECT -> races = races - OUTDATING; connect(0); skip }
+    :: d_step { !CALM && MAY_CONNECT && !primary && crashed == 3 -> races = races - OUTDATING; connect(1); skip }
     fi;
     d_step { true -> settled(); skip }
     }
     od
 }
 
+#ifdef LIVENESS
+#include "live_group.pml"
+#endif
 
 #define AT_REST(n) (!w[n] && !answer[n] && !busy[n] && (wish[n] == REST || !IN(cur[n], n)))
 
@@ -579,6 +590,12 @@ init {
         run node(0);
         run node(1);
         run network();
+#ifdef LIVENESS
+        run faults_end();
+        run time();
+        run goal()
+#else
         run rest()
+#endif
     }
 }
