@@ -141,6 +141,8 @@ void resource_tell_current(struct resource *r)
     for (unsigned i = 0; i < r->volume_count; i++) {
         const struct volume *v = r->volumes[i];
 
+        if (volume_through_peer(v))
+            continue; /* only the peer's is a copy any more, and it has all */
         if ((v->state.conn != CONN_CONNECTED && !verify_runs(v)) ||
             v->state.disk != DISK_UP_TO_DATE || v->state.peer_disk != DISK_UP_TO_DATE ||
             v->resync.catching_up || v->step_running)

@@ -210,7 +210,8 @@ static void source_finished(struct md_waiter *waiter, int error)
 {
     struct volume *v = waiter->volume;
 
-    if (!step_valid(waiter, error) || v->state.conn != CONN_CONNECTED)
+    /* Where this disk failed just now the peer has all the same, and has to be recorded before this copy can be outdated. */
+    if (!step_valid(waiter, error && !volume_through_peer(v)) || v->state.conn != CONN_CONNECTED)
         return;
     say_done(v, "to");
     volume_changed(v, true);

@@ -319,7 +319,9 @@ static void on_current(void *context, struct replica *replica, unsigned node)
 
     if (!group)
         return;
-    group->outdate_wanted = group->alone_awaited = false;
+    group->alone_awaited = false;
+    if (group->outdate_node != halund.self) /* whose disk failed is outdated all the same, behind this */
+        group->outdate_wanted = false;
     if (node == REPLICA_PEER_OUTSIDE)
         node = halund.self; /* as good as the other: may be promoted */
     if (shared_of(group)->replicated && node != halund.self && !member(node))

@@ -135,6 +135,30 @@ static void disk_when_failed_under_load_then_no_error_and_nothing_lost(void **st
     assert_equal_copies(rig);
 }
 
+/* The peer has all, but is not recorded: before this copy can be outdated it has to be. */
+static void disk_when_it_fails_as_a_resync_ends_then_the_peers_copy_is_current(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[65536];
+    unsigned told;
+
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked == 1);
+    fill(rig, data, sizeof data);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 1 << 20, data, sizeof data), 0);
+    fault_hold(pair_fault(rig, 1, 0), STORE_WRITE, 1 << 20, (1 << 20) + sizeof data);
+    told = rig->n[0].told_current;
+    replica_connect(rig->n[1].replica, false);
+    WAIT(fault_held(pair_fault(rig, 1, 0)));
+    fault_fail(pair_fault(rig, 0, 0), STORE_WRITE, -EIO); /* what comes now is the resync's end */
+    fault_release(pair_fault(rig, 1, 0));
+    WAIT(disk(0) == DISK_FAILED && rig->n[0].told_current > told);
+    WAIT(rig->n[0].asked_self && !rig_status(&rig->n[0]).suspended);
+    expect(rig, 0, 1 << 20, data, sizeof data);
+    churn(rig, 0, 50);
+}
+
 static void link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back(void **state)
 {
     struct rig *rig = *state;
@@ -451,6 +475,7 @@ int main(void)
         PAIR_CASE(write_when_the_disk_fails_then_done_by_the_peer_once_agreed),
         PAIR_CASE(demote_when_the_failed_disk_is_not_agreed_then_waiting_writes_are_held_back),
         PAIR_CASE(disk_when_failed_under_load_then_no_error_and_nothing_lost),
+        PAIR_CASE(disk_when_it_fails_as_a_resync_ends_then_the_peers_copy_is_current),
         PAIR_CASE(link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back),
         PAIR_CASE(link_when_lost_with_unflushed_writes_then_not_used_again),
         PAIR_CASE(disk_when_failed_while_the_peer_misses_writes_then_an_error),
