@@ -119,9 +119,9 @@ static void set_reason(struct history_op *op, enum scsi_reason reason, uint64_t 
     op->end = end;
     op->reason = reason;
     op->outcome = outcome_of(reason);
-    /* A task that was aborted has no effect after its answer (SAM-5 5.3.1); a commit that gave up
-     * waiting may. */
-    if (reason == REASON_TASK_ABORTED)
+    /* A task that was aborted has no effect after its answer (SAM-5 5.3.1), nor has one whose way to the owner broke; a
+     * commit that gave up waiting may. */
+    if (reason == REASON_TASK_ABORTED || reason == REASON_ABORTED_COMMAND)
         op->until = end;
 }
 

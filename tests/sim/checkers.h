@@ -7,6 +7,7 @@
 extern const struct sim_checker check_owner; /* never two executors of a group */
 extern const struct sim_checker check_state; /* equal place in the order, equal state */
 extern const struct sim_checker check_wall; /* no write of a preempted nexus reaches a medium */
+extern const struct sim_checker check_late; /* no write reaches a medium behind its answer */
 extern const struct sim_checker
     check_lanes; /* lanes are what the agreed state says, when all is quiet */
 extern const struct sim_checker

@@ -14,7 +14,7 @@ enum { SENSE_FIXED = 0x70, SENSE_DESCRIPTOR = 0x72, STATUS_CHECK_CONDITION = 2 }
 struct writer_of {
     uint32_t lu, block;
     int nexus;
-    uint64_t sent;
+    uint64_t sent, over; /* over: 0 = it may have an effect still */
 };
 
 static struct history history;
@@ -72,6 +72,11 @@ bool record_writer(uint64_t value, unsigned *lu, uint32_t *block, int *nexus, ui
     *nexus = writers[value].nexus;
     *sent = writers[value].sent;
     return true;
+}
+
+uint64_t record_over(uint64_t value)
+{
+    return value && value <= next_value ? writers[value].over : 0;
 }
 
 /* ---- contents ---- */
@@ -186,7 +191,7 @@ void record_call(struct job *job)
     for (unsigned i = 0; i < job->block_count && writes(job); i++) {
         struct job_block *b = &job->blocks[i];
 
-        writers[b->value] = (struct writer_of){job->lu, b->block, job->path->nexus, sim_now() + 1};
+        writers[b->value] = (struct writer_of){job->lu, b->block, job->path->nexus, sim_now() + 1, 0};
         blocks_issue(&blocks[job->lu], b->block, b->value, job->fua);
     }
     if (job->synchronize)
@@ -199,6 +204,8 @@ static void settle_writes(const struct job *job)
     for (unsigned i = 0; i < job->block_count; i++) {
         const struct job_block *b = &job->blocks[i];
 
+        if (job->op.outcome != HISTORY_UNKNOWN || job->op.until != HISTORY_NEVER)
+            writers[b->value].over = sim_now();
         if (job->op.outcome == HISTORY_UNKNOWN)
             continue;
         if (job->op.reason == REASON_GOOD)

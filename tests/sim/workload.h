@@ -128,6 +128,9 @@ void record_cache_loss(unsigned lu);
 /* Who wrote a value, and when it was sent; false: nobody. */
 bool record_writer(uint64_t value, unsigned *lu, uint32_t *block, int *nexus, uint64_t *sent);
 
+/* When the command that writes a value was over for good, by its answer or that of what aborted it; 0: it is not. */
+uint64_t record_over(uint64_t value);
+
 /* check_*.c that look at commands */
 void answers_check(
     const struct job *job); /* check_answers.c: is this answer one that may come now? */
