@@ -9,8 +9,9 @@
  *
  * One whose disk failed does not have all any more, though it shows here what it was given and its daemon may use it again
  * later. Where a write fails, a kernel may have dropped others from its cache that were written before and acknowledged, and
- * calls those pages clean: what was not flushed before is on that disk or it is not, nobody can say. What was flushed is
- * another matter (check_stable.c). Only the last one stays, which is what there is. */
+ * calls those pages clean: what was not flushed before is on that disk or it is not, nobody can say. So it is as good as one
+ * that lost its power (docs/replication.md, "What is promised when"), also where it was the last one. What was flushed is
+ * another matter (check_stable.c). */
 #include <string.h>
 
 #include "tests/sim/checkers.h"
@@ -78,13 +79,23 @@ static void note_synced(unsigned group)
     copies[group].holders = copies[group].current;
 }
 
+static void drop(unsigned node, unsigned group)
+{
+    copies[group].holders &= ~(1u << node);
+    if (copies[group].holders)
+        return;
+    sim_trace(0, "group g%u: no copy is left that has all that was acknowledged in its cache", group);
+    sim_count("caches lost", 1);
+    for (unsigned lu = group; lu < sim_config()->lus; lu += sim_config()->groups)
+        record_cache_loss(lu);
+}
+
 static void note_failed(unsigned node, unsigned group)
 {
     struct replica_status status;
 
-    if (copies[group].holders >> node & 1 && copies[group].holders != 1u << node &&
-        sim_replica(node, group, &status) && status.disk == DISK_FAILED)
-        copies[group].holders &= ~(1u << node);
+    if (copies[group].holders >> node & 1 && sim_replica(node, group, &status) && status.disk == DISK_FAILED)
+        drop(node, group);
 }
 
 static void event(unsigned node)
@@ -101,18 +112,9 @@ static void event(unsigned node)
 
 static void power_cut(unsigned node)
 {
-    for (unsigned g = 0; g < sim_config()->groups; g++) {
-        if (!(copies[g].holders >> node & 1))
-            continue;
-        copies[g].holders &= ~(1u << node);
-        if (copies[g].holders)
-            continue;
-        sim_trace(0, "group g%u: no copy is left that has all that was acknowledged in its cache",
-                  g);
-        sim_count("caches lost", 1);
-        for (unsigned lu = g; lu < sim_config()->lus; lu += sim_config()->groups)
-            record_cache_loss(lu);
-    }
+    for (unsigned g = 0; g < sim_config()->groups; g++)
+        if (copies[g].holders >> node & 1)
+            drop(node, g);
 }
 
 static void ended(unsigned node)
