@@ -229,7 +229,8 @@ static void begin(bool primary, bool verify, bool fail)
 
 static void reset(bool primary, unsigned relation, bool created)
 {
-    r->primary = r->serving = primary;
+    r->primary = primary;
+    r->serving = primary;
     r->agreed = r->asked = r->standalone = false;
     r->id_salt = 0;
     r->self_asked = r->self_agreed = false;
