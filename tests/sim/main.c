@@ -246,14 +246,16 @@ static void hear(struct worker *worker, struct totals *totals)
     close(worker->fd);
     waitpid(worker->pid, &status, 0);
     worker->pid = 0;
-    if (WIFSIGNALED(status)) {
-        if (WTERMSIG(status) == SIGPROF)
-            snprintf(why, sizeof why, "no end in %d s of CPU", RUN_S);
-        else
-            snprintf(why, sizeof why, "the process died of signal %d", WTERMSIG(status));
-        failed(totals, worker->seed, why);
-        start_worker(worker, worker->seed + options.jobs);
-    }
+    if (WIFEXITED(status) && !WEXITSTATUS(status))
+        return;
+    if (WIFEXITED(status)) /* a sanitizer's word is on standard error */
+        snprintf(why, sizeof why, "the process ended with status %d", WEXITSTATUS(status));
+    else if (WTERMSIG(status) == SIGPROF)
+        snprintf(why, sizeof why, "no end in %d s of CPU", RUN_S);
+    else
+        snprintf(why, sizeof why, "the process died of signal %d", WTERMSIG(status));
+    failed(totals, worker->seed, why);
+    start_worker(worker, worker->seed + options.jobs);
 }
 
 /* Adds to the file of --sum and tells what is in it then. */

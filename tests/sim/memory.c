@@ -184,7 +184,7 @@ static bool in_heap(const struct heap *heap, const void *p)
 void __wrap_free(void *p)
 {
     struct heap *heap = mine();
-    struct head *head = (struct head *)p - 1;
+    struct head *head;
 
     if (!p)
         return;
@@ -192,6 +192,7 @@ void __wrap_free(void *p)
         free(p);
         return;
     }
+    head = (struct head *)p - 1;
     if (head->magic != MAGIC)
         sim_fail("free() of what malloc() did not give, or twice");
     head->magic = 0;
@@ -201,16 +202,17 @@ void __wrap_free(void *p)
 
 void *__wrap_realloc(void *old, size_t size)
 {
-    struct head *head = (struct head *)old - 1;
+    const struct head *head;
     void *p;
 
-    if (old && head->size >= size)
+    if (!old)
+        return __wrap_malloc(size);
+    head = (const struct head *)old - 1;
+    if (head->size >= size)
         return old;
     p = __wrap_malloc(size);
-    if (old) {
-        memcpy(p, old, head->size);
-        __wrap_free(old);
-    }
+    memcpy(p, old, head->size);
+    __wrap_free(old);
     return p;
 }
 
