@@ -12,6 +12,7 @@ vm_work=${VM_WORK:-$(mktemp -d "/tmp/halun-vm.XXXXXX")}
 vm_net=halun-vm-$$
 declare -A vm_pid=() vm_in=() vm_out=()
 vm_number=0
+vm_patience=${VM_PATIENCE:-4} # limits are for an idle host; they are so many times as long, which costs only a failed test time
 
 vm_end() {
     local status=$? name
@@ -44,7 +45,7 @@ vm_capture() {
 
 # vm_until SECONDS COMMAND...: tries until it succeeds.
 vm_until() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * vm_patience))
     shift
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -ge $end ] && return 1
@@ -111,7 +112,7 @@ guest_forget() {
 guest_run() {
     local name=$1 seconds=$2 number status text end
     number=$((++vm_number)).$BASHPID
-    end=$((SECONDS + seconds))
+    end=$((SECONDS + seconds * vm_patience))
     printf '%s %s\n' "$number" "$(base64 -w 0 <<<"$3")" >&"${vm_in[$name]}"
     while [ $SECONDS -le $end ] && kill -0 "${vm_pid[$name]}" 2>/dev/null; do
         local got=
