@@ -39,6 +39,7 @@ struct slot {
     struct peer_frame frame, abort;
     enum slot_end end; /* what is known of it; final once `over` */
     bool sending, over, aborting, held;
+    uint64_t held_since_ns;
     enum scsi_reason reason;
     uint32_t next; /* free list: index + 1 */
 };
@@ -65,7 +66,6 @@ struct client {
     struct timer timer; /* while connecting */
     struct timer watch; /* while slots are held */
     unsigned held;
-    uint64_t held_since_ns;
     int fd;
     uint64_t not_before_ns;
     struct slot *slots;
@@ -206,6 +206,11 @@ static bool has_another_owner(const struct client *client, const struct slot *sl
     return slot->task->lane->group->owner != client->node;
 }
 
+static bool is_held_too_long(const struct client *client, const struct slot *slot)
+{
+    return client->reactor->now_ns - slot->held_since_ns >= peer_hold_ns();
+}
+
 /* What was held is over when the next link says that the owner has ended all of this one (PEER_SETTLED), or when the
  * group has another owner or none: the old one executes nothing any more. A node that can be reached by Corosync, but
  * not by this link, for as long as commands are held at all, has closed the link itself long since: its own end was
@@ -214,12 +219,14 @@ static void watch(struct timer *timer)
 {
     struct client *client = container_of(timer, struct client, watch);
 
+    unsigned held;
+
     let_go(client, has_another_owner);
-    if (client->held && client->reactor->now_ns - client->held_since_ns >= peer_hold_ns()) {
+    held = client->held;
+    let_go(client, is_held_too_long);
+    if (client->held < held)
         qb_log(LOG_WARNING, "peer: node %u has not said what became of %u writes: they end with ABORTED COMMAND",
-               client->node, client->held);
-        let_go(client, NULL);
-    }
+               client->node, held - client->held);
     if (!client->held)
         return;
     client_connect(client);
@@ -239,13 +246,13 @@ static void client_closed(struct peer_link *link, const char *why)
         if (!slot->over) {
             lose_slot(slot);
             slot->held = slot->end == SLOT_FAILED && !peer_stopping();
+            slot->held_since_ns = client->reactor->now_ns;
             client->held += slot->held;
         }
         slot->over = true;
         settle(client, slot);
     }
     if (client->held) {
-        client->held_since_ns = client->reactor->now_ns;
         client->watch.fire = watch;
         reactor_timer_set(client->reactor, &client->watch, client->reactor->now_ns + WATCH_NS);
     }

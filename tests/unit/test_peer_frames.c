@@ -4,6 +4,7 @@
  * Not covered: correct traffic in volume (test_peer.c), arbitrary bytes (fuzz_peer_frames.c). */
 #include "peer_rig.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -663,6 +664,30 @@ static void sender_when_a_group_moves_then_its_lost_writes_end(void **state)
     close(fd);
 }
 
+static void set_hold(void *ms)
+{
+    rig->config.hold_ms = *(const unsigned *)ms;
+}
+
+/* A link that comes and breaks, and never says SETTLED, does not begin the wait anew. */
+static void sender_when_links_only_flap_then_lost_writes_end_after_the_hold_time(void **state)
+{
+    enum { TIMES = 60 };
+    const unsigned usual = rig->config.hold_ms;
+    struct rig_io *io = lost_write();
+    struct pollfd call = {.fd = rig->raw_listener, .events = POLLIN};
+
+    rig_on(rig->reactors[0], set_hold, &(unsigned){400});
+    for (unsigned i = 0; i < TIMES && !rig_now(&io->done); i++)
+        if (poll(&call, 1, 100) > 0)
+            close(next_link());
+    assert_int_equal(rig_now(&io->done), 1);
+    assert_int_equal(rig_codes(rig_end(io)), 0x020b0000);
+    rig_free(io);
+    rig_on(rig->reactors[0], set_hold, &(unsigned){usual});
+    rig_gate(RIG_NEAR, GATE_FORWARD, OTHER);
+}
+
 /* Sense data comes as it is, with data beside it. */
 static void sender_when_given_sense_and_data_then_takes_both(void **state)
 {
@@ -706,6 +731,7 @@ int main(void)
         cmocka_unit_test(sender_when_a_write_is_lost_then_ends_it_when_the_owner_has),
         cmocka_unit_test(sender_when_a_lost_write_is_aborted_then_waits_for_the_owner),
         cmocka_unit_test(sender_when_a_group_moves_then_its_lost_writes_end),
+        cmocka_unit_test(sender_when_links_only_flap_then_lost_writes_end_after_the_hold_time),
         cmocka_unit_test(sender_when_given_sense_and_data_then_takes_both),
     };
 
