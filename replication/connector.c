@@ -477,6 +477,10 @@ void connector_start(struct resource *r)
 
     link->phase = LINK_CONNECTING;
     link->phase_ns = r->home->now_ns;
+    /* What is up at this node may be refused by the peer in the same moment, as long as something there takes its time. */
+    if (link->up_ns && r->home->now_ns - link->up_ns >= RETRY_MS * 1000000ull)
+        link->failures = 0;
+    link->up_ns = 0;
     if (!link->accepting)
         accept_next(r);
     if (link->active)

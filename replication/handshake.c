@@ -587,7 +587,7 @@ static void first_state(struct volume *v, const struct wire_state *peer)
     if (r->link.failing)
         return; /* not at once again: what it waits for takes its time */
     phase(r, LINK_UP);
-    r->link.failures = 0;
+    r->link.up_ns = r->home->now_ns;
     r->discard_my_data = r->gives_way = r->same_base = false;
     r->why[0] = r->why_before[0] = 0;
     for (unsigned i = 0; i < r->volume_count; i++) {

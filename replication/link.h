@@ -127,6 +127,7 @@ struct link {
     struct tls_context *tls; /* of the next connection; NULL: plain */
     char peer_name[LIMIT_NAME + 1];
     unsigned failures;
+    uint64_t up_ns; /* since when it is up, 0: it did not come so far */
 
     /* authentication */
     uint8_t challenge[MESSAGE_CHALLENGE];

@@ -29,11 +29,20 @@ static const struct config_node *peer_of(const struct group *group)
     return &halund.config->nodes[halund.config->self];
 }
 
-static const char *lu_name(const struct group *group, unsigned volume)
+/* Looks from *next on, and leaves there what is behind the one found: volumes come in the order of the units, so that a
+ * thousand of them are walked once. */
+static const char *lu_name(const struct group *group, unsigned volume, unsigned *next)
 {
-    for (unsigned i = 0; i < halund.config->lu_count; i++)
-        if (halund.config->lus[i].group_index == group->index && halund.config->lus[i].volume == volume)
-            return halund.config->lus[i].name;
+    const unsigned count = halund.config->lu_count;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct config_lu *lu = &halund.config->lus[(*next + i) % count];
+
+        if (lu->group_index == group->index && lu->volume == volume) {
+            *next = (*next + i + 1) % count;
+            return lu->name;
+        }
+    }
     return "";
 }
 
@@ -42,6 +51,7 @@ static json_t *volumes_json(const struct group *group)
     unsigned count = replica_get_volumes(group->replica, NULL, 0);
     struct replica_volume_status *volumes = calloc(count ? count : 1, sizeof *volumes);
     json_t *list = json_array();
+    unsigned next = 0;
 
     if (volumes)
         replica_get_volumes(group->replica, volumes, count);
@@ -50,7 +60,7 @@ static json_t *volumes_json(const struct group *group)
 
         json_array_append_new(
             list, json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I}", "volume", (int)v->number, "lu",
-                            lu_name(group, v->number), "disk", replica_disk_name(v->disk), "peer_disk",
+                            lu_name(group, v->number, &next), "disk", replica_disk_name(v->disk), "peer_disk",
                             replica_disk_name(v->peer_disk), "connection",
                             replica_connection_name(v->connection), "size", (json_int_t)v->size,
                             "out_of_sync", (json_int_t)v->out_of_sync));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "replica_pair.h"
@@ -313,6 +314,28 @@ static void survivor_when_the_new_generation_is_not_durable_then_not_compared(vo
     assert_true(has_the_write(rig, 0));
 }
 
+/* The peer takes each connection for good until this node refuses it. */
+static void survivor_when_not_compared_yet_then_connected_to_at_leisure(void **state)
+{
+    struct rig *rig = *state;
+    struct timespec from, to;
+    uint64_t link;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    fault_hold(pair_fault(rig, 1, 0), STORE_FLUSH, 0, SIZE);
+    replica_set_standing(rig->n[1].replica, REPLICA_BETTER);
+    WAIT(fault_held(pair_fault(rig, 1, 0)));
+    open_node(rig, 0);
+    link = rig_status(&rig->n[0]).link;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    WAIT(rig_status(&rig->n[0]).link >= link + 4);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_true((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000 >= 600);
+    fault_release(pair_fault(rig, 1, 0));
+    WAIT(good(0) && good(1));
+}
+
 static void survivor_when_promoted_meanwhile_then_goes_on_alone_once_agreed(void **state)
 {
     struct rig *rig = *state;
@@ -387,6 +410,7 @@ int main(void)
         PAIR_CASE(empty_copy_when_the_record_calls_it_current_then_not_filled_with_older_data),
         PAIR_CASE(survivor_when_recorded_as_better_then_newer_before_the_other_is_back),
         PAIR_CASE(survivor_when_the_new_generation_is_not_durable_then_not_compared),
+        PAIR_CASE(survivor_when_not_compared_yet_then_connected_to_at_leisure),
         PAIR_CASE(survivor_when_promoted_meanwhile_then_goes_on_alone_once_agreed),
     };
 
