@@ -1,5 +1,5 @@
 /* Orders that concern the content of the copies: resync paused, copies compared, given up, begun
- * anew. */
+ * anew; both new. */
 #include <errno.h>
 #include <qb/qblog.h>
 
@@ -316,4 +316,62 @@ bool admin_force_current(struct resource *r, struct admin *a)
         return false;
     connect_again(r);
     return admin_finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
+}
+
+/* --- both copies are new --- */
+
+static bool all_equal_now(const struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->state.disk != DISK_UP_TO_DATE ||
+            r->volumes[i]->state.peer_disk != DISK_UP_TO_DATE)
+            return false;
+    return true;
+}
+
+bool admin_new_current(struct resource *r, struct admin *a)
+{
+    enum { CHECK, WRITTEN, ADOPTED };
+
+    if (a->phase == CHECK && admin_settling(r))
+        return false;
+    if (!admin_link_up(r))
+        return a->waiting ? false : admin_finish(a, -ENOTCONN, "the peer is not connected");
+    if (a->phase == CHECK) {
+        if (all_equal_now(r))
+            return admin_finish(a, 0, "%s", "");
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+
+            if (v->state.conn != CONN_CONNECTED || !volume_just_created(v) || !volume_usable(v) ||
+                !generation_equal(v->peer_uuids.current, GENERATION_JUST_CREATED))
+                return admin_finish(a, -EINVAL, "volume %u was used already", v->number);
+        }
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            struct volume *v = r->volumes[i];
+
+            generation_skip_sync_initiate(&v->sb.generations, resource_random(), r->primary);
+            dirty_map_clear_all(v->map);
+            v->state.disk = DISK_UP_TO_DATE;
+            v->complete = true;
+            volume_changed(v, false);
+        }
+        admin_persist(r, a, true);
+        a->phase = WRITTEN;
+    }
+    if (a->phase == WRITTEN) {
+        if (a->waiting)
+            return false;
+        if (a->error)
+            return admin_finish(a, -EIO, "metadata cannot be written");
+        for (unsigned i = 0; i < r->volume_count; i++) {
+            send_uuids(r->volumes[i], UUIDS_SKIP_INITIAL_SYNC);
+            send_state(r->volumes[i]);
+        }
+        a->phase = ADOPTED;
+    }
+    if (!all_equal_now(r))
+        return false;
+    resource_tell_current(r);
+    return admin_finish(a, 0, "%s", "");
 }

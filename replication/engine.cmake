@@ -2,8 +2,11 @@
 halun_library(halun_replication
   SOURCES
     admin.c
+    admin_close.c
     admin_copy.c
+    admin_outdate.c
     admin_resize.c
+    admin_role.c
     builtin.c
     connector.c
     digest.c

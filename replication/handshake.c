@@ -367,7 +367,7 @@ static void compare_sizes(struct volume *v)
     bool outside = r->peer_node == REPLICA_PEER_OUTSIDE, larger = p->device_size && p->current_size > v->sectors;
     char why[MD_WHY];
 
-    if (outside && generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED))
+    if (outside && volume_just_created(v))
         larger = false;
     if (grow_runs(&v->growth)) {
         link_fail(r, "volume %u is just growing", v->number);
@@ -603,7 +603,7 @@ static bool compares_again(const struct volume *v, const struct wire_state *peer
     bool begins = peer->conn >= CONN_STARTING_SYNC_S && peer->conn <= CONN_WF_BITMAP_T;
     bool forced = peer->disk == DISK_UP_TO_DATE && v->state.peer_disk != DISK_UP_TO_DATE &&
                   v->state.disk == DISK_INCONSISTENT &&
-                  generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
+                  volume_just_created(v);
 
     return v->state.conn == CONN_CONNECTED && volume_usable(v) && !v->resource->primary &&
            (begins || forced);

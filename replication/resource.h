@@ -487,6 +487,11 @@ static inline bool volume_usable(const struct volume *v)
 {
     return v->state.disk >= DISK_INCONSISTENT;
 }
+
+static inline bool volume_just_created(const struct volume *v)
+{
+    return generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED);
+}
 void volume_wire_state(const struct volume *v, struct wire_state *s);
 bool volume_alone(const struct volume *v);
 enum write_mode volume_mode(const struct volume *v);

@@ -109,7 +109,7 @@ static bool replaced(const struct volume *v, const struct generation_verdict *ve
     return (verdict->action == GENERATION_SYNC_SOURCE && v->resource->standing == REPLICA_WORSE &&
             peer->disk < DISK_CONSISTENT && generation_equal(v->peer_uuids.current, GENERATION_JUST_CREATED)) ||
            (verdict->action == GENERATION_SYNC_TARGET && v->resource->standing == REPLICA_BETTER &&
-            v->state.disk < DISK_CONSISTENT && generation_equal(v->sb.generations.current, GENERATION_JUST_CREATED));
+            v->state.disk < DISK_CONSISTENT && volume_just_created(v));
 }
 
 bool standing_forbids(const struct resource *r, const struct generation_verdict *verdict)
