@@ -22,6 +22,8 @@ halun_library(halun_replication
     handshake.c
     last_place.c
     link.c
+    link_receive.c
+    link_send.c
     link_tls.c
     log_hold.c
     metadata_io.c

@@ -148,10 +148,12 @@ __attribute__((format(printf, 2, 3))) void link_refuse(struct resource *r, const
 /* In resource_leave(): shuts down what failed; later, when all is out of the ring, closes it. */
 void link_drop(struct resource *r);
 bool link_try_close(struct resource *r);
-/* Continues to receive after -EAGAIN. */
-void link_resume(struct resource *r);
 /* The peer began with TLS, this node has none: complains. */
 void link_peer_has_tls(struct resource *r);
+/* link_receive.c */
+/* Continues to receive after -EAGAIN. */
+void link_resume(struct resource *r);
+/* link_send.c */
 void link_push(struct link_socket *s, struct tx_item *item);
 /* At the end of an event: a send that completes without an event has another turn of the reactor when somebody waits for
  * its end. */
