@@ -482,6 +482,8 @@ static void watch_link(struct resource *r)
         link_ping(r);
     if (!qb_list_empty(&r->sent) && since(now, write_oldest_ns(r)) > KO_COUNT * limit)
         link_fail(r, "the peer does not finish a write for %u ms", KO_COUNT * timeout_ms(r));
+    if (write_flush_overdue(r, KO_COUNT * limit))
+        link_fail(r, "the peer does not finish a flush for %u ms", KO_COUNT * timeout_ms(r));
     for (unsigned i = 0; i < r->volume_count; i++)
         if (conn_in_transition(r->volumes[i]->state.conn) && !r->volumes[i]->step_running &&
             since(now, r->volumes[i]->transition_ns) > KO_COUNT * limit)

@@ -173,6 +173,8 @@ struct resync {
     bool pinged, finishing;
     uint64_t ping_mark;
     uint64_t checkpoint_ns;
+    /* source */
+    bool peer_marked; /* the target is Inconsistent on its stable storage, and said so */
     /* both */
     bool peer_finished;
     uint64_t total_bits, started_ns;
@@ -360,6 +362,7 @@ struct resource {
      * barrier, whose number this is when asked. */
     enum { PEER_FLUSHED, PEER_UNFLUSHED, PEER_FLUSH_ASKED } peer_cache;
     uint32_t peer_cache_epoch;
+    uint64_t peer_cache_ns; /* when it was sent */
     struct epoch_sender epochs;
     struct timer barrier_timer;
     struct payload catchup_payload[RESOURCE_CATCHUPS];
@@ -524,6 +527,8 @@ int write_barrier_acked(struct resource *r, const struct packet_barrier_ack *ack
 void write_link_down(struct resource *r);
 /* The volume replicates again: sends what the peer has not got, starts catching up. */
 void write_replicating(struct volume *v);
+/* What the peer's copy lacks is no matter for flushes any more: it is marked as Inconsistent, or equal again. */
+void write_peer_settled(struct volume *v);
 void write_gate_opened(struct resource *r);
 void write_volume_failed(struct volume *v);
 /* Looks at all entries again, for a reason that concerns them all. */
@@ -533,6 +538,8 @@ void write_give_up(struct resource *r);
 void write_finish(struct resource *r, struct store_io *io, int error);
 void write_send_barrier(struct resource *r);
 uint64_t write_oldest_ns(const struct resource *r);
+/* A flush waits since more than this for what the peer has to say. */
+bool write_flush_overdue(const struct resource *r, uint64_t limit_ns);
 void catchup_pump(struct volume *v);
 static inline bool write_log_empty(const struct resource *r)
 {
@@ -578,6 +585,9 @@ int resync_sync_uuid(struct volume *v, uint64_t uuid);
 void resync_link_down(struct resource *r);
 void resync_check_source(struct volume *v);
 void resync_peer_state(struct volume *v, const struct wire_state *peer);
+/* The peer's copy is being compared, and found to lack something, but is not marked as Inconsistent on its stable storage
+ * yet: when the link is lost now it may be promoted. */
+bool resync_unsettled(const struct volume *v);
 struct sync_io *sync_new(struct resource *r, struct volume *v, enum sync_kind kind);
 void sync_free(struct sync_io *s);
 /* Blocks to go, of a resync or a verify. */

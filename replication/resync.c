@@ -104,7 +104,7 @@ static void begin(struct volume *v)
     memset(&s->receive, 0, sizeof s->receive);
     s->word = 0;
     s->sent_all = false;
-    s->pinged = s->finishing = s->peer_finished = s->catching_up = false;
+    s->pinged = s->finishing = s->peer_finished = s->peer_marked = s->catching_up = false;
     s->cursor = 0;
     s->failed = 0;
     s->peer = (struct generations){
@@ -227,6 +227,7 @@ void resync_check_source(struct volume *v)
     v->state.peer_disk = DISK_UP_TO_DATE;
     move(v, CONN_CONNECTED);
     volume_changed(v, false);
+    write_peer_settled(v);
     step(v, true, source_finished);
 }
 
@@ -348,8 +349,23 @@ int resync_adopt(struct volume *v, const struct generations *peer)
 
 /* --- the peer's state, and losing it --- */
 
+static bool is_source(const struct volume *v)
+{
+    return v->state.conn == CONN_SYNC_SOURCE || v->state.conn == CONN_PAUSED_SYNC_S;
+}
+
+bool resync_unsettled(const struct volume *v)
+{
+    return v->state.conn == CONN_WF_BITMAP_S || (is_source(v) && !v->resync.peer_marked);
+}
+
 void resync_peer_state(struct volume *v, const struct wire_state *peer)
 {
+    if (is_source(v) && !v->resync.peer_marked && peer->disk == DISK_INCONSISTENT &&
+        (peer->conn == CONN_SYNC_TARGET || peer->conn == CONN_PAUSED_SYNC_T)) {
+        v->resync.peer_marked = true;
+        write_peer_settled(v);
+    }
     if (v->state.conn == CONN_SYNC_SOURCE && peer->conn == CONN_CONNECTED &&
         peer->disk == DISK_UP_TO_DATE) {
         v->resync.peer_finished = true;

@@ -386,10 +386,32 @@ static bool older_in_log(const struct request *q)
     return false;
 }
 
-/* The peer has not said yet that what it wrote as the Primary before is on its stable storage. */
+/* The peer has not said yet that what it wrote as the Primary before is on its stable storage; or its copy is being compared,
+ * and could be promoted as it is. */
 static bool peer_unflushed(const struct volume *v)
 {
-    return v->resource->peer_cache != PEER_FLUSHED && !volume_alone(v);
+    return (v->resource->peer_cache != PEER_FLUSHED || resync_unsettled(v)) && !volume_alone(v);
+}
+
+bool write_flush_overdue(const struct resource *r, uint64_t limit_ns)
+{
+    const struct request *q;
+
+    qb_list_for_each_entry(q, &r->flushes, link)
+    {
+        const struct volume *v = q->volume;
+        uint64_t asked = r->home->now_ns;
+
+        if (!q->flush_done || !peer_unflushed(v))
+            continue;
+        if (v->state.conn != CONN_WF_BITMAP_S && resync_unsettled(v))
+            asked = v->transition_ns;
+        else if (r->peer_cache == PEER_FLUSH_ASKED)
+            asked = r->peer_cache_ns;
+        if (r->home->now_ns - asked > limit_ns)
+            return true;
+    }
+    return false;
 }
 
 static void check_flushes(struct resource *r)

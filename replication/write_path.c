@@ -192,17 +192,22 @@ static bool admit(struct resource *r, struct store_io *io)
     return true;
 }
 
-/* A flush waits for what the peer wrote as the Primary before. Asked for by the first one. */
+/* A flush waits for what the peer wrote as the Primary before. Asked for by the first one. A copy that is being compared may
+ * have lost all that with its node's power: there is nothing to flush, and its answer would say nothing. */
 static void ask_peer_to_flush(struct resource *r)
 {
     if (r->peer_cache != PEER_UNFLUSHED || qb_list_empty(&r->flushes) || r->link.phase != LINK_UP ||
         r->link.failing || r->epochs.count + 1 >= EPOCH_OPEN_MAX)
         return;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (resync_unsettled(r->volumes[i]))
+            return;
     epoch_sender_close(&r->epochs);
     write_send_barrier(r);
     epoch_sender_force(&r->epochs); /* that it is empty tells what is meant */
     r->peer_cache = PEER_FLUSH_ASKED;
     r->peer_cache_epoch = r->epochs.number;
+    r->peer_cache_ns = r->home->now_ns;
     write_send_barrier(r);
 }
 
@@ -382,6 +387,12 @@ static void in_sync_again(struct volume *v)
     write_check_flushes(v->resource);
 }
 
+void write_peer_settled(struct volume *v)
+{
+    if (v->resource->primary && volume_usable(v))
+        in_sync_again(v);
+}
+
 void write_replicating(struct volume *v)
 {
     struct resource *r = v->resource;
@@ -394,8 +405,7 @@ void write_replicating(struct volume *v)
                                                 !e->progress.completed && !e->progress.sending &&
                                                 link_alive(&r->link)) entry_send(e);
     if (volume_mode(v) == WRITE_SYNCING) {
-        in_sync_again(
-            v); /* what the peer may miss is part of the resync; until then it is inconsistent */
+        v->resync.catching_up = false; /* what the peer may miss is part of the resync */
         return;
     }
     v->resync.catching_up = true;

@@ -327,6 +327,14 @@ bool sim_disk_read(unsigned node, unsigned lu, uint64_t offset, void *to, size_t
     return read_lu(node, lu, offset, to, n, false);
 }
 
+uint64_t sim_disk_size(unsigned node, unsigned lu)
+{
+    for (unsigned i = 0; i < file_count[node]; i++)
+        if (files[node][i].lu == (int)lu && files[node][i].exists)
+            return files[node][i].stable_size;
+    return 0;
+}
+
 uint64_t sim_disk_stamp(unsigned node, unsigned lu, uint64_t offset)
 {
     for (unsigned i = 0; i < file_count[node]; i++)

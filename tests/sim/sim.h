@@ -108,6 +108,8 @@ int sim_score(unsigned node, unsigned group);
  * be left for certain after a power cut. Returns false when the node has no copy. */
 bool sim_disk_read(unsigned node, unsigned lu, uint64_t offset, void *to, size_t n);
 bool sim_disk_read_stable(unsigned node, unsigned lu, uint64_t offset, void *to, size_t n);
+/* Bytes of that store, as they are for certain; 0: the node has no copy. */
+uint64_t sim_disk_size(unsigned node, unsigned lu);
 /* A number that was never used before, in any run, since what is left for certain in the 4096 bytes around `offset`
  * changed last; 0: nothing was written there. */
 uint64_t sim_disk_stamp(unsigned node, unsigned lu, uint64_t offset);
