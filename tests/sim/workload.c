@@ -154,14 +154,32 @@ static void over(struct job *job)
         rest(job);
 }
 
+/* A node that the cluster went on without still says that it is not ready, and aborts; its nexuses may be lost by then.
+ * What only a node with a lease says shows that the nexus was there for the cluster, too. */
+static bool speaks_for_the_cluster(const struct history_op *op)
+{
+    if (op->outcome != HISTORY_ANSWERED)
+        return false;
+    switch (op->reason) {
+    case REASON_GOOD:
+    case REASON_RESERVATION_CONFLICT:
+    case REASON_UNIT_ATTENTION:
+    case REASON_MISCOMPARE:
+    case REASON_WRITE_PROTECTED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void command_done(struct sim_command *command)
 {
     struct job *job = container_of(command, struct job, command);
     char text[512];
 
-    if (command->outcome == SIM_ANSWERED)
-        job->path->heard = sim_now();
     record_return(job);
+    if (speaks_for_the_cluster(&job->op))
+        job->path->heard = sim_now();
     if (sim_tracing()) {
         history_describe(&job->op, text, sizeof text);
         sim_trace(0, "node%u lu%u %s%s", job->path->node, job->lu, text,
@@ -246,10 +264,12 @@ static void tmf_done(struct sim_tmf *tmf)
     struct job *job = container_of(tmf, struct job, tmf);
 
     if (job->op.op.kind == MODEL_LU_RESET) {
-        if (!tmf->lost && tmf->response == TMF_COMPLETE)
+        if (!tmf->lost && tmf->response == TMF_COMPLETE) {
             history_set_reason(&job->op, "GOOD", sim_now());
-        else
+            job->path->heard = sim_now();
+        } else {
             history_lost(&job->op, HISTORY_NEVER);
+        }
         history_add(record_history(), &job->op);
     }
     sim_trace(0, "nexus %d node%u lu%u %s -> %s", job->path->nexus, job->path->node, job->lu,
@@ -257,8 +277,6 @@ static void tmf_done(struct sim_tmf *tmf)
               tmf->lost                       ? "lost"
               : tmf->response == TMF_COMPLETE ? "complete"
                                               : "other");
-    if (!tmf->lost)
-        job->path->heard = sim_now();
     sim_hash(tmf->lost ? 77 : (uint64_t)tmf->response);
     over(job);
 }

@@ -23,7 +23,7 @@ struct path {
     struct sim_nexus *session; /* NULL: none */
     bool up;
     bool refused_once;          /* the last login failed */
-    uint64_t login_call, heard; /* when the login was sent; when the last answer came */
+    uint64_t login_call, heard; /* when the login was sent; when the last answer came that showed the nexus to be there */
     struct sim_event retry;
 };
 
