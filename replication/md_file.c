@@ -114,6 +114,37 @@ static int write_fresh_log(int fd, const struct metadata_layout *layout)
     return error;
 }
 
+/* A sector of zeros, or the one of a fresh log's block that is not. */
+static bool is_fresh(const uint8_t *sector, const uint8_t *fresh)
+{
+    static const uint8_t zeros[MD_SECTOR];
+
+    return !memcmp(sector, zeros, MD_SECTOR) || (fresh && !memcmp(sector, fresh, MD_SECTOR));
+}
+
+int md_file_check_free(int fd, const struct metadata_layout *layout, char *why)
+{
+    uint8_t fresh[MD_BLOCK];
+    uint8_t *block = aligned(MD_BLOCK);
+    int error = block ? 0 : -ENOMEM;
+
+    al_block_initial(fresh);
+    for (uint64_t at = layout->bitmap; !error && at <= layout->superblock; at += MD_BLOCK) {
+        bool log = at >= layout->al && at < layout->al + (uint64_t)layout->al_blocks * MD_BLOCK;
+
+        error = read_all(fd, block, MD_BLOCK, at);
+        for (unsigned i = 0; !error && i < MD_BLOCK; i += MD_SECTOR)
+            if (!is_fresh(block + i, log ? fresh + i : NULL))
+                error = -EEXIST;
+    }
+    free(block);
+    if (error)
+        snprintf(why, MD_WHY,
+                 error == -EEXIST ? "has no metadata, and its end, where they belong, is not empty"
+                                  : "its end cannot be read");
+    return error;
+}
+
 static int write_superblock(int fd, const struct metadata_layout *layout,
                             const struct superblock *superblock)
 {

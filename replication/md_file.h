@@ -45,6 +45,11 @@ struct md_create {
 /* Size in bytes of a regular file or block device, or -errno. */
 int64_t md_device_bytes(int fd);
 
+/* May md_file_create() write at that place? 0 when nothing is there: zeros, or what a creation wrote that was cut short (by
+ * an error, or by power: each sector is there or is not) before it came to the superblock. -EEXIST or another -errno, and
+ * why. Asks for no superblock: md_file_probe(). */
+int md_file_check_free(int fd, const struct metadata_layout *layout, char *why);
+
 /* Writes fresh metadata ("just created", map zero, log initialised), superblock last, and syncs.
  * Existing metadata at that place is overwritten: ask before. Returns 0 or -errno and a sentence in
  * why[MD_WHY]. */

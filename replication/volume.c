@@ -49,29 +49,6 @@ static uint64_t bytes_with_metadata(uint64_t size)
     return total;
 }
 
-/* Fresh metadata would overwrite the end of the device: only when nothing is there. */
-static int check_empty(int fd, const struct metadata_layout *layout, char *why)
-{
-    static const uint8_t zeros[MD_BLOCK];
-    uint8_t *block = aligned_alloc(MD_BLOCK, MD_BLOCK);
-    int rc = block ? 0 : -ENOMEM;
-
-    for (uint64_t at = layout->bitmap; !rc && at <= layout->superblock; at += MD_BLOCK) {
-        ssize_t n = pread(fd, block, MD_BLOCK, (off_t)at);
-
-        if (n < 0)
-            rc = -errno;
-        else if (n && memcmp(block, zeros, (size_t)n))
-            rc = -EEXIST;
-    }
-    if (rc)
-        snprintf(why, MD_WHY,
-                 rc == -EEXIST ? "has no metadata, and its end, where they belong, is not empty"
-                               : "its end cannot be read");
-    free(block);
-    return rc;
-}
-
 void volume_keep_place(const struct volume *v)
 {
     int rc = last_place_write(v->resource->public.options.config->state_dir, v->uuid, v->device_bytes);
@@ -108,7 +85,7 @@ static int load(struct volume *v, int fd, uint64_t device_bytes, char *why)
 
         rc = metadata_layout(&layout, METADATA_INTERNAL, device_bytes, 0, 0, 0, why);
         if (!rc)
-            rc = check_empty(fd, &layout, why);
+            rc = md_file_check_free(fd, &layout, why);
         if (!rc)
             rc = md_file_create(fd, &create, why);
     }

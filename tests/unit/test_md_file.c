@@ -207,6 +207,61 @@ static void settle_cut_off_anywhere_still_knows_everything(void **state)
     close(done);
 }
 
+static int check_free(int fd)
+{
+    struct metadata_layout l;
+
+    assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, BYTES, 0, 0, 0, why), 0);
+    return md_file_check_free(fd, &l, why);
+}
+
+static void write_at(int fd, const void *bytes, size_t length, uint64_t at)
+{
+    assert_int_equal(pwrite(fd, bytes, length, (off_t)at), length);
+}
+
+/* An error, or a power cut, before the superblock is there: each sector was written or was not. */
+static void creation_cut_off_anywhere_may_be_begun_again(void **state)
+{
+    static const uint8_t zeros[MD_BLOCK];
+    struct metadata_layout l;
+    int fd = image(0, 0);
+
+    assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, BYTES, 0, 0, 0, why), 0);
+    assert_int_equal(check_free(fd), -EEXIST);
+    write_at(fd, zeros, MD_BLOCK, l.superblock);
+    assert_int_equal(check_free(fd), 0);
+    for (uint32_t i = 0; i < l.al_blocks; i++) {
+        write_at(fd, zeros, MD_SECTOR, l.al + (uint64_t)(l.al_blocks - 1 - i) * MD_BLOCK);
+        assert_int_equal(check_free(fd), 0);
+    }
+    close(fd);
+}
+
+static void place_of_the_metadata_with_data_in_it_is_not_free(void **state)
+{
+    static const uint8_t zeros[MD_BLOCK], one = 1;
+    uint8_t log[MD_BLOCK];
+    struct metadata_layout l;
+    int fd = image(0, 0);
+
+    assert_int_equal(metadata_layout(&l, METADATA_INTERNAL, BYTES, 0, 0, 0, why), 0);
+    write_at(fd, zeros, MD_BLOCK, l.superblock);
+    for (uint64_t at = l.bitmap; at <= l.superblock; at += MD_SECTOR) {
+        uint8_t was;
+
+        assert_int_equal(pread(fd, &was, 1, (off_t)at + MD_SECTOR - 1), 1);
+        write_at(fd, &one, 1, at + MD_SECTOR - 1);
+        assert_int_equal(check_free(fd), -EEXIST);
+        write_at(fd, &was, 1, at + MD_SECTOR - 1);
+    }
+    assert_int_equal(check_free(fd), 0);
+    al_block_initial(log); /* only in the place of the log */
+    write_at(fd, log, MD_BLOCK, l.bitmap);
+    assert_int_equal(check_free(fd), -EEXIST);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +271,8 @@ int main(void)
         cmocka_unit_test(damaged_log_or_full_sync_sets_everything),
         cmocka_unit_test(load_of_something_else_is_refused_with_a_reason),
         cmocka_unit_test(settle_cut_off_anywhere_still_knows_everything),
+        cmocka_unit_test(creation_cut_off_anywhere_may_be_begun_again),
+        cmocka_unit_test(place_of_the_metadata_with_data_in_it_is_not_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
