@@ -17,6 +17,7 @@ void lease_drop(struct cluster *c)
 {
     c->beat_floor = c->beat;
     c->lease = 0;
+    c->ask_next = 0;
     c->beat_now = true;
 }
 
@@ -94,6 +95,16 @@ static void renew(struct cluster *c)
         c->lease = newest + c->setup.lease_ns;
 }
 
+/* One question at a time: where an answer asks again, those of many who all lost their lease multiply, until messages
+ * take longer than the lease and none is ever renewed. */
+static bool asks(struct cluster *c)
+{
+    if (c->lease >= c->now + c->setup.lease_ns / 2 || c->now < c->ask_next)
+        return false;
+    c->ask_next = c->now + c->setup.lease_ns / 6;
+    return true;
+}
+
 static void send_heartbeat(struct cluster *c, struct cluster_updates *u)
 {
     struct cluster_message m = {.type = MESSAGE_HEARTBEAT};
@@ -104,7 +115,7 @@ static void send_heartbeat(struct cluster *c, struct cluster_updates *u)
     m.heartbeat.number = c->beat;
     m.heartbeat.order = c->order;
     m.heartbeat.digest = lease_digest(c);
-    m.heartbeat.want = c->lease < c->now + c->setup.lease_ns / 2;
+    m.heartbeat.want = asks(c);
     for (unsigned node = 1; node <= LIMIT_NODES; node++)
         m.heartbeat.echo[node] = c->nodes[node].beat;
     cluster_send(c, u, &m);

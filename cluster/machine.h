@@ -139,6 +139,7 @@ struct cluster {
 
     /* lease */
     uint64_t beat, beat_floor, beat_own, beat_time[HEARTBEATS], beat_next;
+    uint64_t ask_next; /* no heartbeat of ours asks for others' before this */
     bool beat_now;
     uint64_t lease, lease_told;
     uint64_t digest, digest_order;

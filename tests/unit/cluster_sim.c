@@ -185,6 +185,7 @@ static void take(struct sim *sim, unsigned node, const struct cluster_update *up
         push(&n->outbox, &n->outbox_count,
              message_new(sim, EVENT_MESSAGE, node, update->send.bytes, update->send.size));
         n->acks += update->send.bytes[3] == MESSAGE_ACK;
+        n->beats += update->send.bytes[3] == MESSAGE_HEARTBEAT;
         break;
     case CLUSTER_PERSIST:
         n->wanted = update->sequence;
@@ -344,7 +345,7 @@ static void set_quorum(struct sim *sim, unsigned node)
 
     if (hosts == sim->nodes)
         n->seen_all = true;
-    n->quorate = sim->nodes == 2 ? n->seen_all : hosts >= 2;
+    n->quorate = sim->nodes == 2 ? n->seen_all : hosts * 2 > sim->nodes;
     event.quorate = n->quorate;
     step(sim, node, &event);
 }

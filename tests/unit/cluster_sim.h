@@ -10,7 +10,7 @@
 #include "cluster/cluster.h"
 
 enum {
-    SIM_NODES = 3,
+    SIM_NODES = 8,
     SIM_LUS = 4,
     SIM_MS = 1000000,
     SIM_TOKEN = 1000 * SIM_MS, /* a silent node is noticed after this */
@@ -46,6 +46,7 @@ struct sim_node {
     uint64_t tickets[1024], ticket_due[1024];
     unsigned ticket_count;
     unsigned acks;      /* sent by this process */
+    unsigned beats;     /* sent by all its processes */
     unsigned unsettled; /* applied, not yet told to be so everywhere */
     uint8_t *record; /* durable */
     size_t record_size;

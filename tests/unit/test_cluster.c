@@ -221,6 +221,37 @@ static void lease_when_three_votes_then_makes_the_lost_node_harmless(void **stat
 }
 
 /* A third vote without a daemon cannot say what the other node did: there is no majority by name. */
+static unsigned beats(const struct sim *sim)
+{
+    unsigned sum = 0;
+
+    for (unsigned i = 1; i <= sim->nodes; i++)
+        sum += sim->node[i].beats;
+    return sum;
+}
+
+/* Each asks at most six times per lease, and each question has at most one answer of each other one. */
+static void lease_when_all_have_lost_theirs_then_questions_are_not_answered_by_questions(void **state)
+{
+    const unsigned most = 6 * 8 * 8;
+
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct sim *sim = started(8, seed);
+        unsigned before;
+
+        sim_power_cut(sim, 8);
+        sim_run(sim, SIM_TOKEN);
+        for (unsigned i = 0; i < 5; i++) {
+            before = beats(sim);
+            sim_run(sim, SIM_LEASE);
+            assert_in_range(beats(sim) - before, 7, most);
+        }
+        sim_fence(sim, 8);
+        assert_true(sim_until(sim, node1_serves, seconds(5)));
+        sim_free(sim);
+    }
+}
+
 static void lease_when_two_daemons_and_a_vote_then_fencing_proves(void **state)
 {
     struct sim *sim = sim_new(2, 11);
@@ -731,6 +762,7 @@ int main(void)
         cmocka_unit_test(receipt_when_it_is_not_of_this_operation_then_it_counts_for_nothing),
         cmocka_unit_test(receipt_when_before_the_own_delivery_then_it_is_kept),
         cmocka_unit_test(cold_start_when_the_starter_begins_anew_then_it_is_admitted_again),
+        cmocka_unit_test(lease_when_all_have_lost_theirs_then_questions_are_not_answered_by_questions),
         cmocka_unit_test(lease_when_two_daemons_and_a_vote_then_fencing_proves),
         cmocka_unit_test(proof_when_its_ring_broke_then_the_others_go_on_and_all_meet_again),
         cmocka_unit_test(proof_when_its_ring_broke_then_no_answer_is_forgotten),
