@@ -45,6 +45,8 @@ bool admin_close(struct resource *r, struct admin *a)
         a->phase = CLOSE_SAY;
     }
     if (a->phase == CLOSE_SAY) {
+        if (admin_link_up(r) && !write_log_empty(r))
+            return false; /* demoted a moment ago: the peer has not flushed all yet */
         if (admin_link_up(r))
             say_goodbye(r);
         a->phase = CLOSE_SAID;

@@ -206,7 +206,25 @@ static bool hopeless(const struct resource *r)
     return false;
 }
 
-static bool drained(struct resource *r)
+/* Left in the transfer log is only what both copies have, and the peer has not flushed yet. As Secondary this node keeps it
+ * until that is answered, and marks it if the link is lost before: the successor, which has it all, need not wait for its
+ * own disk. The marks on disk stay as long, so that a crash looks at the activity log. */
+static bool unflushed_stays(const struct resource *r, const struct admin *a)
+{
+    const struct entry *e;
+
+    if (a->kind != ORDER_DEMOTE || r->peer_node == REPLICA_PEER_OUTSIDE || !qb_list_empty(&r->requests) ||
+        !qb_list_empty(&r->flushes))
+        return false;
+    qb_list_for_each_entry(e, &r->log, log)
+    {
+        if (!e->progress.completed || e->progress.peer != PEER_ACKED || e->bounce)
+            return false;
+    }
+    return role_mark_may_lag(r);
+}
+
+static bool drained(struct resource *r, const struct admin *a)
 {
     if (hopeless(r))
         write_give_up(r);
@@ -214,7 +232,7 @@ static bool drained(struct resource *r)
         write_check_all(r); /* those that were to start since */
     epoch_sender_close(&r->epochs);
     write_send_barrier(r);
-    if (!write_log_empty(r) || r->arrived || r->asking)
+    if (r->arrived || r->asking || (!write_log_empty(r) && !unflushed_stays(r, a)))
         return false;
     for (unsigned i = 0; i < r->volume_count; i++)
         if (r->volumes[i]->resync.catching_up && link_alive(&r->link))
@@ -225,7 +243,7 @@ static bool drained(struct resource *r)
 /* Both copies are equal: the peer may become Primary at once. */
 static void demote_at_once(struct resource *r, struct admin *a)
 {
-    bool marked = false;
+    bool marked = !write_log_empty(r);
 
     not_primary(r);
     for (unsigned i = 0; i < r->volume_count; i++) {
@@ -260,7 +278,7 @@ bool admin_demote(struct resource *r, struct admin *a)
         a->phase = DEMOTE_DRAIN;
     }
     if (a->phase == DEMOTE_DRAIN) {
-        if (!drained(r))
+        if (!drained(r, a))
             return false;
         if (role_mark_may_lag(r)) {
             demote_at_once(r, a);
@@ -270,7 +288,7 @@ bool admin_demote(struct resource *r, struct admin *a)
         }
     }
     if (a->phase == DEMOTE_UNMARK_LATER) {
-        if (r->home->now_ns < a->since_ns)
+        if (r->home->now_ns < a->since_ns || !write_log_empty(r))
             return false;
         a->phase = DEMOTE_UNMARK;
     }

@@ -24,7 +24,7 @@ void role_mark_set(struct volume *v);
 bool role_mark_durable(const struct volume *v);
 /* The role is Secondary: begins to clear the mark where the disk has it. */
 void role_mark_begin_clear(struct volume *v);
-/* Goes on clearing for the demotion `a`; true: all are clear (or a->error). */
+/* Goes on clearing for the demotion `a`, when nothing is left in the transfer log; true: all are clear (or a->error). */
 bool role_mark_clear(struct resource *r, struct admin *a);
 
 #endif

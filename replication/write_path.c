@@ -338,6 +338,18 @@ uint64_t write_oldest_ns(const struct resource *r)
 
 /* --- losing and regaining the peer --- */
 
+/* Demoted before the peer had flushed what it was sent last: should that be gone there, it is to be had here. */
+static void secondary_unstable(struct resource *r)
+{
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->unstable)
+            v->sb.flags |= MD_CRASHED_PRIMARY;
+        v->unstable = false;
+    }
+}
+
 void write_link_down(struct resource *r)
 {
     struct entry *e, *next;
@@ -377,6 +389,8 @@ void write_link_down(struct resource *r)
     }
     for (unsigned i = 0; i < r->volume_count; i++)
         r->volumes[i]->resync.catching_up = false;
+    if (!r->primary)
+        secondary_unstable(r);
     write_check_all(r);
 }
 

@@ -196,6 +196,78 @@ static void flush_when_the_old_primary_has_not_flushed_then_waits_for_it(void **
     fault_release(fault);
 }
 
+/* Node 0 wrote to LU 0 at 0, node 1 has it and cannot flush it; node 0 is being demoted, and Secondary already. */
+static void demote_unflushed(struct rig *rig)
+{
+    static uint8_t data[4096] = {9};
+
+    start(rig);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    WAIT(metadata_rest(rig, 0) && metadata_rest(rig, 1));
+    fault_hold(pair_fault(rig, 1, 0), STORE_FLUSH, 0, UINT64_MAX);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    watch(rig, 0, 0);
+    rig->n[0].answered = false;
+    replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]);
+    WAIT(rig_status(&rig->n[1]).peer_role == REPLICA_SECONDARY);
+    WAIT(fault_held(pair_fault(rig, 1, 0)) == 1);
+}
+
+/* How long the flush takes is not in the way of who takes over. */
+static void demotion_when_the_peer_has_not_flushed_then_it_may_take_over(void **state)
+{
+    struct rig *rig = rig_of(state);
+    static uint8_t data[4096] = {8};
+    unsigned marked, all;
+    uint64_t began;
+
+    demote_unflushed(rig);
+    ORDER(&rig->n[1], replica_promote(rig->n[1].replica, false, rig_answer, &rig->n[1]));
+    assert_int_equal(rig->n[1].error, 0);
+    assert_int_equal(run_io(&rig->n[1], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    for (began = monotonic_ns(); monotonic_ns() - began < 200000000u;)
+        rig_turn(rig->n, 2, 5);
+    assert_false(rig->n[0].answered);
+    all = superblocks(rig, 0, 0, &marked);
+    assert_int_equal(all, marked); /* a crash now has to look at the log */
+    fault_release(pair_fault(rig, 1, 0));
+    WAIT(rig->n[0].answered);
+    assert_int_equal(rig->n[0].error, 0);
+    WAIT(metadata_rest(rig, 0));
+    all = superblocks(rig, 0, 0, &marked);
+    assert_int_not_equal(all, marked);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+/* The successor loses what it had not flushed: the one before it has it, and knows what. */
+static void link_when_lost_before_the_successor_has_flushed_then_it_gets_it_again(void **state)
+{
+    struct rig *rig = rig_of(state);
+
+    demote_unflushed(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].answered && rig_status(&rig->n[0]).connection < CONN_CONNECTED);
+    assert_int_equal(rig_status(&rig->n[0]).out_of_sync, 4096);
+    fault_release(pair_fault(rig, 1, 0));
+    spoil(rig, 1, 0);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void closing_when_the_peer_has_not_flushed_then_after_that(void **state)
+{
+    struct rig *rig = rig_of(state);
+
+    demote_unflushed(rig);
+    fault_release(pair_fault(rig, 1, 0));
+    assert_int_equal(rig_close(&rig->n[0]), 0);
+    open_node(rig, 0);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
 static void closing_when_marks_lag_then_ends_clean(void **state)
 {
     struct rig *rig = rig_of(state);
@@ -220,6 +292,9 @@ int main(void)
         PAIR_CASE(first_write_when_its_extent_is_cold_then_mark_and_log_are_written_together),
         PAIR_CASE(demotion_when_written_to_then_mark_is_cleared_on_disk),
         PAIR_CASE(flush_when_the_old_primary_has_not_flushed_then_waits_for_it),
+        PAIR_CASE(demotion_when_the_peer_has_not_flushed_then_it_may_take_over),
+        PAIR_CASE(link_when_lost_before_the_successor_has_flushed_then_it_gets_it_again),
+        PAIR_CASE(closing_when_the_peer_has_not_flushed_then_after_that),
         PAIR_CASE(closing_when_marks_lag_then_ends_clean),
     };
 
