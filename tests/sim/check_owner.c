@@ -4,11 +4,15 @@
 
 static bool executes(unsigned node, unsigned group)
 {
-    enum gate gate;
+    enum gate gate = GATE_HOLD;
     unsigned owner;
 
-    return sim_running(node) && sim_gate(node, 0, group, &gate, &owner) && gate == GATE_EXECUTE &&
-           sim_serves(node);
+    if (!sim_running(node))
+        return false;
+    for (unsigned reactor = 0; gate != GATE_EXECUTE && reactor < sim_config()->reactors; reactor++)
+        if (!sim_gate(node, reactor, group, &gate, &owner))
+            return false;
+    return gate == GATE_EXECUTE && sim_serves(node);
 }
 
 static void event(unsigned node)
