@@ -93,8 +93,9 @@ static void write_config(const struct host *host, char *text, size_t size)
         else
             n += snprintf(text + n, size - (size_t)n,
                           "group \"g%u\" {\n replication = builtin\n nodes = { \"node%u\", \"node%u\" "
-                          "}\n port = %u\n}\n",
-                          g, 1 + g % config->nodes, 1 + (g + 1) % config->nodes, 7790 + g);
+                          "}\n port = %u\n%s}\n",
+                          g, 1 + g % config->nodes, 1 + (g + 1) % config->nodes, 7790 + g,
+                          config->faults & 1u << SIM_COPIES ? " verify_alg = \"crc32c\"\n" : "");
     }
     for (unsigned i = 0; i < config->lus; i++)
         n += snprintf(text + n, size - (size_t)n,

@@ -17,7 +17,7 @@ struct end {
 static struct end ends[ENDS];
 static struct sim_event next;
 static bool active;
-static unsigned bad_disk; /* the node whose disk may fail; one in a run, so that a copy is left */
+static unsigned bad_disk; /* the node whose disk may fail */
 
 static const char *const names[] = {
     [SIM_CRASH] = "crash",
@@ -38,6 +38,10 @@ static const char *const names[] = {
     [SIM_RELOAD] = "reload",
     [SIM_CONNECTION] = "connection",
     [SIM_CLOCK_DRIFT] = "clock-drift",
+    [SIM_READ_ERROR] = "read-error",
+    [SIM_STATE_DISK] = "state-disk",
+    [SIM_GROW] = "grow",
+    [SIM_COPIES] = "copies",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -95,6 +99,18 @@ static void on_end(struct sim_event *event)
     case SIM_DISK_ERROR:
         sim_disk_fail(end->node, 0);
         break;
+    case SIM_READ_ERROR:
+        sim_disk_unread(end->node, 0);
+        break;
+    case SIM_STATE_DISK:
+        sim_state_fail(end->node, 0);
+        break;
+    case SIM_GROW:
+        operator_resize(end->node);
+        break;
+    case SIM_COPIES:
+        operator_copies_end();
+        break;
     case SIM_RESTART:
         sim_start(end->node);
         break;
@@ -135,7 +151,7 @@ static void cut(void (*reach)(unsigned node, uint32_t from))
 
 static void strike(enum sim_fault fault)
 {
-    unsigned node = any_node();
+    unsigned node = any_node(), disk;
 
     sim_count(names[fault], 1);
     sim_trace(0, "fault: %s", names[fault]);
@@ -182,8 +198,25 @@ static void strike(enum sim_fault fault)
         break;
     case SIM_FULL_DISK:
     case SIM_DISK_ERROR:
-        sim_disk_fail(bad_disk, fault == SIM_FULL_DISK ? ENOSPC : EIO);
-        end_after(fault, bad_disk, 500, 5000);
+        disk = sim_config()->any_disk ? node : bad_disk;
+        sim_disk_fail(disk, fault == SIM_FULL_DISK ? ENOSPC : EIO);
+        end_after(fault, disk, 500, 5000);
+        break;
+    case SIM_READ_ERROR:
+        disk = sim_config()->any_disk ? node : bad_disk;
+        sim_disk_unread(disk, EIO);
+        end_after(fault, disk, 500, 5000);
+        break;
+    case SIM_STATE_DISK:
+        sim_state_fail(node, sim_random(2) ? ENOSPC : EIO);
+        end_after(fault, node, 500, 5000);
+        break;
+    case SIM_GROW:
+        end_after(fault, operator_grow(), 3000, 15000);
+        break;
+    case SIM_COPIES:
+        operator_copies();
+        end_after(fault, node, 500, 8000);
         break;
     case SIM_CLOCK_JUMP: /* within what docs/cluster.md asks of the clocks: a second */
         hosts[node].wall_offset = 1800000000ll * 1000000000 + (int64_t)world_between(0, 450) * SIM_MS;
@@ -197,9 +230,7 @@ static void strike(enum sim_fault fault)
         break;
     case SIM_SWITCH: {
         unsigned group = sim_random(sim_config()->groups);
-        uint32_t copies = sim_group_nodes(group);
-        unsigned low = (unsigned)__builtin_ctz(copies), high = 31 - (unsigned)__builtin_clz(copies);
-        sim_switch(group, sim_random(2) ? low : high);
+        sim_switch(group, operator_copy(group));
         break;
     }
     case SIM_RESTART:
@@ -237,6 +268,7 @@ static void on_next(struct sim_event *event)
 
 void faults_begin(void)
 {
+    operator_begin();
     memset(ends, 0, sizeof ends);
     memset(&next, 0, sizeof next);
     next.run = on_next;
@@ -260,8 +292,14 @@ void faults_stop(void)
         sim_clock_speed(i, 1000);
         if (hosts[i].disk_error)
             sim_disk_fail(i, 0);
+        if (hosts[i].read_error)
+            sim_disk_unread(i, 0);
+        if (hosts[i].state_error)
+            sim_state_fail(i, 0);
         sim_thaw(i);
         sim_power_on(i);
         sim_start(i);
     }
+    if (sim_config()->faults & 1u << SIM_COPIES && count() > 1)
+        operator_copies_end();
 }

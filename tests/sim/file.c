@@ -28,6 +28,7 @@ struct page {
     uint64_t stamp;  /* another one whenever what the medium has may have become another */
 };
 
+static const char state_dir[] = "/var/lib/halun";
 static uint64_t last_stamp;
 
 struct vfile {
@@ -42,6 +43,7 @@ struct vfile {
     uint32_t page_count; /* room of `pages` */
     uint32_t *dirty;
     uint32_t dirty_count, dirty_room;
+    bool state; /* in state_dir */
     int lu; /* whose data it has; -1: none */
 };
 
@@ -65,6 +67,11 @@ static struct vfile *unlinked(struct host *host, const char *path)
     return NULL;
 }
 
+static bool in_state_dir(const char *path)
+{
+    return !strncmp(path, state_dir, strlen(state_dir));
+}
+
 static struct vfile *make(struct host *host, const char *path)
 {
     struct vfile *file = unlinked(host, path);
@@ -75,6 +82,7 @@ static struct vfile *make(struct host *host, const char *path)
         file = &files[host->id][file_count[host->id]++];
     *file = (struct vfile){.host = host, .exists = true, .lu = -1};
     snprintf(file->path, sizeof file->path, "%s", path);
+    file->state = in_state_dir(path);
     for (unsigned lu = 0; lu < sim_config()->lus; lu++) {
         char of_lu[96];
         config_lu_path(lu, host->id, of_lu, sizeof of_lu);
@@ -213,7 +221,9 @@ static void tell_checkers(struct vfile *file, uint64_t offset, uint64_t n, const
 
 int file_error(struct vfile *file, bool write)
 {
-    return write && file->lu >= 0 ? -file->host->disk_error : 0;
+    if (file->lu < 0)
+        return write && file->state ? -file->host->state_error : 0;
+    return write ? -file->host->disk_error : -file->host->read_error;
 }
 
 int64_t file_read(struct vfile *file, void *to, uint64_t n, uint64_t offset)
@@ -362,6 +372,18 @@ void sim_disk_fail(unsigned node, int error)
     sim_trace(node, "disk: writes end with %d", -error);
 }
 
+void sim_disk_unread(unsigned node, int error)
+{
+    hosts[node].read_error = error;
+    sim_trace(node, "disk: reads end with %d", -error);
+}
+
+void sim_state_fail(unsigned node, int error)
+{
+    hosts[node].state_error = error;
+    sim_trace(node, "state_dir: writes end with %d", -error);
+}
+
 void sim_enlarge(unsigned lu, uint64_t bytes)
 {
     for (unsigned node = 1; node <= sim_config()->nodes; node++) {
@@ -429,6 +451,8 @@ int __wrap_open(const char *path, int flags, ...)
         return fail(EEXIST);
     if (!file && !(flags & O_CREAT))
         return fail(ENOENT);
+    if (!file && host->state_error && in_state_dir(path))
+        return fail(host->state_error);
     if (!file)
         file = make(host, path);
     return fd_new(host, FD_FILE, file);
@@ -439,7 +463,7 @@ int __wrap_openat(int folder, const char *name, int flags, ...)
 {
     char path[96];
 
-    snprintf(path, sizeof path, "/var/lib/halun/%s", name);
+    snprintf(path, sizeof path, "%s/%s", state_dir, name);
     return __wrap_open(path, flags);
 }
 
@@ -484,6 +508,8 @@ ssize_t __wrap_write(int fd, const void *from, size_t n)
 
     if (!vfd)
         return fail(EBADF);
+    if (vfd->kind == FD_FILE && file_error(vfd->object, true))
+        return fail(-file_error(vfd->object, true));
     if (vfd->kind == FD_FILE)
         return file_write(vfd->object, from, n, 0, false);
     if (vfd->kind != FD_EVENT)
@@ -499,6 +525,8 @@ ssize_t __wrap_pread(int fd, void *to, size_t n, off_t offset)
 {
     struct vfile *file = file_of(fd);
 
+    if (file && file_error(file, false))
+        return fail(-file_error(file, false));
     return file ? file_read(file, to, n, (uint64_t)offset) : -1;
 }
 
@@ -521,6 +549,8 @@ ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
     if (!file)
         return -1;
     thread_sleep(file_latency(file, false));
+    if (file_error(file, true))
+        return fail(-file_error(file, true));
     for (int i = 0; i < count; i++)
         done += file_write(file, iov[i].iov_base, iov[i].iov_len, (uint64_t)(offset + done), false);
     return done;
@@ -531,6 +561,8 @@ static int sync_fd(int fd)
     struct vfd *vfd = fd_get(current->host, fd);
     struct vfile *file;
 
+    if (vfd && vfd->kind == FD_FOLDER && current->host->state_error == EIO)
+        return fail(EIO);
     if (vfd && vfd->kind == FD_FOLDER) {
         for (unsigned i = 0; i < file_count[current->host->id]; i++)
             files[current->host->id][i].named = true;
@@ -540,6 +572,8 @@ static int sync_fd(int fd)
     if (!file)
         return -1;
     thread_sleep(file_latency(file, true));
+    if (file->state && file_error(file, true))
+        return fail(-file_error(file, true));
     file_sync(file);
     return 0;
 }
@@ -638,10 +672,13 @@ int __wrap_mkdir(const char *path, mode_t mode)
 
 int __wrap_unlink(const char *path)
 {
-    struct vfile *file = find(current->host, path);
+    struct host *host = current->host;
+    struct vfile *file = find(host, path);
 
     if (!file)
         return fail(ENOENT);
+    if (file->state && host->state_error == EIO) /* where the disk is full there is still what can be taken away */
+        return fail(EIO);
     file->exists = false;
     empty(file);
     return 0;

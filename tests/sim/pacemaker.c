@@ -439,7 +439,7 @@ static void repair(unsigned n)
     struct replica_status status;
 
     for (unsigned g = 0; g < sim_config()->groups; g++)
-        if (sim_ready(n) && !hosts[n].disk_error && sim_replica(n, g, &status) &&
+        if (sim_ready(n) && !hosts[n].disk_error && !hosts[n].read_error && sim_replica(n, g, &status) &&
             (status.disk == DISK_FAILED || status.disk == DISK_DISKLESS)) {
             if (!nodes[n].terminated)
                 sim_trace(n, "the operator starts the daemon anew for its disk");

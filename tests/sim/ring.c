@@ -190,6 +190,8 @@ static int32_t carry_out(struct ring_op *op)
     switch (op->sqe.opcode) {
     case IORING_OP_READ:
     case IORING_OP_READV:
+        if (file_error(op->file, false))
+            return file_error(op->file, false);
         return read_now(op);
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:

@@ -32,6 +32,7 @@ struct sim_config {
     unsigned token_ms;    /* of the simulated Corosync */
     bool two_node;        /* quorum by two_node; otherwise majority */
     uint32_t faults;      /* bits (enum sim_fault): the mix of this run */
+    bool any_disk;        /* disks fail on all nodes; otherwise on one, so that a copy is left */
 };
 const struct sim_config *sim_config(void);
 /* Bits (node id): the nodes with a copy of the group. */
@@ -135,6 +136,10 @@ enum sim_fault {
     SIM_RELOAD,         /* the operator changes the configuration */
     SIM_CONNECTION,     /* an initiator's connection is lost */
     SIM_CLOCK_DRIFT,    /* CLOCK_MONOTONIC of a node is slow or fast, within what docs/cluster.md asks */
+    SIM_READ_ERROR,     /* nothing can be read from a disk either */
+    SIM_STATE_DISK,     /* state_dir is full or broken, so that the daemon ends */
+    SIM_GROW,           /* a unit's files become larger, the owner is told */
+    SIM_COPIES,         /* the operator verifies, pauses, disconnects, invalidates */
     SIM_FAULTS
 };
 const char *sim_fault_name(enum sim_fault fault);
@@ -165,6 +170,8 @@ void sim_resize(unsigned group, unsigned node);
 void sim_order(unsigned node, const char *method, const char *arguments,
                void (*answer)(void *context, int code, const char *reply), void *context);
 void sim_disk_fail(unsigned node, int error);         /* writes end with -error; 0 = as before */
+void sim_disk_unread(unsigned node, int error);       /* reads, too; 0 = as before */
+void sim_state_fail(unsigned node, int error);        /* writes to state_dir end with -error; 0 = as before */
 void sim_fencing_delay(uint64_t ns, unsigned failures); /* of the next fencings */
 
 /* ---- hooks ---- */

@@ -103,6 +103,8 @@ struct host {
     int64_t wall_offset; /* CLOCK_REALTIME = true time + this */
     uint64_t disk_extra_ns;
     int disk_error;    /* writes of data end with -this */
+    int read_error;    /* reads of data */
+    int state_error;   /* writes to state_dir */
     struct sim_entry *entry; /* of its copy of the module */
     struct thread threads[HOST_THREADS];
     struct vfd fds[HOST_FDS];
@@ -305,6 +307,19 @@ extern const char *const canary_names[CANARIES];
 /* False: no canary has this name. */
 bool canary_plant(const char *name);
 bool canary_is(enum canary canary);
+
+/* ---- operator.c: what an operator does to groups and copies in a random run ---- */
+
+void operator_begin(void);
+/* Some node that has a copy of the group. */
+unsigned operator_copy(unsigned group);
+/* The files of some unit become larger, and the owner is told. Returns the group. operator_resize(): told again, in case
+ * that it was refused. */
+unsigned operator_grow(void);
+void operator_resize(unsigned group);
+/* Verifies, pauses, disconnects or invalidates some copy; what of that lasts is over at the end. */
+void operator_copies(void);
+void operator_copies_end(void);
 
 /* ---- faults.c ---- */
 
