@@ -6,36 +6,56 @@
 
 static unsigned transition_s; /* as halun.conf has it now */
 
-/* What runs may be hit by; one in eight by clocks of different speed as well. */
+/* What runs may be hit by; one in eight by clocks of different speed as well. The first KINDS are what is drawn when it is
+ * not wide. */
 static const enum sim_fault kinds[] = {
     SIM_CRASH,     SIM_POWER_CUT,  SIM_POWER_CUT_ALL, SIM_FREEZE,       SIM_STALL,
     SIM_PARTITION, SIM_LINK_LOSS,  SIM_SLOW_DISK,     SIM_FULL_DISK,    SIM_DISK_ERROR,
     SIM_CLOCK_JUMP, SIM_SLOW_FENCING, SIM_SWITCH,     SIM_RESTART,      SIM_RELOAD,
-    SIM_CONNECTION, SIM_UPGRADE,
+    SIM_CONNECTION, SIM_UPGRADE,    SIM_READ_ERROR,    SIM_STATE_DISK,   SIM_GROW,
+    SIM_COPIES,
 };
-enum { KINDS = sizeof kinds / sizeof kinds[0] };
+enum { WIDE_KINDS = sizeof kinds / sizeof kinds[0], KINDS = WIDE_KINDS - 4 };
 
 /* Nothing in one run of 16, otherwise one to six kinds. */
-static uint32_t draw_faults(uint64_t bits)
+static uint32_t draw_faults(uint64_t bits, unsigned of)
 {
     unsigned count = (bits & 15) ? 1 + (bits >> 4) % 6 : 0;
     uint32_t faults = 0;
 
     for (unsigned i = 0; i < count; i++)
-        faults |= 1u << kinds[(bits >> (8 + 5 * i) & 31) % KINDS];
+        faults |= 1u << kinds[(bits >> (8 + 5 * i) & 31) % of];
     if (count && !(bits >> 45 & 7))
         faults |= 1u << SIM_CLOCK_DRIFT;
     return faults;
 }
 
-void config_draw(struct sim_config *config, uint64_t seed)
+static uint64_t spread(uint64_t seed)
 {
-    static const unsigned nodes[] = {2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 5, 2, 3, 2};
     uint64_t bits = seed * 0x9e3779b97f4a7c15u;
 
     bits ^= bits >> 29;
     bits *= 0xbf58476d1ce4e5b9u;
-    bits ^= bits >> 32;
+    return bits ^ bits >> 32;
+}
+
+static void draw_wide(struct sim_config *config, uint64_t bits)
+{
+    static const unsigned nodes[] = {1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 8};
+
+    config->nodes = nodes[bits & 15];
+    config->reactors = 1 + (unsigned)(bits >> 4 & 3) * 3 / 4;
+    config->groups = 1 + (bits >> 6 & 3);
+    config->lus = config->groups * (1 + (bits >> 8 & 1));
+    config->faults = draw_faults(bits >> 10, WIDE_KINDS);
+    config->any_disk = true;
+}
+
+void config_draw(struct sim_config *config, uint64_t seed, bool wide)
+{
+    static const unsigned nodes[] = {2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 5, 2, 3, 2};
+    uint64_t bits = spread(seed);
+
     memset(config, 0, sizeof *config);
     transition_s = 20;
     config->seed = seed;
@@ -49,8 +69,10 @@ void config_draw(struct sim_config *config, uint64_t seed)
     config->lease_ms = bits >> 9 & 1 ? 3000 : 1500;
     config->hold_ms = 20000;
     config->token_ms = 1000;
+    config->faults = draw_faults(bits >> 10, KINDS);
+    if (wide)
+        draw_wide(config, spread(seed + ((uint64_t)1 << 63)));
     config->two_node = config->nodes == 2;
-    config->faults = draw_faults(bits >> 10);
 }
 
 uint32_t sim_group_nodes(unsigned group)

@@ -287,8 +287,9 @@ void initiators_process_ended(struct host *host, bool silent);
 
 /* ---- config.c ---- */
 
-/* The configuration of a run, drawn from the seed. */
-void config_draw(struct sim_config *config, uint64_t seed);
+/* The configuration of a run, drawn from the seed. `wide`: with more nodes, groups and units, kinds of faults that are
+ * not drawn otherwise, and disks that fail on any node. */
+void config_draw(struct sim_config *config, uint64_t seed, bool wide);
 void config_put(struct host *host);
 /* Another transition_s from now on, to be put on the hosts and reloaded. */
 void config_change(void);
