@@ -116,6 +116,8 @@ static bool set_standing(struct resource *r, struct admin *a)
 {
     standing_set(r, a->standing);
     handshake_judge(r);
+    for (unsigned i = 0; i < r->volume_count; i++)
+        mirror_only_copy(r->volumes[i]);
     return true;
 }
 

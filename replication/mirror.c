@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "replication/resource.h"
+#include "replication/standing.h"
 #include "target/base/container.h"
 
 static void granted(struct range *range);
@@ -166,6 +167,12 @@ static void granted(struct range *range)
         logged(&m->hold);
 }
 
+static void begin(struct mirror *m)
+{
+    if (range_enter(&m->volume->ranges, &m->range))
+        granted(&m->range);
+}
+
 void mirror_run(struct mirror *m, unsigned command)
 {
     struct volume *v = m->volume;
@@ -180,8 +187,10 @@ void mirror_run(struct mirror *m, unsigned command)
     m->io.length = m->range.length = m->data.size;
     m->io.iov = m->payload.iov;
     m->io.iov_count = m->payload.count;
-    if (range_enter(&v->ranges, &m->range))
-        granted(&m->range);
+    if (v->only_waits && m->data.size)
+        qb_list_add_tail(&m->link, &v->waiting);
+    else
+        begin(m);
 }
 
 /* --- barriers --- */
@@ -302,7 +311,7 @@ static void only_ended(struct md_waiter *waiter, int error)
         volume_changed(v, false); /* begins anew when that is wanted by now */
 }
 
-static bool only_copy_wanted(const struct volume *v)
+static bool only_copy_due(const struct volume *v)
 {
     const struct resource *r = v->resource;
 
@@ -311,14 +320,36 @@ static bool only_copy_wanted(const struct volume *v)
            v->state.disk == DISK_UP_TO_DATE;
 }
 
+/* Those of another connection are gone with that (mirror_link_down()). */
+static void run_waiting(struct volume *v)
+{
+    while (!qb_list_empty(&v->waiting)) {
+        struct mirror *m = qb_list_first_entry(&v->waiting, struct mirror, link);
+
+        qb_list_del(&m->link);
+        begin(m);
+    }
+}
+
 /* What the Primary writes now is here only. Its blocks are marked, under the activity log, and a
  * new generation begins, so that its old copy is known as such wherever it turns up again; answers
- * wait until that is on disk. It ends after the map is on disk. */
+ * wait until that is on disk. It ends after the map is on disk.
+ *
+ * While the record does not call this copy current, nothing of that can be acknowledged, and nothing is written here:
+ * if it never does, this copy is not one that was changed beside the current one. */
 void mirror_only_copy(struct volume *v)
 {
     struct resource *r = v->resource;
-    bool wanted = only_copy_wanted(v);
+    bool wanted = only_copy_due(v);
+    bool waits = wanted && !v->only_copy && !standing_current(r);
 
+    if (waits != v->only_waits) {
+        v->only_waits = waits;
+        if (!wanted && !qb_list_empty(&v->waiting))
+            link_fail(r, "what waited for the cluster to record this copy is given up");
+    }
+    if (waits)
+        return;
     if (wanted && !v->only_copy && !v->only_starting) {
         v->only_copy = v->only_starting = true;
         v->sb.flags |= MD_PRIMARY;
@@ -330,18 +361,24 @@ void mirror_only_copy(struct volume *v)
         v->only_end = (struct md_waiter){.pages = true, .done = only_ended, .volume = v};
         md_request(v, &v->only_end);
     }
+    if (wanted)
+        run_waiting(v);
+}
+
+static void drop_all(struct qb_list_head *list)
+{
+    while (!qb_list_empty(list)) {
+        struct mirror *m = qb_list_first_entry(list, struct mirror, link);
+
+        qb_list_del(&m->link);
+        mirror_drop(m);
+    }
 }
 
 void mirror_link_down(struct resource *r)
 {
     for (unsigned i = 0; i < r->volume_count; i++) {
-        struct volume *v = r->volumes[i];
-
-        while (!qb_list_empty(&v->held)) {
-            struct mirror *m = qb_list_first_entry(&v->held, struct mirror, link);
-
-            qb_list_del(&m->link);
-            mirror_drop(m);
-        }
+        drop_all(&r->volumes[i]->held);
+        drop_all(&r->volumes[i]->waiting);
     }
 }

@@ -290,8 +290,10 @@ struct volume {
 
     /* only_copy: Secondary whose Primary has no disk, so this is the only good copy (mirror.c) */
     bool only_durable;
+    bool only_waits; /* it would be, but the record does not call it current */
     struct md_waiter only_start, only_end;
-    struct qb_list_head held; /* mirrors whose answer waits for only_durable */
+    struct qb_list_head held;    /* mirrors whose answer waits for only_durable */
+    struct qb_list_head waiting; /* mirrors that came while only_waits, not begun; in order */
 
     struct growth growth;
     uint64_t resize_to, resize_answer; /* sectors: asked for, answered by the peer (admin_resize.c) */

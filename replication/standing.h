@@ -20,8 +20,9 @@
  * was acknowledged without it since, or the generations differed.
  * - A copy that was outdated by agreement, and of which the record says that only the peer's is current, gives way in a
  * split brain: nothing that was acknowledged is on it alone. Nor is it on one that has not been marked, as its node was away or
- * its daemon ended, but has no dirty bit since the common generation. One that was only passed over (group make-current) is
- * not marked, has such bits, and waits for an operator.
+ * its daemon ended, but has no dirty bit since the common generation: what a Primary without a disk writes to it waits until the
+ * record calls it current (mirror_only_copy()). One that was only passed over (group make-current) is not marked, has such bits,
+ * and waits for an operator.
  */
 #ifndef HALUN_REPLICATION_STANDING_H
 #define HALUN_REPLICATION_STANDING_H

@@ -214,6 +214,7 @@ int volume_open(struct resource *r, const struct config_lu *lu, struct volume **
     qb_list_init(&v->al_wait);
     qb_list_init(&v->al_busy);
     qb_list_init(&v->held);
+    qb_list_init(&v->waiting);
     rc = expand(lu->path, config->nodes[config->self].name, path, sizeof path);
     if (rc) {
         snprintf(why, 256, "LU \"%s\": its path is too long", lu->name);

@@ -58,13 +58,22 @@ static void confirmed_equal(void *context, int error, const char *why)
     ((struct group *)context)->confirming = false;
 }
 
+/* Of an owner whose disk failed the peer has all, or the replica does not say so. */
 static bool seems_equal(const struct group *group)
 {
     struct replica_status status;
 
     replica_get_status(group->replica, &status);
-    return status.connection == CONN_CONNECTED && status.disk == DISK_UP_TO_DATE &&
+    return status.connection == CONN_CONNECTED &&
+           (status.disk == DISK_UP_TO_DATE || (group->primary && status.disk == DISK_FAILED)) &&
            status.peer_disk == DISK_UP_TO_DATE && status.link != group->given_up;
+}
+
+/* An outdating of the peer's copy goes first; one of this node's, whose disk failed, waits for the peer's to be current. */
+static bool giving_up_peer(const struct group *group)
+{
+    return (group->outdate_wanted && group->outdate_node != halund.self) ||
+           (group->outdate_busy && group->outdate.op.node != halund.self);
 }
 
 /* Copies stop being current at the place where an owner is dropped from the members, and where a node comes back
@@ -79,8 +88,8 @@ static void compare_record(struct group *group)
 
     if (!group->replica || !other || !shared->replicated || !halund.view.serving || group->confirming)
         return;
-    if ((shared->current & (self | 1u << other)) != self || !member(other) || group->outdate_wanted ||
-        group->outdate_busy || group->current[0].answer || group->current[1].answer || !seems_equal(group))
+    if ((shared->current & (self | 1u << other)) != self || !member(other) || giving_up_peer(group) ||
+        group->current[0].answer || group->current[1].answer || !seems_equal(group))
         return;
     group->confirming = true;
     replica_confirm_equal(group->replica, confirmed_equal, group);

@@ -93,7 +93,7 @@ static void copy_when_it_may_not_be_equal_then_nobody_is_asked(void **state)
 {
     struct group *group;
 
-    for (unsigned i = 0; i < 9; i++) {
+    for (unsigned i = 0; i < 10; i++) {
         group = lost_sight();
         switch (i) {
         case 0: shared_group.current = 1 << 2; break;
@@ -105,6 +105,7 @@ static void copy_when_it_may_not_be_equal_then_nobody_is_asked(void **state)
         case 6: replica_state.peer_disk = DISK_OUTDATED; break;
         case 7: group->outdate_wanted = true; break;
         case 8: group->outdate_busy = true; break;
+        case 9: replica_state.disk = DISK_FAILED; break; /* of no owner: nothing is written elsewhere */
         }
         groups_recorded();
         assert_int_equal(asked_equal, 0);
@@ -126,6 +127,26 @@ static void copy_when_given_up_by_agreement_then_not_recorded_before_the_next_co
     replica_state.link++;
     groups_replica_callbacks.changed(NULL, group->replica);
     assert_int_equal(asked_equal, 1);
+}
+
+/* The owner's disk failed while the peer's copy, equal and connected, was not recorded: until it is, this node's cannot be
+ * outdated, and every write waits for that. */
+static void copy_when_the_owners_disk_failed_then_recorded_although_its_own_is_to_be_outdated(void **state)
+{
+    struct group *group = lost_sight();
+
+    group->primary = true;
+    replica_state.disk = DISK_FAILED;
+    groups_replica_callbacks.outdate_self(NULL, group->replica);
+    assert_int_equal(count, 1);
+    assert_int_equal(submitted[0]->op.node, 1);
+    groups_recorded();
+    assert_int_equal(asked_equal, 1);
+    groups_replica_callbacks.current(NULL, group->replica, 2);
+    assert_int_equal(count, 2);
+    assert_int_equal(submitted[1]->op.kind, SHARED_OP_CURRENT);
+    assert_int_equal(submitted[1]->op.node, 2);
+    assert_true(group->outdate_wanted);
 }
 
 /* Nobody is there who would carry that out; then it is a member, and has been equal since. */
@@ -217,6 +238,7 @@ int main(void)
         cmocka_unit_test(outdating_when_the_own_disk_failed_meanwhile_then_not_asked_any_more),
         cmocka_unit_test(copy_when_it_stayed_connected_then_recorded_once_its_node_has_confirmed),
         cmocka_unit_test(copy_when_it_may_not_be_equal_then_nobody_is_asked),
+        cmocka_unit_test(copy_when_the_owners_disk_failed_then_recorded_although_its_own_is_to_be_outdated),
         cmocka_unit_test(copy_when_given_up_by_agreement_then_not_recorded_before_the_next_connection),
         cmocka_unit_test(copy_when_given_up_and_no_member_then_recorded_on_the_same_connection),
         cmocka_unit_test(copy_when_equal_before_its_node_is_a_member_then_recorded_afterwards),

@@ -14,7 +14,7 @@
 
 #include "replica_pair.h"
 
-enum { BYTES = 64 << 10, AT = 1 << 20 };
+enum { BYTES = 64 << 10, AT = 1 << 20, BEHIND = 2 << 20 };
 
 static uint8_t acknowledged[BYTES];
 
@@ -57,15 +57,22 @@ static void restart(struct rig *rig, unsigned i)
     open_node(rig, i);
 }
 
+static bool has_at(struct rig *rig, unsigned node, uint64_t at)
+{
+    static uint8_t data[BYTES];
+    char path[200];
+    int fd;
+
+    rig_path(path, rig->directory, node, 0);
+    fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, data, BYTES, (off_t)at), BYTES);
+    close(fd);
+    return !memcmp(data, acknowledged, BYTES);
+}
+
 static bool has_the_write(struct rig *rig, unsigned node)
 {
-    uint8_t *data = malloc(SIZE);
-    bool has;
-
-    read_file(rig, node, 0, data);
-    has = !memcmp(data + AT, acknowledged, BYTES);
-    free(data);
-    return has;
+    return has_at(rig, node, AT);
 }
 
 /* Node 1 meets node 0 again and again, and never goes on to a resync. */
@@ -393,6 +400,60 @@ static void empty_copy_when_the_record_calls_it_current_then_not_filled_with_old
     assert_false(has_the_write(rig, 0));
 }
 
+/* Node 0 is Primary, and its disk has failed, which `first` found out; `write` comes behind that, and waits at node 1, whose
+ * copy the record does not call current. */
+static void wait_for_the_record(struct rig *rig, struct rig_io *first, struct rig_io *write)
+{
+    rig->options.recorded = true;
+    rig->agree = false;
+    start_primary(rig);
+    replica_set_standing(rig->n[0].replica, REPLICA_BETTER);
+    replica_set_standing(rig->n[1].replica, REPLICA_WORSE);
+    fault_fail(pair_fault(rig, 0, 0), STORE_WRITE, -EIO);
+    fill(rig, acknowledged, BYTES);
+    rig_submit(&rig->n[0], first, 0, STORE_WRITE, 0, AT, acknowledged, BYTES);
+    WAIT(rig->n[0].asked_self == 1 && rig_status(&rig->n[1]).peer_disk == DISK_FAILED);
+    fill(rig, acknowledged, BYTES);
+    rig_submit(&rig->n[0], write, 0, STORE_WRITE, 0, BEHIND, acknowledged, BYTES);
+    for (unsigned i = 0; i < 40; i++) {
+        rig_turn(rig->n, 2, 5);
+        assert_false(first->done || write->done || has_at(rig, 1, BEHIND));
+    }
+}
+
+/* What is written there alone cannot be acknowledged before the record calls that copy current. */
+static void only_copy_when_it_is_not_recorded_then_written_to_once_it_is(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_io first = {0}, write = {0};
+
+    wait_for_the_record(rig, &first, &write);
+    replica_set_standing(rig->n[1].replica, REPLICA_OWNED);
+    WAIT(has_at(rig, 1, BEHIND));
+    assert_false(first.done || write.done);
+    replica_self_outdated(rig->n[0].replica, true);
+    WAIT(first.done && write.done);
+    assert_int_equal(first.error | write.error, 0);
+}
+
+/* It never does, and the other one's disk works again: the copies were not changed apart. */
+static void only_copy_when_it_is_never_recorded_then_filled_from_the_current_one(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_io first = {0}, write = {0};
+
+    wait_for_the_record(rig, &first, &write);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    WAIT(first.done && write.done);
+    assert_int_equal(first.error, -EAGAIN);
+    assert_int_equal(write.error, -EAGAIN);
+    restart(rig, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_BETTER);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_false(has_at(rig, 1, BEHIND));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +469,8 @@ int main(void)
         PAIR_CASE(copy_when_something_is_sent_again_then_complete_after_that),
         PAIR_CASE(copy_when_its_disk_fails_then_not_complete),
         PAIR_CASE(empty_copy_when_the_record_calls_it_current_then_not_filled_with_older_data),
+        PAIR_CASE(only_copy_when_it_is_not_recorded_then_written_to_once_it_is),
+        PAIR_CASE(only_copy_when_it_is_never_recorded_then_filled_from_the_current_one),
         PAIR_CASE(survivor_when_recorded_as_better_then_newer_before_the_other_is_back),
         PAIR_CASE(survivor_when_the_new_generation_is_not_durable_then_not_compared),
         PAIR_CASE(survivor_when_not_compared_yet_then_connected_to_at_leisure),
