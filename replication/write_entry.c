@@ -230,22 +230,29 @@ static void tx_done(struct tx_item *item)
     entry_check(e);
 }
 
+/* -ENOSPC says that nothing was written. One that was sent may be on the peer. */
+static int error_of(const struct entry *e, int error)
+{
+    int before = e->request->error;
+
+    return error == -ENOSPC && !e->sent_ns && (!before || before == -ENOSPC) ? -ENOSPC : -EIO;
+}
+
 static void local_done(struct store_io *io, int error)
 {
     struct entry *e = container_of(io, struct entry, io);
     struct volume *v = e->volume;
 
     resource_enter(v->resource);
-    e->progress.local_done = true;
     v->cached |= !e->progress.stable;
     if (error) {
         volume_failed(v, error, e->request ? "writing" : "reading for the peer");
         if (e->request && !v->peer_only)
-            e->request->error = error == -ENOSPC ? -ENOSPC : -EIO;
-    } else if (!e->request && write_mode_replicates(volume_mode(v)) &&
-               link_alive(&v->resource->link)) {
-        entry_send(e);
+            e->request->error = error_of(e, error);
     }
+    e->progress.local_done = true; /* not before: it would have ended with the volume */
+    if (!error && !e->request && write_mode_replicates(volume_mode(v)) && link_alive(&v->resource->link))
+        entry_send(e);
     entry_check(e);
     resource_leave(v->resource);
 }

@@ -224,6 +224,38 @@ static void disk_when_failed_while_the_peer_misses_writes_then_an_error(void **s
     assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), -EIO);
 }
 
+/* SPACE ALLOCATION FAILED says that nothing was written. */
+static void write_when_the_disk_is_full_then_said_only_if_the_peer_was_not_sent_it(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[65536], block[4096];
+
+    rig->options.resync_rate = 64; /* so that it does not end meanwhile */
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked == 1);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, i * sizeof data, data, sizeof data), 0);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(connection(0, CONN_SYNC_SOURCE) && metadata_rest(rig, 0)); /* those would find it out first */
+    fault_fail(pair_fault(rig, 0, 0), STORE_WRITE, -ENOSPC);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, block, sizeof block), -EIO);
+}
+
+static void write_when_the_only_disk_is_full_then_said(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t block[4096];
+
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked == 1);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, block, sizeof block), 0);
+    WAIT(metadata_rest(rig, 0));
+    fault_fail(pair_fault(rig, 0, 0), STORE_WRITE, -ENOSPC);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, block, sizeof block), -ENOSPC);
+}
+
 static void only_copy_when_its_generation_is_not_durable_then_not_acknowledged(void **state)
 {
     struct rig *rig = *state;
@@ -479,6 +511,8 @@ int main(void)
         PAIR_CASE(link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back),
         PAIR_CASE(link_when_lost_with_unflushed_writes_then_not_used_again),
         PAIR_CASE(disk_when_failed_while_the_peer_misses_writes_then_an_error),
+        PAIR_CASE(write_when_the_disk_is_full_then_said_only_if_the_peer_was_not_sent_it),
+        PAIR_CASE(write_when_the_only_disk_is_full_then_said),
         PAIR_CASE(only_copy_when_its_generation_is_not_durable_then_not_acknowledged),
         PAIR_CASE(only_copy_when_killed_then_its_log_is_applied),
         PAIR_CASE(secondary_disk_when_failed_then_primary_goes_on_alone),
