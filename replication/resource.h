@@ -412,6 +412,7 @@ struct resource {
     bool recorded;                          /* there is one */
     enum replica_standing standing, settled; /* what it says; the last that was not UNSETTLED */
     bool separate;                          /* a new generation is due, without a connection */
+    bool overtaken;                         /* ... although there is one: the peer's copy went on from the current one */
     bool same_base;                         /* split brain since a generation that both maps begin with */
     bool gives_way;                         /* told at this handshake: in a split brain this copy is given up */
     unsigned separating;                    /* volumes whose new generation is not durable yet */

@@ -5,7 +5,10 @@
 #include "replication/outdating.h"
 #include "replication/resource.h"
 
-enum { RULE_SAME_BASE = 90 }; /* split brain: both maps begin with the same generation */
+enum {
+    RULE_OLDER = 50,     /* from here on: one generation follows the other's */
+    RULE_SAME_BASE = 90, /* split brain: both maps begin with the same generation */
+};
 
 /* --- a new generation --- */
 
@@ -21,10 +24,14 @@ static void apart(struct md_waiter *waiter, int error)
 }
 
 /* Flush, map, superblock: what the new generation stands for is durable before it is. A volume that
- * has a bitmap generation is apart from the peer's already. */
+ * has a bitmap generation is apart from the peer's already, unless that went on from this one's current generation. */
 static void separate(struct volume *v)
 {
-    if (!generation_new(&v->sb.generations, resource_random(), false))
+    const struct resource *r = v->resource;
+
+    if (r->overtaken)
+        generation_new_offline(&v->sb.generations, resource_random(), r->primary);
+    else if (!generation_new(&v->sb.generations, resource_random(), false))
         return;
     v->state.peer_disk = DISK_OUTDATED;
     volume_changed(v, false);
@@ -36,7 +43,7 @@ static void separate(struct volume *v)
 void standing_pump(struct resource *r)
 {
     /* A Primary begins one when it is to go on alone (replica_peer_outdated()). */
-    if (!r->separate || r->primary || r->separating || r->closing)
+    if (!r->separate || (r->primary && !r->overtaken) || r->separating || r->closing)
         return;
     if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_PARAMS) {
         /* The generation was told already, and must not change under the comparison. */
@@ -49,6 +56,7 @@ void standing_pump(struct resource *r)
     for (unsigned i = 0; i < r->volume_count; i++)
         if (r->volumes[i]->state.disk >= DISK_CONSISTENT)
             separate(r->volumes[i]);
+    r->overtaken = false;
 }
 
 /* Is it said for good which copy is the source? */
@@ -68,7 +76,7 @@ void standing_set(struct resource *r, enum replica_standing standing)
 
 void standing_equal(struct resource *r)
 {
-    r->separate = false;
+    r->separate = r->overtaken = false;
 }
 
 /* --- the comparison --- */
@@ -139,6 +147,27 @@ static bool will_give_way(const struct volume *v, const struct wire_state *peer)
             (peer->disk <= DISK_OUTDATED || (r->same_base && !v->peer_uuids.dirty_bits)));
 }
 
+/* The copy that is not current has a generation that follows the current one's: changed for an owner whose disk failed, in
+ * vain (mirror.c; an older daemon did not wait there for the record). The table makes it the source. The current one moves on,
+ * and both are two histories then, of which the other one gives way. */
+static bool follows(const struct volume *v, const struct generation_verdict *verdict, const struct wire_state *peer)
+{
+    struct resource *r = v->resource;
+
+    if (verdict->rule < RULE_OLDER || verdict->initial_split_brain)
+        return false;
+    if (verdict->sync < 0 && r->standing == REPLICA_BETTER && v->state.disk >= DISK_CONSISTENT) {
+        r->separate = r->overtaken = true;
+        link_fail(r, "this copy begins a new generation");
+        return true;
+    }
+    if (verdict->sync > 0 && r->standing == REPLICA_WORSE && peer->disk >= DISK_CONSISTENT) {
+        link_fail(r, "the peer's copy is the current one, and begins a new generation first");
+        return true;
+    }
+    return false;
+}
+
 bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
                     const struct wire_state *peer)
 {
@@ -151,7 +180,9 @@ bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
         link_fail(r, "split brain: the copy that is recorded as outdated gives way when it is connected again");
         return true;
     }
-    if (!r->recorded || r->primary || peer->role == WIRE_PRIMARY)
+    if (r->recorded && follows(v, verdict, peer))
+        return true;
+    if (!r->recorded || ((r->primary || peer->role == WIRE_PRIMARY) && !r->separating))
         return false;
     if (r->separate || r->separating) {
         link_fail(r, "this copy begins a new generation");

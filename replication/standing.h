@@ -12,6 +12,8 @@
  * the source, and any peer, also after any crash, comes to the same.
  * - A copy that alone is current and has no data (its disk was replaced) is not filled from the other one: an order says
  * first that that one is the good one.
+ * - It is not filled from a copy that is not current and whose generation follows its own either (written to for an owner whose
+ * disk failed, in vain): it begins another generation, also as Primary, and the other one is a split brain that gives way.
  * - A crashed Primary is compared as rule 40 says only when the record is settled and does not
  * prefer one of them.
  * - A copy that is complete never gives way to a crashed Primary of its own generation: it asks the

@@ -454,6 +454,66 @@ static void only_copy_when_it_is_never_recorded_then_filled_from_the_current_one
     assert_false(has_at(rig, 1, BEHIND));
 }
 
+/* Node 1 is resynchronised, and the disk of node 0, which is Primary, fails before it has noted the end of that; then node 1
+ * is written to alone, in vain: it is agreed to be outdated, and the other disk works again. By the generations node 1
+ * follows node 0, which has a bitmap generation from before. */
+static void be_followed(struct rig *rig)
+{
+    struct rig_io write = {0};
+
+    rig->options.recorded = true;
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked == 1);
+    rig->agree = false;
+    fill(rig, acknowledged, BYTES);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, AT, acknowledged, BYTES), 0);
+    replica_set_standing(rig->n[1].replica, REPLICA_OWNED);
+    fault_hold(pair_fault(rig, 1, 0), STORE_WRITE, AT, AT + BYTES);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(fault_held(pair_fault(rig, 1, 0)));
+    fault_fail(pair_fault(rig, 0, 0), STORE_WRITE, -EIO);
+    fault_release(pair_fault(rig, 1, 0));
+    WAIT(rig->n[0].asked_self && rig_status(&rig->n[1]).peer_disk == DISK_FAILED);
+    fill(rig, acknowledged, BYTES);
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, 0, BEHIND, acknowledged, BYTES);
+    WAIT(has_at(rig, 1, BEHIND));
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    WAIT(write.done);
+    replica_set_standing(rig->n[1].replica, REPLICA_WORSE);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(connection(1, CONN_STANDALONE));
+    ORDER(&rig->n[1], replica_outdate(rig->n[1].replica, rig_answer, &rig->n[1]));
+    restart(rig, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_BETTER);
+}
+
+static void copy_when_the_only_current_one_and_followed_then_source(void **state)
+{
+    struct rig *rig = *state;
+
+    be_followed(rig);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_false(has_at(rig, 1, BEHIND));
+}
+
+static void copy_when_the_only_current_one_and_followed_then_source_as_primary(void **state)
+{
+    struct rig *rig = *state;
+
+    be_followed(rig);
+    rig->agree = true;
+    promote(&rig->n[0]);
+    churn(rig, 0, 20);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    churn(rig, 0, 20);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_equal_copies(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +526,8 @@ int main(void)
         PAIR_CASE(crashed_primary_when_only_the_daemon_of_the_other_died_then_held_until_agreed),
         PAIR_CASE(crashed_primary_when_both_were_lost_then_source),
         PAIR_CASE(copy_when_restarted_and_compared_then_complete),
+        PAIR_CASE(copy_when_the_only_current_one_and_followed_then_source),
+        PAIR_CASE(copy_when_the_only_current_one_and_followed_then_source_as_primary),
         PAIR_CASE(copy_when_something_is_sent_again_then_complete_after_that),
         PAIR_CASE(copy_when_its_disk_fails_then_not_complete),
         PAIR_CASE(empty_copy_when_the_record_calls_it_current_then_not_filled_with_older_data),
