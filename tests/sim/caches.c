@@ -11,7 +11,8 @@
  * later. Where a write fails, a kernel may have dropped others from its cache that were written before and acknowledged, and
  * calls those pages clean: what was not flushed before is on that disk or it is not, nobody can say. So it is as good as one
  * that lost its power (docs/replication.md, "What is promised when"), also where it was the last one. What was flushed is
- * another matter (check_stable.c). */
+ * another matter (check_stable.c). The last one is written to on all the same, where the disk of another unit of the group
+ * failed: what is acknowledged from then on is lost with its power again. */
 #include <string.h>
 
 #include "tests/sim/checkers.h"
@@ -22,6 +23,8 @@ enum { GROUPS = 8 };
 static struct {
     uint32_t holders; /* bits: node */
     uint32_t current; /* as the newest state says */
+    unsigned owner;   /* the same */
+    uint32_t failed;  /* bits: node whose disk has failed, which was noted */
 } copies[GROUPS];
 static struct {
     uint64_t epoch, version;
@@ -35,6 +38,8 @@ static void begin(void)
     for (unsigned g = 0; g < sim_config()->groups; g++) {
         copies[g].holders = sim_group_nodes(g); /* nothing was written */
         copies[g].current = sim_group_nodes(g);
+        copies[g].owner = 0;
+        copies[g].failed = 0;
     }
 }
 
@@ -55,6 +60,7 @@ static void note_current(unsigned node)
         if (!state->groups[g].current) /* a new array: the copies are as they were made */
             continue;
         copies[g].current = state->groups[g].current;
+        copies[g].owner = state->groups[g].owner;
         copies[g].holders &= copies[g].current;
         if (!copies[g].holders && state->groups[g].owner)
             copies[g].holders = copies[g].current & 1u << state->groups[g].owner;
@@ -93,9 +99,18 @@ static void drop(unsigned node, unsigned group)
 static void note_failed(unsigned node, unsigned group)
 {
     struct replica_status status;
+    uint32_t bit = 1u << node;
 
-    if (copies[group].holders >> node & 1 && sim_replica(node, group, &status) && status.disk == DISK_FAILED)
+    if (!((copies[group].holders | copies[group].failed) & bit) || !sim_replica(node, group, &status))
+        return;
+    if (status.disk != DISK_FAILED) {
+        copies[group].failed &= ~bit;
+    } else if (!(copies[group].failed & bit)) {
+        copies[group].failed |= bit;
         drop(node, group);
+        if (!copies[group].holders && copies[group].owner == node)
+            copies[group].holders = bit;
+    }
 }
 
 static void event(unsigned node)
@@ -119,6 +134,8 @@ static void power_cut(unsigned node)
 
 static void ended(unsigned node)
 {
+    for (unsigned g = 0; g < sim_config()->groups; g++)
+        copies[g].failed &= ~(1u << node);
     last[node] = 0;
 }
 
