@@ -4,6 +4,7 @@
 
 #include "replication/admin.h"
 #include "replication/role_mark.h"
+#include "replication/standing.h"
 
 enum { UNMARK_MS = 100 }; /* for a successor to take over: what clearing marks costs is not in its way */
 
@@ -74,6 +75,13 @@ static bool still_primary(struct resource *r, struct admin *a)
     return !impatient(r, a) && r->link.ping_acks >= a->mark;
 }
 
+/* The order was given while there was a connection, or one was being made: it would have compared this copy, which may have
+ * lost something, with the other one, which is recorded as current, too. */
+static bool not_compared(const struct resource *r, const struct admin *a)
+{
+    return r->recorded && r->standing == REPLICA_EQUAL && !admin_link_up(r) && !a->flag && !standing_complete(r);
+}
+
 static bool promote_check(struct resource *r, struct admin *a)
 {
     if (r->serving)
@@ -85,6 +93,8 @@ static bool promote_check(struct resource *r, struct admin *a)
             return admin_finish(a, -EBUSY, "the peer is Primary");
         return false;
     }
+    if (not_compared(r, a))
+        return admin_finish(a, -EAGAIN, "the copies to be compared: the connection was lost before");
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
         const char *why;

@@ -170,6 +170,24 @@ crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed(voi
     assert_true(has_the_write(rig, 0));
 }
 
+/* The order may have been given in the moment in which they were connected. */
+static void crashed_primary_when_not_compared_with_the_other_then_not_promoted(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = true;
+    lose_the_primary(rig);
+    replica_set_standing(rig->n[1].replica, REPLICA_EQUAL);
+    open_node(rig, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_EQUAL);
+    WAIT(rig->n[1].asked);
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, false, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, -EAGAIN);
+    replica_set_standing(rig->n[0].replica, REPLICA_BETTER); /* agreed */
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, false, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+}
+
 /* From that agreement on only this copy counts: what it has must not be in its cache alone. */
 static void crashed_primary_when_this_copy_is_not_stable_then_nobody_is_asked_yet(void **state)
 {
@@ -521,6 +539,7 @@ int main(void)
         PAIR_CASE(copy_when_the_other_disk_failed_then_good_if_the_record_calls_it_current),
         PAIR_CASE(crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd),
         PAIR_CASE(crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed),
+        PAIR_CASE(crashed_primary_when_not_compared_with_the_other_then_not_promoted),
         PAIR_CASE(crashed_primary_when_this_copy_is_not_stable_then_nobody_is_asked_yet),
         PAIR_CASE(crashed_primary_when_the_survivor_was_restarted_then_the_record_decides),
         PAIR_CASE(crashed_primary_when_only_the_daemon_of_the_other_died_then_held_until_agreed),
