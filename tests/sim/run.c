@@ -47,10 +47,11 @@ static void describe(char *text, size_t size)
         for (unsigned g = 0; g < sim_config()->groups && state && n < size; g++) {
             struct replica_status r = {0};
             sim_replica(i, g, &r);
-            n += (size_t)snprintf(text + n, size - n, "; g%u owner %u current %x %s/%s %s %s", g,
+            n += (size_t)snprintf(text + n, size - n, "; g%u owner %u current %x %s/%s %s%s, %llu bytes differ: %s", g,
                                   state->groups[g].owner, state->groups[g].current,
                                   replica_disk_name(r.disk), replica_disk_name(r.peer_disk),
-                                  replica_connection_name(r.connection), r.why);
+                                  replica_connection_name(r.connection), r.suspended ? " suspended" : "",
+                                  (unsigned long long)r.out_of_sync, r.why);
         }
     }
 }
