@@ -76,10 +76,10 @@ static bool still_primary(struct resource *r, struct admin *a)
 }
 
 /* The order was given while there was a connection, or one was being made: it would have compared this copy, which may have
- * lost something, with the other one, which is recorded as current, too. */
+ * lost something, with the other one, which is recorded as current, too, or was when the cluster served last. */
 static bool not_compared(const struct resource *r, const struct admin *a)
 {
-    return r->recorded && r->standing == REPLICA_EQUAL && !admin_link_up(r) && !a->flag && !standing_complete(r);
+    return r->recorded && r->standing != REPLICA_BETTER && !admin_link_up(r) && !a->flag && !standing_complete(r);
 }
 
 static bool promote_check(struct resource *r, struct admin *a)

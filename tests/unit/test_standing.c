@@ -183,9 +183,25 @@ static void crashed_primary_when_not_compared_with_the_other_then_not_promoted(v
     WAIT(rig->n[1].asked);
     ORDER(&rig->n[0], replica_promote(rig->n[0].replica, false, rig_answer, &rig->n[0]));
     assert_int_equal(rig->n[0].error, -EAGAIN);
+    replica_set_standing(rig->n[0].replica, REPLICA_UNSETTLED); /* what took the link has taken the quorum as well */
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, false, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, -EAGAIN);
     replica_set_standing(rig->n[0].replica, REPLICA_BETTER); /* agreed */
     ORDER(&rig->n[0], replica_promote(rig->n[0].replica, false, rig_answer, &rig->n[0]));
     assert_int_equal(rig->n[0].error, 0);
+}
+
+/* Its daemon alone was started anew. */
+static void promotion_when_this_copy_has_all_then_needs_no_connection(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.recorded = rig->options.kept = true;
+    start_primary(rig);
+    rig_close(&rig->n[1]);
+    restart(rig, 0);
+    replica_set_standing(rig->n[0].replica, REPLICA_EQUAL);
+    promote(&rig->n[0]);
 }
 
 /* From that agreement on only this copy counts: what it has must not be in its cache alone. */
@@ -540,6 +556,7 @@ int main(void)
         PAIR_CASE(crashed_primary_when_nothing_is_recorded_then_source_as_with_drbd),
         PAIR_CASE(crashed_primary_when_the_other_was_there_all_the_time_then_held_until_agreed),
         PAIR_CASE(crashed_primary_when_not_compared_with_the_other_then_not_promoted),
+        PAIR_CASE(promotion_when_this_copy_has_all_then_needs_no_connection),
         PAIR_CASE(crashed_primary_when_this_copy_is_not_stable_then_nobody_is_asked_yet),
         PAIR_CASE(crashed_primary_when_the_survivor_was_restarted_then_the_record_decides),
         PAIR_CASE(crashed_primary_when_only_the_daemon_of_the_other_died_then_held_until_agreed),
