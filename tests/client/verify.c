@@ -17,7 +17,7 @@
 #include "tests/client/ledger.h"
 #include "tests/client/path.h"
 
-enum { PATHS = 8, DEPTH_MAX = 256, SENSES = 16, EXIT_LOST = 1, EXIT_USAGE = 2, EXIT_STUCK = 3 };
+enum { PATHS = 8, DEPTH_MAX = 256, SENSES = 16, PAUSES = 32, EXIT_LOST = 1, EXIT_USAGE = 2, EXIT_STUCK = 3 };
 
 enum io_kind { IO_IDLE, IO_WRITE, IO_READ, IO_WAITING };
 
@@ -45,7 +45,10 @@ static struct {
     uint64_t seed;
     /* counts */
     uint64_t written, reads, lost, retries, conflicts, not_ready, path_changes;
-    double last_ack, phase_at, longest, longest_from, slowest, started;
+    double last_ack, phase_at, slowest, started;
+    struct pause {
+        double from, seconds;
+    } pauses[PAUSES]; /* the longest since the phase began, longest first */
     struct sense_count {
         int key, ascq;
         uint64_t count;
@@ -129,6 +132,17 @@ static void wait_for_path(struct io *io, enum io_kind kind, double delay)
     run.retries++;
 }
 
+static void note_pause(double from, double seconds)
+{
+    struct pause *at = run.pauses + PAUSES - 1;
+
+    if (seconds <= at->seconds)
+        return;
+    for (; at > run.pauses && at[-1].seconds < seconds; at--)
+        at[0] = at[-1];
+    *at = (struct pause){from, seconds};
+}
+
 static void acknowledged(struct io *io)
 {
     double now = path_now();
@@ -136,10 +150,8 @@ static void acknowledged(struct io *io)
     run.written++;
     run.ledger.acknowledged[io->block] = io->number;
     run.ledger.busy[io->block] = false;
-    if (run.last_ack && now - run.last_ack > run.longest) {
-        run.longest = now - run.last_ack;
-        run.longest_from = run.last_ack;
-    }
+    if (run.last_ack)
+        note_pause(run.last_ack, now - run.last_ack);
     if (now - io->sent_at > run.slowest)
         run.slowest = now - io->sent_at;
     run.last_ack = now;
@@ -342,24 +354,37 @@ static void report_senses(char *text, size_t room)
                                  (unsigned long long)run.senses[i].count);
 }
 
+/* [when it began, seconds] of each. */
+static void report_pauses(char *text, size_t room)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < PAUSES && run.pauses[i].seconds > 0 && used < room; i++)
+        used += (size_t)snprintf(text + used, room - used, "%s[%.6f, %.6f]", i ? ", " : "", run.pauses[i].from,
+                                 run.pauses[i].seconds);
+}
+
 static void report(const char *event)
 {
-    char line[1024], senses[SENSES * 32];
-    double now = path_now(), pause = run.longest;
+    char line[1024 + PAUSES * 40], senses[SENSES * 32], pauses[PAUSES * 40];
+    double now = path_now();
+    struct pause longest = run.pauses[0];
 
     /* A pause that still goes on counts. */
-    if (run.running && run.last_ack && now - run.last_ack > pause)
-        pause = now - run.last_ack;
+    if (run.running && run.last_ack && now - run.last_ack > longest.seconds)
+        longest = (struct pause){run.last_ack, now - run.last_ack};
     report_senses(senses, sizeof senses);
+    report_pauses(pauses, sizeof pauses);
     snprintf(line, sizeof line,
              "{\"event\": \"%s\", \"phase\": \"%s\", \"acknowledged\": %llu, \"reads\": %llu, "
              "\"lost\": %llu, \"longest_pause_s\": %.3f, \"pause_began\": %.6f, \"seconds\": %.3f, "
              "\"slowest_s\": %.3f, \"retries\": %llu, \"not_ready\": %llu, \"conflicts\": %llu, "
-             "\"path_changes\": %llu, \"sense\": {%s}}",
+             "\"path_changes\": %llu, \"sense\": {%s}, \"pauses\": [%s]}",
              event, run.phase, (unsigned long long)run.written, (unsigned long long)run.reads,
-             (unsigned long long)run.lost, pause, run.longest_from, now - run.phase_at, run.slowest,
+             (unsigned long long)run.lost, longest.seconds, longest.from, now - run.phase_at, run.slowest,
              (unsigned long long)run.retries, (unsigned long long)run.not_ready,
-             (unsigned long long)run.conflicts, (unsigned long long)run.path_changes, senses);
+             (unsigned long long)run.conflicts, (unsigned long long)run.path_changes, senses, pauses);
     say(line);
 }
 
@@ -471,7 +496,8 @@ static bool command(char *line)
     if (!strncmp(line, "phase ", 6)) {
         snprintf(run.phase, sizeof run.phase, "%s", line + 6);
         run.phase_at = path_now();
-        run.longest = run.slowest = 0;
+        run.slowest = 0;
+        memset(run.pauses, 0, sizeof run.pauses);
         memset(run.senses, 0, sizeof run.senses);
         run.running = true;
         report("phase");
