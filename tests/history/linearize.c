@@ -126,6 +126,31 @@ static bool too_late(const struct search *s, const struct configuration *c)
            c->model.generation > op->generation;
 }
 
+/* Of unknown outcome: would both do the same to any state? Commands that look for unit attentions are of one nexus here. */
+static bool alike(const struct search_item *a, const struct search_item *b)
+{
+    if (a->op.outcome != HISTORY_UNKNOWN || b->op.outcome != HISTORY_UNKNOWN)
+        return false;
+    if (a->looks || b->looks)
+        return a->looks && b->looks;
+    return a->op.op.kind == MODEL_NEXUS_LOSS && b->op.op.kind == MODEL_NEXUS_LOSS && a->op.op.nexus == b->op.op.nexus;
+}
+
+/* Of those that are alike the one that can have an effect for the shortest time goes first: no order is missed by that, and
+ * there are as many ways as there are of them, not one for each set of them. */
+static bool goes_behind(const struct search *s, const struct configuration *c, int slot)
+{
+    const struct search_item *item = &s->items[s->open[slot]];
+
+    for (int other = next_open(s, &c->used, 0); other < LINEARIZE_PENDING; other = next_open(s, &c->used, other + 1)) {
+        const struct search_item *o = &s->items[s->open[other]];
+
+        if (alike(o, item) && (o->op.until < item->op.until || (o->op.until == item->op.until && other < slot)))
+            return true;
+    }
+    return false;
+}
+
 /* Tries one open operation before the target. */
 static void expand_by(struct search *s, struct level *level, const struct node *node, int slot)
 {
@@ -134,7 +159,7 @@ static void expand_by(struct search *s, struct level *level, const struct node *
     struct configuration c = node->c;
     struct node *child;
 
-    if ((unknown && bit_get(&node->c.used, slot)) || !search_changes(s, item, &node->c) ||
+    if ((unknown && (bit_get(&node->c.used, slot) || goes_behind(s, &node->c, slot))) || !search_changes(s, item, &node->c) ||
         !search_apply(s, item, &c) || (unknown && configuration_same_state(&node->c, &c)))
         return;
     bit_set(unknown ? &c.used : &c.done, slot, true);

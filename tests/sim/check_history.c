@@ -3,6 +3,7 @@
  * survive that. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/history/history_json.h"
 #include "tests/history/linearize.h"
@@ -12,17 +13,37 @@
 static uint64_t lost_at; /* nobody has the state since then; 0 = somebody has it */
 static bool began;       /* somebody had it in this run */
 
+/* By node: what it took for the members last, and the newest epoch in which another one goes on without it. */
+static uint32_t members_of[LIMIT_NODES + 1];
+static uint64_t left_behind[LIMIT_NODES + 1];
+
+/* A member that the others have gone on without (it may stand still, and not know) has nothing that counts. */
 static bool has_state(unsigned node)
 {
     struct cluster_view view;
 
-    return sim_running(node) && sim_view(node, &view) && view.joined;
+    return sim_running(node) && sim_view(node, &view) && view.joined && view.epoch >= left_behind[node];
+}
+
+static void note_members(unsigned node)
+{
+    const struct shared_state *state = sim_running(node) ? sim_shared(node) : NULL;
+    struct cluster_view view;
+
+    if (!state || state->members == members_of[node] || !sim_view(node, &view) || !view.joined)
+        return;
+    members_of[node] = state->members;
+    for (unsigned i = 1; i <= sim_config()->nodes; i++)
+        if (!(state->members & 1u << i) && view.epoch > left_behind[i])
+            left_behind[i] = view.epoch;
 }
 
 static void begin(void)
 {
     lost_at = 0;
     began = false;
+    memset(members_of, 0, sizeof members_of);
+    memset(left_behind, 0, sizeof left_behind);
 }
 
 /* The last one that had the state may have ended while another, which had taken it over, was just being admitted: what was
@@ -41,7 +62,10 @@ static bool started_cold(unsigned node)
 
 static void event(unsigned node)
 {
-    if (!node || (began && !lost_at) || !has_state(node))
+    if (!node)
+        return;
+    note_members(node);
+    if ((began && !lost_at) || !has_state(node))
         return;
     if (lost_at && started_cold(node))
         history_cold_start(lost_at, sim_now());

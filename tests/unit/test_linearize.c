@@ -460,6 +460,32 @@ static void answer_when_lost_then_its_attention_may_be(void **context)
     YES(ATTENTIONS, B);
 }
 
+/* Lost commands are alike: which of them has taken an attention is not asked, only how many. */
+static void answers_when_many_are_lost_then_decided_at_once(void **context)
+{
+    static const enum unit_attention told[] = {UA_REGISTRATIONS_PREEMPTED, UA_ACCESS_STATE_CHANGED,
+                                               UA_MODE_PARAMETERS_CHANGED};
+    struct linearize_options options = {.view = LINEARIZE_ATTENTIONS, .of = B};
+    struct linearize_verdict verdict;
+
+    watched();
+    for (unsigned i = 0; i < 40; i++) {
+        add(history_op(MODEL_COMMAND, 0, B, 220 + i), 0, NULL);
+        add(history_op(MODEL_NEXUS_LOSS, HISTORY_ALL_LUS, A, 220 + i), 0, NULL);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        struct history_op change = history_op(MODEL_ATTENTION, 0, MODEL_NOBODY, 300 + 10 * i);
+
+        change.ua = told[i];
+        add(change, 305 + 10 * i, "GOOD");
+    }
+    command(B, 400, 410, UA_COUNT); /* all were told by lost answers */
+    command(B, 420, 430, UA_POWER_ON);
+    linearize(&history, 0, &options, &verdict);
+    assert_int_equal(verdict.answer, LINEARIZE_NO);
+    assert_in_range(verdict.explored, 1, 1000);
+}
+
 static void access_state_when_established_then_told_by_all(void **context)
 {
     struct history_op change = history_op(MODEL_ATTENTION, 0, MODEL_NOBODY, 300);
@@ -488,9 +514,9 @@ static unsigned dice(unsigned sides) /* xorshift64* */
     return (unsigned)((seed * 0x2545f4914f6cdd1du) >> 33) % sides;
 }
 
-/* Does an order of the operations that are not in `done` exist? Tried one by one, nothing
+/* Does an order of the operations that are not in `done` exist, at or after `now`? Tried one by one, nothing
  * remembered. */
-static bool any_order(bool values, const struct model *state, uint64_t value, unsigned done)
+static bool any_order(bool values, const struct model *state, uint64_t value, unsigned done, uint64_t now)
 {
     uint64_t bound = HISTORY_NEVER;
     bool open = false;
@@ -510,7 +536,7 @@ static bool any_order(bool values, const struct model *state, uint64_t value, un
         struct model_result result;
         uint64_t next_value = value;
 
-        if (done >> i & 1 || op->call > bound)
+        if (done >> i & 1 || op->call > bound || (op->outcome == HISTORY_UNKNOWN && op->until < now))
             continue;
         model_apply(&next, &op->op, &result);
         if (op->outcome == HISTORY_ANSWERED && result.reason != op->reason)
@@ -522,7 +548,7 @@ static bool any_order(bool values, const struct model *state, uint64_t value, un
         if (op->op.kind == MODEL_READ_RESERVATION && op->reason == REASON_GOOD &&
             (op->generation != state->generation || op->read_type != state->type))
             continue;
-        if (any_order(values, &next, next_value, done | 1u << i))
+        if (any_order(values, &next, next_value, done | 1u << i, op->call > now ? op->call : now))
             return true;
     }
     return false;
@@ -540,6 +566,8 @@ static void random_op(bool values, struct history_op *op, uint64_t *value)
         op->op.type = dice(2) ? 5 : 1;
     } else if (what == 5 && !values) {
         *op = history_op(MODEL_READ_RESERVATION, 0, nexus, call);
+    } else if (what == 6 && !dice(3)) {
+        *op = history_op(MODEL_NEXUS_LOSS, HISTORY_ALL_LUS, nexus, call);
     } else if (what <= 6) {
         *op = history_op(dice(2) ? MODEL_RESERVE : MODEL_RELEASE, 0, nexus, call);
     } else if (what < 9) {
@@ -585,15 +613,15 @@ static void random_history(bool values, unsigned count)
         }
     for (unsigned i = 0; i < count; i++) {
         struct history_op *op = &history.ops[i];
-        bool tell = lie && dice(count) == 0;
+        bool tell = lie && op->op.kind != MODEL_NEXUS_LOSS && dice(count) == 0;
         if (tell && op->op.kind == MODEL_READ_RESERVATION)
             op->generation += dice(2) ? 1 : -1u;
         else if (tell && op->op.kind == MODEL_READ && value)
             op->value = dice((unsigned)value + 1);
         else if (tell)
             op->reason = op->reason == REASON_GOOD ? REASON_RESERVATION_CONFLICT : REASON_GOOD;
-        else if (dice(6) == 0 && op->op.kind < MODEL_MODE_SENSE)
-            history_lost(op, HISTORY_NEVER);
+        else if (op->op.kind == MODEL_NEXUS_LOSS || (dice(6) == 0 && op->op.kind < MODEL_MODE_SENSE))
+            history_lost(op, dice(2) ? HISTORY_NEVER : point[i] + dice(8));
     }
 }
 
@@ -612,7 +640,7 @@ static void random_when_small_then_as_every_order(void **context)
         seed = n * 0x9e3779b97f4a7c15u;
         random_history(values, 3 + dice(5));
         model_init(&model, INITIATORS, 1);
-        exists = any_order(values, &model, 0, 0);
+        exists = any_order(values, &model, 0, 0, 0);
         linearize(&history, 0, &options, &verdict);
         if (verdict.answer != (exists ? LINEARIZE_YES : LINEARIZE_NO))
             fail_msg("history %u: an order exists: %d; found: %d", n, exists, verdict.answer);
@@ -659,6 +687,7 @@ int main(void)
         TEST(queued_commands_when_one_attention_then_one_tells),
         TEST(login_when_new_session_then_old_attentions_are_gone),
         TEST(answer_when_lost_then_its_attention_may_be),
+        TEST(answers_when_many_are_lost_then_decided_at_once),
         TEST(access_state_when_established_then_told_by_all),
         TEST(random_when_small_then_as_every_order),
     };
