@@ -31,7 +31,7 @@ static bool quiet(struct resource *r)
         const struct volume *v = r->volumes[i];
 
         if (v->step_running || v->checkpoint_running || grow_runs(&v->growth) ||
-            (volume_usable(v) && !md_idle(v)))
+            v->md.running || (volume_usable(v) && !md_idle(v)))
             return false;
     }
     return true;

@@ -439,7 +439,7 @@ static void check_flushes(struct resource *r)
         if (q->flush_done && !volume_usable(q->volume) && !volume_through_peer(q->volume))
             q->error = q->volume->peer_only ? -EAGAIN : -EIO;
         else if (!volume_usable(q->volume) && !r->self_agreed) {
-            if (!r->giving_up)
+            if (!r->giving_up || !q->flush_done)
                 continue;
             q->error = -EAGAIN;
         } else if (peer_unflushed(q->volume) || !flush_may_complete(&f, volume_alone(q->volume))) {

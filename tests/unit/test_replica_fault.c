@@ -224,6 +224,79 @@ static void disk_when_failed_while_the_peer_misses_writes_then_an_error(void **s
     assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), -EIO);
 }
 
+/* Its memory is in use by the disk, also when that has been given up. */
+static void flush_when_given_up_then_not_answered_before_the_disk_has(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[4096];
+    struct rig_io write = {0}, flush = {0};
+
+    start_primary(rig);
+    WAIT(metadata_rest(rig, 0));
+    rig->agree = false;
+    fault_hold(pair_fault(rig, 0, 0), STORE_FLUSH, 0, UINT64_MAX);
+    rig_submit(&rig->n[0], &flush, 0, STORE_FLUSH, 0, 0, NULL, 0);
+    WAIT(fault_held(pair_fault(rig, 0, 0)));
+    fault_fail(pair_fault(rig, 0, 0), STORE_READ, -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, data, sizeof data), 0); /* by the peer */
+    WAIT(rig->n[0].asked_self);
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, 0, 4096, data, sizeof data);
+    rig->n[0].answered = false;
+    replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]);
+    WAIT(write.done);
+    assert_int_equal(write.error, -EAGAIN);
+    assert_false(flush.done);
+    fault_release(pair_fault(rig, 0, 0));
+    WAIT(flush.done && rig->n[0].answered);
+    assert_int_equal(flush.error, -EAGAIN);
+}
+
+struct releaser {
+    struct rig *rig;
+    struct fault *fault;
+    _Atomic bool released;
+};
+
+static void *release_later(void *context)
+{
+    struct releaser *releaser = context;
+
+    while (rig_status(&releaser->rig->n[1]).connection >= CONN_CONNECTED)
+        usleep(1000);
+    usleep(100000); /* time to end too early; none is needed to pass */
+    atomic_store(&releaser->released, true);
+    fault_release(releaser->fault);
+    return NULL;
+}
+
+/* The disk was given up while a superblock was on its way to it: its memory is in use until that has come back. */
+static void closing_when_a_failed_disk_has_not_answered_then_waits_for_it(void **state)
+{
+    struct rig *rig = *state;
+    struct metadata_layout layout;
+    struct releaser releaser = {.rig = rig};
+    static uint8_t data[4096];
+    struct rig_io write = {0};
+    pthread_t thread;
+
+    start_primary(rig);
+    WAIT(metadata_rest(rig, 0));
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    promote(&rig->n[0]); /* its mark is written before the first write */
+    layout = pair_layout(rig, 0, 0);
+    releaser.fault = pair_fault(rig, 0, 0);
+    fault_hold(releaser.fault, STORE_WRITE, layout.superblock, layout.superblock + MD_BLOCK);
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, 0, 0, data, sizeof data);
+    WAIT(fault_held(releaser.fault));
+    fault_fail(releaser.fault, STORE_READ, -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, data, sizeof data), 0); /* by the peer */
+    WAIT(disk(0) == DISK_FAILED && write.done);
+    assert_int_equal(pthread_create(&thread, NULL, release_later, &releaser), 0);
+    rig_close(&rig->n[0]);
+    assert_true(atomic_load(&releaser.released));
+    pthread_join(thread, NULL);
+}
+
 /* SPACE ALLOCATION FAILED says that nothing was written. */
 static void write_when_the_disk_is_full_then_said_only_if_the_peer_was_not_sent_it(void **state)
 {
@@ -511,6 +584,8 @@ int main(void)
         PAIR_CASE(link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back),
         PAIR_CASE(link_when_lost_with_unflushed_writes_then_not_used_again),
         PAIR_CASE(disk_when_failed_while_the_peer_misses_writes_then_an_error),
+        PAIR_CASE(flush_when_given_up_then_not_answered_before_the_disk_has),
+        PAIR_CASE(closing_when_a_failed_disk_has_not_answered_then_waits_for_it),
         PAIR_CASE(write_when_the_disk_is_full_then_said_only_if_the_peer_was_not_sent_it),
         PAIR_CASE(write_when_the_only_disk_is_full_then_said),
         PAIR_CASE(only_copy_when_its_generation_is_not_durable_then_not_acknowledged),
