@@ -387,8 +387,13 @@ void write_link_down(struct resource *r)
         if (!again)
             break;
     }
-    for (unsigned i = 0; i < r->volume_count; i++)
-        r->volumes[i]->resync.catching_up = false;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->resync.catching_up && v->map->set)
+            v->unstable = true; /* what was to be sent once more was completed long ago */
+        v->resync.catching_up = false;
+    }
     if (!r->primary)
         secondary_unstable(r);
     write_check_all(r);

@@ -184,6 +184,38 @@ static void link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back(v
     churn(rig, 0, 100);
 }
 
+/* The peer answered a write behind a new connection, and its block is sent once more: that is cut short, and the node
+ * is Primary no more when it could be made up for. */
+static void catching_up_when_cut_before_a_demotion_then_resynced(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[RIG_BLOCK];
+    struct rig_io write = {0};
+
+    start_primary(rig);
+    rig->agree = false;
+    fault_hold(pair_fault(rig, 1, 0), STORE_WRITE, 0, sizeof data);
+    fill(rig, data, sizeof data);
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, STORE_FUA, 0, data, sizeof data);
+    WAIT(fault_held(pair_fault(rig, 1, 0)));
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked == 1 && rig_status(&rig->n[0]).suspended);
+    fault_release(pair_fault(rig, 1, 0));
+    fault_hold(pair_fault(rig, 0, 0), STORE_READ, 0, sizeof data); /* to be sent once more */
+    replica_connect(rig->n[1].replica, false);
+    WAIT(write.done && fault_held(pair_fault(rig, 0, 0)));
+    assert_int_equal(write.error, 0);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig_status(&rig->n[0]).connection < CONN_CONNECTED);
+    fault_release(pair_fault(rig, 0, 0));
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    assert_true(rig_status(&rig->n[0]).out_of_sync);
+    replica_connect(rig->n[1].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
 static void link_when_lost_with_unflushed_writes_then_not_used_again(void **state)
 {
     struct rig *rig = *state;
@@ -582,6 +614,7 @@ int main(void)
         PAIR_CASE(disk_when_failed_under_load_then_no_error_and_nothing_lost),
         PAIR_CASE(disk_when_it_fails_as_a_resync_ends_then_the_peers_copy_is_current),
         PAIR_CASE(link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back),
+        PAIR_CASE(catching_up_when_cut_before_a_demotion_then_resynced),
         PAIR_CASE(link_when_lost_with_unflushed_writes_then_not_used_again),
         PAIR_CASE(disk_when_failed_while_the_peer_misses_writes_then_an_error),
         PAIR_CASE(flush_when_given_up_then_not_answered_before_the_disk_has),
