@@ -75,6 +75,7 @@ int reactor_init(struct reactor *reactor, unsigned index, unsigned entries)
         io_uring_queue_exit(&reactor->ring);
         return rc;
     }
+    pthread_mutex_init(&reactor->turn, NULL);
     reactor->now_ns = monotonic_ns();
     arm_wake(reactor);
     return 0;
@@ -84,6 +85,7 @@ void reactor_done(struct reactor *reactor)
 {
     io_uring_queue_exit(&reactor->ring);
     mailbox_done(&reactor->mailbox);
+    pthread_mutex_destroy(&reactor->turn);
     free(reactor->heap);
     reactor->heap = NULL;
 }
@@ -353,6 +355,7 @@ void reactor_turn(struct reactor *reactor, uint64_t wait_ns)
             wait_ns = until;
     }
     submit_and_wait(reactor, wait_ns);
+    pthread_mutex_lock(&reactor->turn);
     atomic_store_explicit(&reactor->turns,
                           atomic_load_explicit(&reactor->turns, memory_order_relaxed) + 1,
                           memory_order_relaxed);
@@ -363,6 +366,23 @@ void reactor_turn(struct reactor *reactor, uint64_t wait_ns)
         run_deferred(reactor);
         run_timers(reactor);
     }
+    pthread_mutex_unlock(&reactor->turn);
+}
+
+bool reactor_borrow(struct reactor *reactor)
+{
+    if (pthread_mutex_trylock(&reactor->turn))
+        return false;
+    /* What was posted before comes first. */
+    if (!atomic_load_explicit(&reactor->mailbox.head, memory_order_relaxed))
+        return true;
+    pthread_mutex_unlock(&reactor->turn);
+    return false;
+}
+
+void reactor_return(struct reactor *reactor)
+{
+    pthread_mutex_unlock(&reactor->turn);
 }
 
 void reactor_run(struct reactor *reactor)

@@ -5,6 +5,7 @@
 #define HALUN_BASE_REACTOR_H
 
 #include <liburing.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,6 +48,7 @@ struct reactor {
     bool entered;                          /* the ring belongs to the thread that runs it */
     _Atomic uint64_t turns;                /* of the loop, for statistics; written by its thread */
     uint64_t submissions; /* to the ring: what was prepared before the last one is the kernel's */
+    pthread_mutex_t turn; /* held while events and posts run: see reactor_borrow() */
 };
 
 /* Prepares reactor `index` (ring with `entries` SQEs, mailbox, timers). Any thread, before run.
@@ -93,7 +95,14 @@ static inline void reactor_post(struct reactor *reactor, struct post *post)
     mailbox_post(&reactor->mailbox, post);
 }
 
-/* The same from the reactor's own thread: runs after the events of this turn, no system call. What
+/* Is the reactor between two turns, with nothing posted to it? True: what lives on it is the caller's until
+ * reactor_return(), as if a post of its ran at the end of the last turn, but nobody is woken for it. For what is short,
+ * does not block and touches no ring, timer or deferred post of it: it may be asleep already. False: post. Any thread; never
+ * waits. A reactor that wakes up meanwhile waits for the return. */
+bool reactor_borrow(struct reactor *reactor);
+void reactor_return(struct reactor *reactor);
+
+/* A post from the reactor's own thread: runs after the events of this turn, no system call. What
  * is deferred while deferred posts run has its turn later, so a long job may hand itself on. */
 static inline void reactor_defer(struct reactor *reactor, struct post *post)
 {

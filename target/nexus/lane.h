@@ -1,6 +1,6 @@
 /* Lanes: one reactor's private copy of what the fast path needs to know about a logical unit and its
- * group. Reactors read their lanes without locks; the control thread changes them by posts
- * (lanes_switch), and learns when every reactor has switched and drained what it had to. */
+ * group. Reactors read their lanes without locks; the control thread changes them by posts, or
+ * while the reactor sleeps (lane_change.h), and learns when every reactor has switched and drained what it had to. */
 #ifndef HALUN_NEXUS_LANE_H
 #define HALUN_NEXUS_LANE_H
 

@@ -44,6 +44,7 @@ struct lane_part {
     struct post post;
     struct lane_change *change;
     unsigned waiting; /* drains not over yet, +1 while being started */
+    bool borrowed;    /* its reactor was not woken for it */
     unsigned drain_used;
     struct {
         struct lane_drain drain;
@@ -176,20 +177,27 @@ static void change_end(struct lane_change *change)
     free(change);
 }
 
-static void at_control_done(struct post *post)
+static void change_less(struct lane_change *change)
 {
-    struct lane_part *part = container_of(post, struct lane_part, post);
-    struct lane_change *change = part->change;
-
-    free(part->drains);
-    part->drains = NULL;
     if (!--change->waiting)
         change_end(change);
 }
 
+static void part_over(struct lane_part *part)
+{
+    free(part->drains);
+    part->drains = NULL;
+    change_less(part->change);
+}
+
+static void at_control_done(struct post *post)
+{
+    part_over(container_of(post, struct lane_part, post));
+}
+
 static void part_less(struct lane_part *part)
 {
-    if (!--part->waiting) {
+    if (!--part->waiting && !part->borrowed) {
         part->post.run = at_control_done;
         control_post(&part->post);
     }
@@ -231,7 +239,7 @@ static void switch_lu(struct lane_part *part, const struct lu_item *item, unsign
     lane->legacy_reserved = item->legacy_reserved;
     lane->legacy_holder = item->legacy_holder;
     lane->mode = item->mode;
-    qb_list_for_each_entry(nexus, nexus_table_local(), link)
+    qb_list_for_each_entry(nexus, nexus_table_of(reactor), link)
     {
         struct nexus_lu *own = &nexus->lus[item->lu];
         lane_lookup(lane, &nexus->identity, &own->registered, &own->holder);
@@ -247,11 +255,11 @@ static bool concerns(const struct shared_effect *effect, const struct lu *lu)
     return effect->group == lu->group_index || effect->group == SHARED_NO_LU;
 }
 
-static void establish(const struct shared_effects *effects, const struct shared_effect *effect)
+static void establish(const struct shared_effects *effects, const struct shared_effect *effect, unsigned reactor)
 {
     struct nexus *nexus;
 
-    qb_list_for_each_entry(nexus, nexus_table_local(), link)
+    qb_list_for_each_entry(nexus, nexus_table_of(reactor), link)
     {
         /* A proxy has no unit attentions: its nexus lives on another node, which has them. */
         if (nexus->forwarded || !nexus->lun_map ||
@@ -291,7 +299,7 @@ static void abort_tasks(const struct shared_effects *effects, const struct share
 {
     struct nexus *nexus;
 
-    qb_list_for_each_entry(nexus, nexus_table_local(), link)
+    qb_list_for_each_entry(nexus, nexus_table_of(reactor), link)
     {
         bool own = identity_equal(&nexus->identity, &effect->nexus);
 
@@ -333,11 +341,9 @@ static void switch_group(struct lane_part *part, const struct group_item *item, 
     }
 }
 
-static void at_reactor(struct post *post)
+static void run_part(struct lane_part *part, unsigned reactor)
 {
-    struct lane_part *part = container_of(post, struct lane_part, post);
     struct lane_change *change = part->change;
-    unsigned reactor = reactor_self()->index;
 
     part->waiting = 1;
     /* Reservations before gates: a task that a gate lets go must be checked under the new view. */
@@ -346,7 +352,7 @@ static void at_reactor(struct post *post)
     for (unsigned i = 0; change->effects && i < change->effects->count; i++) {
         const struct shared_effect *effect = &change->effects->effects[i];
         if (effect->kind == SHARED_EFFECT_UA)
-            establish(change->effects, effect);
+            establish(change->effects, effect, reactor);
         else if (effect->kind == SHARED_EFFECT_ABORT)
             abort_tasks(change->effects, effect, reactor, part);
     }
@@ -355,9 +361,51 @@ static void at_reactor(struct post *post)
     part_less(part);
 }
 
+static void at_reactor(struct post *post)
+{
+    run_part(container_of(post, struct lane_part, post), reactor_self()->index);
+}
+
+/* Gates and aborts end or start tasks, which is their reactor's. */
+static bool starts_nothing(const struct lane_change *change)
+{
+    for (unsigned i = 0; change->effects && i < change->effects->count; i++)
+        if (change->effects->effects[i].kind == SHARED_EFFECT_ABORT)
+            return false;
+    return !change->group_count;
+}
+
+/* Of a reactor that is borrowed: nothing of the old view runs there any more. */
+static bool drained_already(const struct lane_change *change, unsigned reactor)
+{
+    for (unsigned i = 0; i < change->lu_count; i++)
+        if (change->lus[i].drain && device_lus[change->lus[i].lu] &&
+            !qb_list_empty(&device_lus[change->lus[i].lu]->lanes[reactor].running))
+            return false;
+    return true;
+}
+
+/* A reactor that sleeps checks no command, so its lanes can be switched from here: it wakes up under the new view. Waking it
+ * and waiting for it would be most of what a RESERVE costs beside the agreement itself. */
+static bool run_here(struct lane_part *part, struct reactor *reactor)
+{
+    bool can;
+
+    if (!reactor_borrow(reactor))
+        return false;
+    can = drained_already(part->change, reactor->index);
+    if (can) {
+        part->borrowed = true;
+        run_part(part, reactor->index);
+    }
+    reactor_return(reactor);
+    return can;
+}
+
 void lane_change_run(struct lane_change *change)
 {
     unsigned drains = change->lu_count + change->group_count;
+    bool here = starts_nothing(change);
 
     /* Two wake-ups of each reactor and of this thread less before other nodes hear from this one. */
     if (!change->lu_count && !change->group_count && !change->effects) {
@@ -367,12 +415,16 @@ void lane_change_run(struct lane_change *change)
     for (unsigned i = 0; change->effects && i < change->effects->count; i++)
         if (change->effects->effects[i].kind == SHARED_EFFECT_ABORT)
             drains += change->effects->effects[i].lu == SHARED_NO_LU ? device_lu_count : 1;
-    change->waiting = threads.reactor_count;
+    change->waiting = threads.reactor_count + 1;
     for (unsigned i = 0; i < threads.reactor_count; i++) {
         struct lane_part *part = &change->parts[i];
         part->change = change;
         part->drains = checked(calloc(drains + 1, sizeof *part->drains));
         part->post.run = at_reactor;
-        reactor_post(threads.reactors[i], &part->post);
+        if (here && run_here(part, threads.reactors[i]))
+            part_over(part);
+        else
+            reactor_post(threads.reactors[i], &part->post);
     }
+    change_less(change);
 }

@@ -1,4 +1,5 @@
-/* Changing lanes: what the control thread posts to every reactor after an operation was applied. A change
+/* Changing lanes: what the control thread posts to every reactor after an operation was applied; of one that is between
+ * two turns it switches reservations and modes itself where nothing has to be drained. A change
  * is built, run once, and frees itself after `done`. Changes arrive on every reactor in the order in
  * which they were run. Control thread only. */
 #ifndef HALUN_NEXUS_LANE_CHANGE_H
@@ -21,7 +22,7 @@ void lanes_set_lease(const _Atomic uint64_t *lease);
 void lanes_init_lu(struct lu *lu, unsigned group);
 
 /* A new, empty change. `done` is called on the control thread when every reactor has switched and all
- * drains are over; by lane_change_run() itself if no lane or nexus is concerned. Aborts when memory is short
+ * drains are over; by lane_change_run() itself if no reactor had to be woken. Aborts when memory is short
  * (a lane that cannot switch cannot be left behind). */
 struct lane_change *lane_change_new(void (*done)(void *context), void *context);
 /* The gate of a group. `drain` (but for EXECUTE): `done` waits until nothing of it executes any more. */

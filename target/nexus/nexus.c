@@ -49,9 +49,14 @@ void nexus_table_init(void)
     qb_list_init(&table.registered);
 }
 
+struct qb_list_head *nexus_table_of(unsigned index)
+{
+    return &table.local[index];
+}
+
 struct qb_list_head *nexus_table_local(void)
 {
-    return &table.local[reactor_self()->index];
+    return nexus_table_of(reactor_self()->index);
 }
 
 void nexus_table_config(const struct config *config)

@@ -13,6 +13,8 @@ struct config;
 void nexus_table_init(void);
 /* The calling reactor's nexuses (struct nexus.link). */
 struct qb_list_head *nexus_table_local(void);
+/* Those of reactor `index`: its own thread, or who has borrowed it. */
+struct qb_list_head *nexus_table_of(unsigned index);
 
 /* A copy of what people want to know about a session. */
 struct nexus_info {

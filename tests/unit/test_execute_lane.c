@@ -312,15 +312,81 @@ static void decision_when_no_lane_is_concerned_then_over_at_once(void **state)
     lane_change_run(change);
     assert_true(changed);
 
-    change = lane_change_new(on_changed, NULL);
-    effects.effects[0] = (struct shared_effect){
-        .kind = SHARED_EFFECT_UA, .selector = SHARED_ALL, .group = SHARED_NO_GROUP, .ua = UA_LU_RESET};
-    lane_change_effects(change, &effects);
+}
+
+static void change_of_reservation(bool drain, const struct shared_effects *effects)
+{
+    struct shared_lu shared = {.pr_holder = -1, .legacy_reserved = true, .epoch = 4};
+    struct lane_change *change = lane_change_new(on_changed, NULL);
+
+    lane_change_lu(change, 0, &shared, drain);
+    if (effects)
+        lane_change_effects(change, effects);
     changed = false;
     lane_change_run(change);
-    mailbox_run(&threads.control);
-    assert_false(changed); /* a nexus has to be told first */
+}
+
+static void nobody_reserves(void)
+{
+    struct shared_lu shared = {.pr_holder = -1, .epoch = 5};
+    struct lane_change *change = lane_change_new(on_changed, NULL);
+
+    lane_change_lu(change, 0, &shared, true);
+    changed = false;
+    lane_change_run(change);
     turn_until(&changed);
+}
+
+/* Other nodes wait for it: a reactor between two turns, where nothing runs under the old view, is not woken either. */
+static void decision_when_reactors_sleep_then_they_wake_up_under_the_new_view(void **state)
+{
+    static struct shared_effects effects;
+
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    nexus.lus[0].unit_attentions = 0;
+    effects.effects[0] = (struct shared_effect){
+        .kind = SHARED_EFFECT_UA, .selector = SHARED_ALL, .lu = 0, .group = SHARED_NO_GROUP, .ua = UA_RESERVATIONS_RELEASED};
+    effects.count = 1;
+    change_of_reservation(true, &effects);
+    assert_true(changed);
+    assert_int_equal(nexus.lus[0].unit_attentions, 1u << UA_RESERVATIONS_RELEASED);
+    nexus.lus[0].unit_attentions = 0;
+    start(read_one, 10, 512, 0);
+    turn_until(&completed);
+    assert_int_equal(task.status, 0x18);
+}
+
+static void change_in_a_turn(struct post *post)
+{
+    change_of_reservation(true, NULL);
+}
+
+static void decision_when_the_reactor_is_at_work_or_was_posted_to_then_in_its_turn(void **state)
+{
+    static struct shared_effects effects;
+    struct post inside = {.run = change_in_a_turn};
+
+    reactor_post(&reactor, &inside);
+    reactor_turn(&reactor, 0);
+    mailbox_run(&threads.control);
+    assert_false(changed);
+    turn_until(&changed);
+
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED); /* gates start tasks: posted; and what comes behind it is not before it */
+    change_of_reservation(true, NULL);
+    mailbox_run(&threads.control);
+    assert_false(changed);
+    turn_until(&changed);
+
+    effects.effects[0] =
+        (struct shared_effect){.kind = SHARED_EFFECT_ABORT, .selector = SHARED_ALL, .lu = 0, .group = SHARED_NO_GROUP};
+    effects.count = 1;
+    change_of_reservation(false, &effects);
+    mailbox_run(&threads.control);
+    assert_false(changed); /* aborts end tasks */
+    turn_until(&changed);
+    nobody_reserves();
 }
 
 /* ---- lease ---- */
@@ -454,6 +520,8 @@ int main(void)
         cmocka_unit_test(lease_when_gone_where_it_was_forwarded_then_sent_back),
         cmocka_unit_test(decision_when_not_carried_out_everywhere_then_nothing_is_told_of_it),
         cmocka_unit_test(decision_when_no_lane_is_concerned_then_over_at_once),
+        cmocka_unit_test(decision_when_reactors_sleep_then_they_wake_up_under_the_new_view),
+        cmocka_unit_test(decision_when_the_reactor_is_at_work_or_was_posted_to_then_in_its_turn),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

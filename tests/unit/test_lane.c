@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -232,6 +233,7 @@ struct order {
     struct post post;
     enum gate gate;
     bool drain;
+    bool reserve; /* the unit, instead of the gate */
 };
 
 static void run_order(struct post *post)
@@ -239,7 +241,12 @@ static void run_order(struct post *post)
     struct order *order = container_of(post, struct order, post);
     struct lane_change *change = lane_change_new(was_switched, NULL);
 
-    lane_change_group(change, 0, order->gate, 1, ALUA_ACTIVE_OPTIMIZED, order->drain);
+    struct shared_lu reserved = {.pr_holder = -1, .legacy_reserved = true, .epoch = 1};
+
+    if (order->reserve)
+        lane_change_lu(change, 0, &reserved, order->drain);
+    else
+        lane_change_group(change, 0, order->gate, 1, ALUA_ACTIVE_OPTIMIZED, order->drain);
     lane_change_run(change);
 }
 
@@ -299,6 +306,29 @@ static void drain_waits_for_running_tasks_of_all_reactors(void **state)
     assert_int_equal(now_is(&seen.switched), before);
     on_reactor(two, end);
     wait_for(&seen.switched, before + 1);
+}
+
+/* Whether a reactor sleeps, is at work or is about to sleep: what it admitted under the old view is waited for. */
+static void reservation_waits_for_running_tasks_of_all_reactors(void **state)
+{
+    static struct order order;
+
+    open_gate();
+    for (unsigned round = 0; round < 200; round++) {
+        struct task *task = new_task(0, round % REACTORS, 0, 8);
+        unsigned before = now_is(&seen.switched);
+
+        on_reactor(task, admit);
+        assert_int_equal(task->step, 1);
+        order = (struct order){.post.run = run_order, .reserve = true, .drain = true};
+        control_post(&order.post);
+        if (round % 10 == 0)
+            usleep(1000); /* asleep by now, as a rule */
+        assert_int_equal(now_is(&seen.switched), before);
+        on_reactor(task, end);
+        wait_for(&seen.switched, before + 1);
+        assert_true(unit.lanes[0].legacy_reserved && unit.lanes[1].legacy_reserved);
+    }
 }
 
 static void task_held_too_long_ends_with_transition(void **state)
@@ -362,6 +392,7 @@ int main(void)
         cmocka_unit_test(reactors_share_no_cache_line),
         cmocka_unit_test(task_is_held_until_the_gate_opens),
         cmocka_unit_test(drain_waits_for_running_tasks_of_all_reactors),
+        cmocka_unit_test(reservation_waits_for_running_tasks_of_all_reactors),
         cmocka_unit_test(task_held_too_long_ends_with_transition),
         cmocka_unit_test(range_is_granted_when_overlapping_tasks_have_ended),
         cmocka_unit_test(two_overlapping_exclusions_do_not_wait_for_each_other),

@@ -294,6 +294,40 @@ static void spin_when_sleeps_are_a_little_longer_then_is_earned(void **state)
     assert_true(f->reactor.short_waits > 0);
 }
 
+struct borrower {
+    struct post post;
+    struct reactor *reactor;
+    bool got;
+};
+
+static void try_to_borrow(struct post *post)
+{
+    struct borrower *borrower = container_of(post, struct borrower, post);
+
+    borrower->got = reactor_borrow(borrower->reactor);
+}
+
+static void borrow_when_in_a_turn_or_posted_to_then_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct borrower inside = {.post.run = try_to_borrow, .reactor = &f->reactor, .got = true};
+    struct job job = {.post.run = run_job, .reactor = &f->reactor};
+
+    assert_true(reactor_borrow(&f->reactor));
+    assert_false(reactor_borrow(&f->reactor)); /* one at a time */
+    reactor_return(&f->reactor);
+    reactor_defer(&f->reactor, &inside.post);
+    reactor_turn(&f->reactor, 0);
+    assert_false(inside.got);
+
+    reactor_post(&f->reactor, &job.post);
+    assert_false(reactor_borrow(&f->reactor)); /* what was posted before comes first */
+    reactor_turn(&f->reactor, 0);
+    assert_int_equal(job.ran, 1);
+    assert_true(reactor_borrow(&f->reactor));
+    reactor_return(&f->reactor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(spin_when_idle_then_sleeps, setup, teardown),
         cmocka_unit_test_setup_teardown(spin_when_sleeps_are_a_little_longer_then_is_earned, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(borrow_when_in_a_turn_or_posted_to_then_refused, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("reactor", tests, NULL, NULL);
