@@ -75,12 +75,17 @@ static void event(unsigned node)
 
 static void ended(unsigned node)
 {
+    members_of[node] = 0;
     if (!began)
         return;
     for (unsigned i = 1; i <= sim_config()->nodes; i++)
         if (i != node && has_state(i))
             return;
     lost_at = sim_now();
+    /* Who begins anew now counts on from the journals that are left, which need not have the epoch of who went on last. */
+    for (unsigned i = 1; i <= sim_config()->nodes; i++)
+        if (i == node || !sim_running(i))
+            left_behind[i] = 0;
 }
 
 /* For halun-history: the environment names the file. */

@@ -14,7 +14,8 @@ enum { NODES = 2 };
 
 static struct shared_lu units[NODES + 1];
 static struct shared_state states[NODES + 1];
-static bool joined[NODES + 1];
+static bool running[NODES + 1], joined[NODES + 1];
+static uint64_t epoch;
 static unsigned cold_starts;
 static struct history history;
 
@@ -29,12 +30,12 @@ const struct sim_config *sim_config(void)
 
 bool sim_running(unsigned node)
 {
-    return true;
+    return running[node];
 }
 
 bool sim_view(unsigned node, struct cluster_view *view)
 {
-    *view = (struct cluster_view){.joined = joined[node]};
+    *view = (struct cluster_view){.joined = joined[node], .epoch = epoch};
     return true;
 }
 
@@ -73,7 +74,7 @@ void history_cold_start(uint64_t lost, uint64_t back)
 
 static void joins(unsigned node, uint32_t members, uint32_t generation)
 {
-    joined[node] = true;
+    running[node] = joined[node] = true;
     states[node].members = members;
     units[node].pr_generation = generation;
     check_history.event(node);
@@ -81,14 +82,16 @@ static void joins(unsigned node, uint32_t members, uint32_t generation)
 
 static void ends(unsigned node)
 {
-    joined[node] = false;
+    running[node] = joined[node] = false;
     check_history.ended(node);
 }
 
 static int setup(void **context)
 {
     memset(units, 0, sizeof units);
+    memset(running, 0, sizeof running);
     memset(joined, 0, sizeof joined);
+    epoch = 0;
     for (unsigned node = 1; node <= NODES; node++)
         states[node] = (struct shared_state){.lus = &units[node], .lu_count = 1};
     cold_starts = 0;
@@ -129,6 +132,20 @@ static void array_when_the_last_one_ends_behind_the_admission_of_another_then_no
     assert_int_equal(cold_starts, 1);
 }
 
+/* What the last one went on with is lost with its journal: who begins anew counts on from an older epoch. */
+static void array_when_the_last_epoch_is_lost_then_begun_anew(void **context)
+{
+    epoch = 5;
+    joins(2, 1 << 1 | 1 << 2, 0);
+    ends(1);
+    epoch = 7;
+    joins(2, 1 << 2, 15);
+    ends(2);
+    epoch = 6;
+    joins(1, 1 << 1, 0);
+    assert_int_equal(cold_starts, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -136,6 +153,7 @@ int main(void)
         TEST(array_when_all_have_ended_and_one_starts_from_its_journal_then_begun_anew),
         TEST(array_when_another_has_the_state_then_not_begun_anew),
         TEST(array_when_the_last_one_ends_behind_the_admission_of_another_then_not_begun_anew),
+        TEST(array_when_the_last_epoch_is_lost_then_begun_anew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
