@@ -156,11 +156,14 @@ static void expand_by(struct search *s, struct level *level, const struct node *
 {
     size_t item = s->open[slot];
     bool unknown = search_unknown(s, item);
-    struct configuration c = node->c;
+    struct configuration c;
     struct node *child;
 
-    if ((unknown && (bit_get(&node->c.used, slot) || goes_behind(s, &node->c, slot))) || !search_changes(s, item, &node->c) ||
-        !search_apply(s, item, &c) || (unknown && configuration_same_state(&node->c, &c)))
+    if ((unknown && bit_get(&node->c.used, slot)) || !search_changes(s, item, &node->c))
+        return;
+    c = node->c;
+    if (!search_apply(s, item, &c) ||
+        (unknown && (configuration_same_state(&node->c, &c) || goes_behind(s, &node->c, slot))))
         return;
     bit_set(unknown ? &c.used : &c.done, slot, true);
     if (too_late(s, &c) || !is_new(s, level, &c))
