@@ -320,11 +320,15 @@ bool admin_force_current(struct resource *r, struct admin *a)
 
 /* --- both copies are new --- */
 
+static bool equal_now(const struct volume *v)
+{
+    return v->state.disk == DISK_UP_TO_DATE && v->state.peer_disk == DISK_UP_TO_DATE;
+}
+
 static bool all_equal_now(const struct resource *r)
 {
     for (unsigned i = 0; i < r->volume_count; i++)
-        if (r->volumes[i]->state.disk != DISK_UP_TO_DATE ||
-            r->volumes[i]->state.peer_disk != DISK_UP_TO_DATE)
+        if (!equal_now(r->volumes[i]))
             return false;
     return true;
 }
@@ -343,6 +347,8 @@ bool admin_new_current(struct resource *r, struct admin *a)
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
 
+            if (equal_now(v))
+                continue; /* an earlier order was cut short, by a power cut say */
             if (v->state.conn != CONN_CONNECTED || !volume_just_created(v) || !volume_usable(v) ||
                 !generation_equal(v->peer_uuids.current, GENERATION_JUST_CREATED))
                 return admin_finish(a, -EINVAL, "volume %u was used already", v->number);
@@ -350,6 +356,8 @@ bool admin_new_current(struct resource *r, struct admin *a)
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
 
+            if (equal_now(v))
+                continue;
             generation_skip_sync_initiate(&v->sb.generations, resource_random(), r->primary);
             dirty_map_clear_all(v->map);
             v->state.disk = DISK_UP_TO_DATE;
@@ -365,6 +373,8 @@ bool admin_new_current(struct resource *r, struct admin *a)
         if (a->error)
             return admin_finish(a, -EIO, "metadata cannot be written");
         for (unsigned i = 0; i < r->volume_count; i++) {
+            if (equal_now(r->volumes[i]))
+                continue;
             send_uuids(r->volumes[i], UUIDS_SKIP_INITIAL_SYNC);
             send_state(r->volumes[i]);
         }

@@ -41,6 +41,30 @@ static void new_current_when_connected_then_both_up_to_date(void **state)
     assert_int_equal(rig->n[1].error, 0);
 }
 
+/* As a power cut leaves it that came when the metadata of one of two units were written. */
+static void new_current_when_it_was_cut_short_then_goes_on(void **state)
+{
+    struct rig *rig = *state;
+    char path[200];
+
+    rig->options.lus = 2;
+    start_both(rig);
+    ORDER(&rig->n[0], replica_new_current(rig->n[0].replica, rig_answer, &rig->n[0]));
+    WAIT(good(0) && good(1));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(rig_close(&rig->n[i]), 0);
+        rig_path(path, rig->directory, i, 0);
+        assert_int_equal(unlink(path), 0); /* made anew when it is opened */
+    }
+    start_both(rig);
+    assert_false(good(0));
+    ORDER(&rig->n[0], replica_new_current(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    WAIT(good(0) && good(1));
+    promote(&rig->n[0]);
+    churn(rig, 0, 50);
+}
+
 static void promote_when_the_peer_is_primary_then_refused(void **state)
 {
     struct rig *rig = *state;
@@ -509,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAIR_CASE(connect_when_both_are_new_then_inconsistent),
         PAIR_CASE(new_current_when_connected_then_both_up_to_date),
+        PAIR_CASE(new_current_when_it_was_cut_short_then_goes_on),
         PAIR_CASE(promote_when_the_peer_is_primary_then_refused),
         PAIR_CASE(io_when_secondary_then_held_back),
         PAIR_CASE(write_when_connected_then_on_both_copies),
