@@ -323,6 +323,7 @@ void cluster_describe(const struct cluster *c, struct cluster_view *view)
     view->joined = c->phase == PHASE_MEMBER;
     view->members = follows(c) ? c->state->members : 0;
     view->unproven = c->unproven;
+    view->provable = member_may_go_on(c);
     view->digest = c->digest_order == c->order ? c->digest : 0;
     view->version = c->state->version;
     view->epoch = c->epoch;
@@ -336,6 +337,9 @@ void cluster_describe(const struct cluster *c, struct cluster_view *view)
         snprintf(view->waiting, sizeof view->waiting, "joins: takes over the state");
     else if (lost && (c->group & node_bit(lost)))
         snprintf(view->waiting, sizeof view->waiting, "waits for %s to come back",
+                 c->setup.names[lost]);
+    else if (lost && !view->provable)
+        snprintf(view->waiting, sizeof view->waiting, "waits for %s to come back: it may have newer state",
                  c->setup.names[lost]);
     else if (lost)
         snprintf(view->waiting, sizeof view->waiting, "waits for fencing of %s (lost %s ago)",
@@ -356,7 +360,8 @@ static void tell_view(struct cluster *c, struct cluster_updates *u)
     cluster_describe(c, &view);
     news = !c->told || view.serving != c->view.serving || view.quorate != c->view.quorate ||
            view.joined != c->view.joined || view.members != c->view.members ||
-           view.unproven != c->view.unproven || view.wire != c->view.wire || (!view.joined && strcmp(view.waiting, c->view.waiting));
+           view.unproven != c->view.unproven || view.provable != c->view.provable ||
+           view.wire != c->view.wire || (!view.joined && strcmp(view.waiting, c->view.waiting));
     if (news) {
         /* A ticket only where the lanes must be made equal to the state. */
         bool lanes = (view.serving && !c->view.serving) || (view.joined && !c->view.joined);

@@ -374,7 +374,7 @@ static void send_harmless(struct cluster *c, struct cluster_updates *u, unsigned
  * later: then nobody's absence is a proof here. But who is live here, by name and all the time, did
  * not take part in that (its host would have brought its daemon along): if these are a majority,
  * there was none elsewhere. */
-static bool may_go_on(const struct cluster *c)
+bool member_may_go_on(const struct cluster *c)
 {
     return !c->setup.lease_proves || !c->suspect ||
            __builtin_popcount(live_members(c)) * 2 > __builtin_popcount(c->setup.configured);
@@ -391,7 +391,7 @@ static bool wants_proof(const struct cluster *c, unsigned node)
 
 void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time)
 {
-    if (node < 1 || node > LIMIT_NODES || !wants_proof(c, node) || !may_go_on(c))
+    if (node < 1 || node > LIMIT_NODES || !wants_proof(c, node) || !member_may_go_on(c))
         return;
     /* The fencer's times are whole seconds. A fencing older than the last sign of life, or of the
      * second in which the node joined or before, hit an earlier life of it. */
@@ -412,7 +412,7 @@ void member_advance(struct cluster *c, struct cluster_updates *u)
             continue;
         if (n->harmless_said & ~node_bit(c->setup.self)) /* another one has a proof */
             send_harmless(c, u, node, n->harmless_proof);
-        else if (c->setup.lease_proves && may_go_on(c) &&
+        else if (c->setup.lease_proves && member_may_go_on(c) &&
                  c->now >= n->lost_now + c->setup.lease_ns + c->setup.lease_ns / 4)
             send_harmless(c, u, node, PROOF_LEASE);
     }

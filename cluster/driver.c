@@ -352,7 +352,8 @@ static int32_t on_written(int32_t fd, int32_t events, void *data)
     return 0;
 }
 
-/* Asks the fencer about the lost members, one after the other: twice a second, and when somebody has a reason. */
+/* Asks the fencer about the lost members, where its answer counts, one after the other: twice a second, and when
+ * somebody has a reason. */
 static void ask_fencer(struct cluster_driver *d, bool now_wanted)
 {
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
@@ -361,7 +362,7 @@ static void ask_fencer(struct cluster_driver *d, bool now_wanted)
     if (!d->fencing || d->dead || (!now_wanted && now - d->asked < ASK_FENCER_NS))
         return;
     cluster_describe(d->machine, &view);
-    if (!view.unproven)
+    if (!view.unproven || !view.provable)
         return;
     d->asked = now;
     for (unsigned i = 0; i < d->config->node_count; i++) {

@@ -35,6 +35,7 @@ struct cluster_view {
     bool joined;       /* has the snapshot (or is the first) */
     uint32_t members;  /* bit (node id) */
     uint32_t unproven; /* lost members that are not yet known to be harmless */
+    bool provable;     /* a fencing of these would be a proof; else they may have gone on without this node */
     uint64_t digest, version, epoch;
     uint64_t commits;
     uint8_t wire;      /* version of the wire format in use */

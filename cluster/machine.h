@@ -197,6 +197,8 @@ void member_confirm(struct cluster *c, struct cluster_updates *u, unsigned node,
                     const struct cluster_message *message);
 void member_harmless(struct cluster *c, struct cluster_updates *u, unsigned node,
                      const struct cluster_message *message);
+/* Whether a proof about the lost members would count here: a fencing, the end of a lease. */
+bool member_may_go_on(const struct cluster *c);
 void member_fenced(struct cluster *c, struct cluster_updates *u, unsigned node, uint64_t time);
 void member_change(struct cluster *c, struct cluster_updates *u, uint32_t members, uint32_t lost,
                    bool proven);

@@ -268,6 +268,43 @@ static void lease_when_two_daemons_and_a_vote_then_fencing_proves(void **state)
     sim_free(sim);
 }
 
+static bool node2_serves(struct sim *sim)
+{
+    return serves(sim, 2);
+}
+
+/* Of three nodes two are lost one after the other, and the first of them is back: with its vote alone the second may have
+ * gone on. Its fencing is no proof, so nobody is told to wait for one. */
+static void fencing_when_two_of_three_were_lost_then_the_second_is_waited_for(void **state)
+{
+    struct sim *sim = sim_new(3, 16);
+    struct cluster_view view;
+
+    sim->lease_proves = true;
+    for (unsigned i = 1; i <= 3; i++)
+        sim_boot(sim, i);
+    assert_true(sim_until(sim, sim_all_serve, seconds(30)));
+    sim_power_cut(sim, 3);
+    sim_run(sim, SIM_TOKEN + 100 * SIM_MS);
+    cluster_describe(sim->node[2].machine, &view);
+    assert_true(view.provable); /* two of three are here */
+    assert_non_null(strstr(view.waiting, "waits for fencing of node3"));
+    assert_true(sim_until(sim, node2_serves, seconds(20)));
+    sim_power_cut(sim, 1);
+    sim_run(sim, seconds(10));
+    sim_boot(sim, 3);
+    sim_run(sim, seconds(10));
+    sim_fence(sim, 1);
+    sim_run(sim, seconds(10));
+    cluster_describe(sim->node[2].machine, &view);
+    assert_true(view.quorate);
+    assert_false(view.provable || view.serving);
+    assert_non_null(strstr(view.waiting, "waits for node1 to come back: it may have newer state"));
+    sim_boot(sim, 1);
+    assert_true(sim_until(sim, sim_all_serve, seconds(20)));
+    sim_free(sim);
+}
+
 /* Whoever ends is started again, here and below: what must not happen is that all wait for ever. */
 static void restarted_until(struct sim *sim, bool (*done)(struct sim *sim))
 {
@@ -277,11 +314,6 @@ static void restarted_until(struct sim *sim, bool (*done)(struct sim *sim))
             sim_boot(sim, node);
     }
     assert_true(done(sim));
-}
-
-static bool node2_serves(struct sim *sim)
-{
-    return serves(sim, 2);
 }
 
 /* Node 3 is lost; node 1 has a proof, and loses node 2 before the proof has gone out: it is ordered in the ring of
@@ -764,6 +796,7 @@ int main(void)
         cmocka_unit_test(cold_start_when_the_starter_begins_anew_then_it_is_admitted_again),
         cmocka_unit_test(lease_when_all_have_lost_theirs_then_questions_are_not_answered_by_questions),
         cmocka_unit_test(lease_when_two_daemons_and_a_vote_then_fencing_proves),
+        cmocka_unit_test(fencing_when_two_of_three_were_lost_then_the_second_is_waited_for),
         cmocka_unit_test(proof_when_its_ring_broke_then_the_others_go_on_and_all_meet_again),
         cmocka_unit_test(proof_when_its_ring_broke_then_no_answer_is_forgotten),
         cmocka_unit_test(partition_when_it_comes_again_while_settled_then_no_answer_is_forgotten),
