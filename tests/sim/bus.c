@@ -279,6 +279,11 @@ bool bus_quorate(const struct host *host)
     return host->powered && stations[host->id].ring != NONE && stations[host->id].quorate;
 }
 
+bool bus_moves(const struct host *host)
+{
+    return moves(&stations[host->id]);
+}
+
 uint32_t bus_ring(const struct host *host)
 {
     return stations[host->id].ring == NONE ? 0 : rings[stations[host->id].ring].members;

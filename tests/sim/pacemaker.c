@@ -42,6 +42,7 @@ struct node {
     uint64_t stalled;      /* since; 0 = not */
     uint64_t terminated;   /* when it was told to stop; 0 = not */
     bool starting;
+    uint64_t start_again; /* the last time that its start had failed: when it is tried again */
     struct sim_event start, boot;
 };
 
@@ -144,6 +145,16 @@ static void on_start(struct sim_event *event)
         host_start(host);
 }
 
+uint64_t sim_start_again(void)
+{
+    uint64_t last = 0;
+
+    for (unsigned i = 1; i <= count(); i++)
+        if (nodes[i].start_again > last)
+            last = nodes[i].start_again;
+    return last;
+}
+
 static void keep_daemon(unsigned n)
 {
     struct host *host = &hosts[n];
@@ -155,10 +166,12 @@ static void keep_daemon(unsigned n)
     node->start.run = on_start;
     for (unsigned g = 0; g < sim_config()->groups; g++)
         node->scores[g] = SCORE_UNKNOWN;
-    /* A failure is noticed by the monitor. */
-    sim_at(&node->start,
-           sim_now() + (host->exit_code == 1 && host->starts ? START_FAILURE_MS * (uint64_t)SIM_MS
-                                                             : world_between(200, 5000) * SIM_MS));
+    if (host->exit_code == 1 && host->starts) {
+        node->start_again = sim_now() + START_FAILURE_MS * (uint64_t)SIM_MS;
+        sim_at(&node->start, node->start_again);
+    } else { /* a failure is noticed by the monitor */
+        sim_at(&node->start, sim_now() + world_between(200, 5000) * SIM_MS);
+    }
 }
 
 static void terminate(unsigned n)
@@ -475,7 +488,7 @@ static void on_tick(struct sim_event *event)
         uint32_t ring = bus_ring(&hosts[i]);
         look_after_daemon(i);
         repair(i);
-        if (!hosts[i].powered || hosts[i].frozen)
+        if (!bus_moves(&hosts[i])) /* who is lost is not known before the ring has formed anew, and nothing is decided */
             continue;
         nodes[i].clean &= ~ring;
         if ((done & 1u << i) || !bus_quorate(&hosts[i]))

@@ -158,6 +158,8 @@ void sim_heal(void);                   /* both networks whole again */
 void sim_switch(unsigned group, unsigned to); /* crm resource move; 0: wherever the scores say */
 void sim_stop(unsigned node);          /* an orderly stop of the daemon; sim_start() */
 void sim_start(unsigned node);
+/* When the last daemon whose start failed, if any, is started again. */
+uint64_t sim_start_again(void);
 void sim_reload(unsigned node);       /* another halun.conf is put on all nodes, this one reloads it */
 void sim_other_version(unsigned node); /* the first wire version or the newest, in turn; stops the daemon */
 /* CLOCK_MONOTONIC goes at this part of true time; 1000 = as it should. */

@@ -389,6 +389,8 @@ static bool run_fault(struct step *step)
         sim_switch(node, (unsigned)number(step, 2));
     else if (!strcmp(what, "slow_disk"))
         sim_disk_slow(node, number(step, 2) * SIM_MS);
+    else if (!strcmp(what, "full_disk") || !strcmp(what, "good_disk"))
+        sim_disk_fail(node, what[0] == 'f' ? ENOSPC : 0);
     else if (!strcmp(what, "enlarge"))
         sim_enlarge(node, number(step, 2) << 20);
     else if (!strcmp(what, "resize"))
@@ -564,7 +566,8 @@ static bool known(const struct step *step)
     static const char *const faults[] = {"power_cut", "power_on", "kill",      "freeze",  "stall",
                                          "thaw",      "stop",     "start",     "cluster", "link",
                                          "heal",      "switch",   "slow_disk", "fencing", "break",
-                                         "reload",    "other_version", "enlarge", "resize", "order"};
+                                         "reload",    "other_version", "enlarge", "resize", "order",
+                                         "full_disk", "good_disk"};
 
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (!strcmp(step->words[0], faults[i]))

@@ -240,6 +240,8 @@ void bus_leave(struct host *host, bool procdown);
 /* False: try again. */
 bool bus_send(struct host *host, const void *bytes, size_t size);
 bool bus_quorate(const struct host *host);
+/* Its ring has its token: neither is a member lost, nor does the host stand still. */
+bool bus_moves(const struct host *host);
 /* Bits: the hosts in the same ring, as this host knows. */
 uint32_t bus_ring(const struct host *host);
 /* corosync.c: the bus delivers. bytes NULL: a change of the group. */
