@@ -200,10 +200,22 @@ static uint32_t early_receipts(const struct cluster *c, uint32_t origin)
     return 0;
 }
 
-void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, uint64_t sequence)
+/* What this operation was decided on is to be durable before its answer is: without APTPL it writes nothing itself, but the
+ * one before it that gave APTPL up may still be on its way to the disk, and would not have been after a loss of power. */
+static uint64_t persist_before(const struct cluster *c, uint32_t lu)
+{
+    uint64_t persist = 0;
+
+    for (unsigned i = 0; lu != SHARED_NO_LU && i < c->ticket_count; i++)
+        if (c->tickets[i].lu == lu && c->tickets[i].persist > persist)
+            persist = c->tickets[i].persist;
+    return persist;
+}
+
+void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, uint64_t sequence, uint32_t lu)
 {
     const struct shared_effects *effects = &c->effects;
-    struct cluster_ticket t = {.order = c->order, .origin = origin,
+    struct cluster_ticket t = {.order = c->order, .origin = origin, .lu = lu,
                                .incarnation = c->nodes[origin].incarnation, .sequence = sequence};
 
     if (c->ticket_count == TICKETS || c->unsettled_count == TICKETS) {
@@ -213,6 +225,8 @@ void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t ori
     for (uint32_t i = 0; i < effects->count; i++)
         if (effects->effects[i].kind == SHARED_EFFECT_PERSIST && sequence && !t.persist)
             t.persist = cluster_persist(c);
+    if (!t.persist)
+        t.persist = persist_before(c, lu);
     if (effects->changed || effects->count) {
         update_add(u, CLUSTER_APPLY)->ticket = c->order;
         c->unsettled[c->unsettled_count++] = (struct cluster_unsettled){
@@ -270,7 +284,7 @@ void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
         p->field_pointer = c->effects.field_pointer;
         p->need = c->state->members;
     }
-    commit_carry_out(c, u, node, message->op.sequence);
+    commit_carry_out(c, u, node, message->op.sequence, op.lu);
 }
 
 void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message)

@@ -30,7 +30,7 @@ void member_change(struct cluster *c, struct cluster_updates *u, uint32_t member
     if (lost || !c->view_persist)
         c->view_persist = c->persist; /* a smaller view serves only when it is on disk */
     if (c->phase == PHASE_MEMBER)
-        commit_carry_out(c, u, c->setup.self, 0);
+        commit_carry_out(c, u, c->setup.self, 0, SHARED_NO_LU);
 }
 
 static void drop(struct cluster *c, struct cluster_updates *u, uint32_t lost, bool proven,

@@ -69,6 +69,7 @@ struct cluster_ticket {
     uint64_t order;
     uint32_t origin;
     uint64_t incarnation, sequence; /* of the operation's origin; sequence 0: a change of the members */
+    uint32_t lu;                    /* of the operation; SHARED_NO_LU */
     bool done;
     uint64_t persist; /* record that must be durable before the acknowledgement; 0 = none */
 };
@@ -233,7 +234,7 @@ void commit_op(struct cluster *c, struct cluster_updates *u, unsigned node,
 /* c->effects at the place c->order are to be carried out and acknowledged: the operation `sequence` of `origin`, or
  * (sequence 0) a change of the members, whose acknowledgements (origin: this node) only those wait for who may tell
  * what it changed, and which need not wait until something is durable. */
-void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, uint64_t sequence);
+void commit_carry_out(struct cluster *c, struct cluster_updates *u, uint32_t origin, uint64_t sequence, uint32_t lu);
 void commit_ack(struct cluster *c, unsigned node, const struct cluster_message *message);
 /* A datagram that came from `node`. */
 void commit_receipt(struct cluster *c, unsigned node, const void *bytes, size_t size);
