@@ -5,6 +5,7 @@
 #include "replication/admin.h"
 #include "replication/role_mark.h"
 #include "replication/standing.h"
+#include "replication/unequal.h"
 
 enum { UNMARK_MS = 100 }; /* for a successor to take over: what clearing marks costs is not in its way */
 
@@ -190,6 +191,8 @@ bool admin_promote(struct resource *r, struct admin *a)
         r->primary = r->serving;
         for (unsigned i = 0; i < r->volume_count; i++)
             volume_changed(r->volumes[i], true);
+        if (r->serving)
+            unequal_promoted(r);
     }
     if (a->error)
         return admin_finish(a, -EIO, "metadata cannot be written");

@@ -43,6 +43,7 @@ halun_library(halun_replication
     standing.c
     tls_context.c
     tls_session.c
+    unequal.c
     verify.c
     volume.c
     write_entry.c

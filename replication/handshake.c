@@ -12,11 +12,13 @@
 
 #include "replication/resource.h"
 #include "replication/standing.h"
+#include "replication/unequal.h"
 
 enum {
     FEATURES = FEATURE_TRIM | FEATURE_THIN_RESYNC | FEATURE_WSAME | FEATURE_WZEROES,
     BODY = LINK_CONTROL - HEADER_LENGTH_MAX,
     SYNC_RATE_NO_LIMIT = 4 << 20, /* KiB/s: DRBD's largest */
+    RULE_EQUAL = 40,              /* one generation, which is not that of new copies */
 };
 
 static void send_data(struct resource *r, unsigned volume, unsigned command, const uint8_t *body,
@@ -518,6 +520,8 @@ static void compare(struct volume *v, const struct wire_state *peer)
         resync_as_source(v);
     else if (verdict.action == GENERATION_SYNC_TARGET)
         resync_as_target(v);
+    else if (verdict.rule == RULE_EQUAL && v->state.disk >= DISK_CONSISTENT && peer->disk >= DISK_CONSISTENT)
+        unequal_compared(v);
 }
 
 /* Nodes of the cluster are never both Primary for long: one of them is on its way out (it stops, or the cluster went on
@@ -662,6 +666,9 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
 void handshake_link_down(struct resource *r)
 {
     r->peer_role = WIRE_ROLE_UNKNOWN;
-    for (unsigned i = 0; i < r->volume_count; i++)
-        r->volumes[i]->have_sizes = r->volumes[i]->have_uuids = r->volumes[i]->have_state = false;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        v->have_sizes = v->have_uuids = v->have_state = v->unequal = false;
+    }
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "replication/resource.h"
+#include "replication/unequal.h"
 
 enum {
     IN_FEATURES = 1 << LINK_FEATURES,
@@ -132,7 +133,7 @@ static int out_of_sync(const struct incoming *in)
     if (packet_block_range_decode(in->body, in->length, &p) || !in_range(in->v, p.sector, p.size))
         return -EPROTO;
     if (in->v->map)
-        dirty_map_set(in->v->map, p.sector, p.size / MD_SECTOR);
+        unequal_told(in->v, p.sector, p.size / MD_SECTOR);
     return 0;
 }
 

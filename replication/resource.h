@@ -277,6 +277,7 @@ struct volume {
     struct packet_sizes peer_sizes;
     struct packet_uuids peer_uuids;
     bool have_sizes, have_uuids, have_state;
+    bool unequal; /* connected as equal, though blocks are marked here or there (unequal.h) */
     unsigned told_rule; /* of the verdict that was logged last, since there was a connection; 0: none was */
     enum generation_action told_action;
     bool bumping;

@@ -427,6 +427,68 @@ static void grow_when_a_write_fails_then_the_volume_stays_as_it_was(void **state
     assert_equal_in_full(rig);
 }
 
+/* The owner's disk failed as it grew behind its peer, and its daemon was started again: it grows alone and marks what is new,
+ * while both copies are of one generation. `owner` is promoted, before they are connected or then. */
+static void grow_alone(struct rig *rig, unsigned owner, bool early)
+{
+    struct metadata_layout layout;
+    struct fault *fault;
+    uint64_t before;
+
+    rig->options.recorded = true;
+    start_primary(rig);
+    churn(rig, 0, 60);
+    WAIT(good(0) && good(1));
+    before = exported(rig, 0);
+    for (unsigned i = 0; i < 2; i++)
+        enlarge(rig, i, MORE);
+    fault = pair_fault(rig, 0, 0);
+    fault_fail(fault, STORE_FLUSH, -EIO);
+    ORDER(&rig->n[0], replica_resize(rig->n[0].replica, false, rig_answer, &rig->n[0]));
+    fault_fail(fault, STORE_FLUSH, 0);
+    assert_int_equal(rig->n[0].error, -EIO);
+    assert_int_equal(exported(rig, 1), before + MORE);
+    rig_close(&rig->n[0]);
+    spoil(rig, 0, before + (9 << 20));
+    open_node(rig, 0);
+    for (unsigned i = 0; i < 2; i++)
+        replica_set_standing(rig->n[i].replica, REPLICA_EQUAL);
+    assert_int_equal(exported(rig, 0), before);
+    if (early) {
+        rig->agree = false; /* or it would begin a new generation */
+        layout = pair_layout(rig, 0, 0);
+        fault = pair_fault(rig, 0, 0);
+        fault_hold(fault, STORE_WRITE, layout.superblock, layout.superblock + MD_BLOCK);
+        WAIT(fault_held(fault));
+        promote(&rig->n[owner]);
+        fault_release(fault);
+    }
+    WAIT(connection(0, CONN_CONNECTED) && connection(1, CONN_CONNECTED) && exported(rig, 0) == before + MORE);
+    assert_int_equal(rig_status(&rig->n[0]).disk, DISK_UP_TO_DATE); /* it serves all that there was */
+    if (!early)
+        promote(&rig->n[owner]);
+    WAIT(good(0) && good(1));
+    assert_equal_in_full(rig);
+    churn(rig, owner, 60);
+    WAIT(good(0) && good(1));
+    assert_equal_in_full(rig);
+}
+
+static void grow_when_alone_and_equal_then_the_other_sends_what_is_new(void **state)
+{
+    grow_alone(*state, 1, false);
+}
+
+static void grow_when_alone_and_equal_then_it_sends_what_is_new_itself(void **state)
+{
+    grow_alone(*state, 0, false);
+}
+
+static void grow_when_alone_and_the_other_is_primary_already_then_that_sends_what_is_new(void **state)
+{
+    grow_alone(*state, 1, true);
+}
+
 static void grow_when_written_to_all_the_time_then_nothing_is_lost(void **state)
 {
     enum { PARALLEL = 8 };
@@ -473,6 +535,9 @@ int main(void)
         GROW_CASE(grow_when_cut_at_every_write_then_the_old_volume_or_the_new_one_is_there),
         GROW_CASE(grow_when_one_node_missed_it_then_it_grows_when_they_meet),
         GROW_CASE(grow_when_a_write_fails_then_the_volume_stays_as_it_was),
+        GROW_CASE(grow_when_alone_and_equal_then_the_other_sends_what_is_new),
+        GROW_CASE(grow_when_alone_and_equal_then_it_sends_what_is_new_itself),
+        GROW_CASE(grow_when_alone_and_the_other_is_primary_already_then_that_sends_what_is_new),
         GROW_CASE(grow_when_written_to_all_the_time_then_nothing_is_lost),
     };
     return cmocka_run_group_tests_name("replica_grow", tests, NULL, NULL);
