@@ -1,9 +1,15 @@
 #include "target/daemon/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <qb/qblog.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 #include <unistd.h>
+
+#include "target/daemon/log_writer.h"
 
 enum { BLACKBOX_BYTES = 1 << 20 };
 
@@ -20,36 +26,50 @@ void log_set_priority(unsigned priority)
     }
 }
 
-static void add_target(int32_t target)
+/* libqb's own thread for slow targets shares a spin lock with whoever logs: see log_writer.h. */
+static void hand_on(int32_t target, struct qb_log_callsite *site, struct timespec *time, const char *message)
 {
+    char line[QB_LOG_MAX_LEN + 1] = "";
+
+    qb_log_target_format(target, site, time, message, line);
+    log_writer_put((int)(intptr_t)qb_log_target_user_data_get(target), site->priority, line);
+}
+
+static void add_target(int fd)
+{
+    int32_t target = qb_log_custom_open(hand_on, NULL, NULL, (void *)(intptr_t)fd);
+
+    if (target < 0)
+        return;
     qb_log_ctl(target, QB_LOG_CONF_ENABLED, QB_TRUE);
-    /* Reactors log as well; a slow terminal or syslog must not hold them up. */
-    qb_log_ctl(target, QB_LOG_CONF_THREADED, QB_TRUE);
-    if (target != QB_LOG_SYSLOG)
-        qb_log_format_set(target, "%T [%p] %b");
+    qb_log_format_set(target, fd == LOG_WRITER_SYSLOG ? "%b" : "%T [%p] %b");
     targets[target_count++] = target;
 }
 
 void log_start(bool foreground, unsigned priority, const char *file)
 {
-    int32_t opened;
+    int error, fd;
 
     qb_log_init("halund", LOG_DAEMON, (uint8_t)priority);
     qb_log_ctl(QB_LOG_SYSLOG, QB_LOG_CONF_ENABLED, QB_FALSE);
-    add_target(foreground ? QB_LOG_STDERR : QB_LOG_SYSLOG);
+    target_count = 0;
+    openlog("halund", LOG_PID, LOG_DAEMON);
+    error = log_writer_start();
+    if (error)
+        fprintf(stderr, "halund: no thread for the log: %s\n", strerror(-error));
+    add_target(foreground ? STDERR_FILENO : LOG_WRITER_SYSLOG);
     if (!foreground && *file) {
-        opened = qb_log_file_open(file);
-        if (opened >= 0)
-            add_target(opened);
+        fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+        if (fd >= 0)
+            add_target(fd);
         else
-            qb_log(LOG_ERR, "log file %s cannot be opened", file);
+            qb_log(LOG_ERR, "log file %s cannot be opened: %s", file, strerror(errno));
     }
     log_set_priority(priority);
     qb_log_filter_ctl(QB_LOG_BLACKBOX, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", LOG_DEBUG);
     qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_SIZE, BLACKBOX_BYTES);
     qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_THREADED, QB_FALSE);
     qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_ENABLED, QB_TRUE);
-    qb_log_thread_start();
 }
 
 void log_blackbox(const char *run_dir)
@@ -62,5 +82,6 @@ void log_blackbox(const char *run_dir)
 
 void log_stop(void)
 {
+    log_writer_stop();
     qb_log_fini();
 }
