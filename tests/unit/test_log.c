@@ -157,7 +157,7 @@ static void log_when_real_time_then_does_not_wait_for_who_was_interrupted(void *
     pthread_t normal, real_time;
     pthread_attr_t attributes;
     cpu_set_t one, before;
-    void *longest;
+    void *longest = NULL;
     int error;
 
     sched_getaffinity(0, sizeof before, &before);
