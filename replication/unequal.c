@@ -4,7 +4,7 @@
 
 enum {
     RANGES = 4096,                                        /* told one by one; from the last one on it is all */
-    RANGE_SECTORS = (1 << 30) / MD_SECTOR,                /* that one packet tells of */
+    RANGE_SECTORS = MESSAGE_MAX_TRIM / MD_SECTOR,         /* that one packet tells of */
     RANGE_BITS = RANGE_SECTORS / (MD_BLOCK / MD_SECTOR),
 };
 

@@ -429,11 +429,11 @@ static void grow_when_a_write_fails_then_the_volume_stays_as_it_was(void **state
 
 /* The owner's disk failed as it grew behind its peer, and its daemon was started again: it grows alone and marks what is new,
  * while both copies are of one generation. `owner` is promoted, before they are connected or then. */
-static void grow_alone(struct rig *rig, unsigned owner, bool early)
+static void grow_alone(struct rig *rig, unsigned owner, bool early, uint64_t more)
 {
     struct metadata_layout layout;
     struct fault *fault;
-    uint64_t before;
+    uint64_t before, grown, link;
 
     rig->options.recorded = true;
     start_primary(rig);
@@ -441,13 +441,14 @@ static void grow_alone(struct rig *rig, unsigned owner, bool early)
     WAIT(good(0) && good(1));
     before = exported(rig, 0);
     for (unsigned i = 0; i < 2; i++)
-        enlarge(rig, i, MORE);
+        enlarge(rig, i, more);
     fault = pair_fault(rig, 0, 0);
     fault_fail(fault, STORE_FLUSH, -EIO);
     ORDER(&rig->n[0], replica_resize(rig->n[0].replica, false, rig_answer, &rig->n[0]));
     fault_fail(fault, STORE_FLUSH, 0);
     assert_int_equal(rig->n[0].error, -EIO);
-    assert_int_equal(exported(rig, 1), before + MORE);
+    grown = exported(rig, 1);
+    assert_in_range(grown, before + more - (1 << 20), before + more); /* the map takes some */
     rig_close(&rig->n[0]);
     spoil(rig, 0, before + (9 << 20));
     open_node(rig, 0);
@@ -463,7 +464,8 @@ static void grow_alone(struct rig *rig, unsigned owner, bool early)
         promote(&rig->n[owner]);
         fault_release(fault);
     }
-    WAIT(connection(0, CONN_CONNECTED) && connection(1, CONN_CONNECTED) && exported(rig, 0) == before + MORE);
+    WAIT(connection(0, CONN_CONNECTED) && connection(1, CONN_CONNECTED) && exported(rig, 0) == grown);
+    link = rig_status(&rig->n[0]).link;
     assert_int_equal(rig_status(&rig->n[0]).disk, DISK_UP_TO_DATE); /* it serves all that there was */
     if (!early)
         promote(&rig->n[owner]);
@@ -472,21 +474,28 @@ static void grow_alone(struct rig *rig, unsigned owner, bool early)
     churn(rig, owner, 60);
     WAIT(good(0) && good(1));
     assert_equal_in_full(rig);
+    assert_int_equal(rig_status(&rig->n[0]).link, link); /* on that connection, and not because it was lost */
 }
 
 static void grow_when_alone_and_equal_then_the_other_sends_what_is_new(void **state)
 {
-    grow_alone(*state, 1, false);
+    grow_alone(*state, 1, false, MORE);
 }
 
 static void grow_when_alone_and_equal_then_it_sends_what_is_new_itself(void **state)
 {
-    grow_alone(*state, 0, false);
+    grow_alone(*state, 0, false, MORE);
 }
 
 static void grow_when_alone_and_the_other_is_primary_already_then_that_sends_what_is_new(void **state)
 {
-    grow_alone(*state, 1, true);
+    grow_alone(*state, 1, true, MORE);
+}
+
+/* By more than one packet tells of. */
+static void grow_when_alone_by_much_then_sent_as_well(void **state)
+{
+    grow_alone(*state, 1, false, MESSAGE_MAX_TRIM + MORE);
 }
 
 static void grow_when_written_to_all_the_time_then_nothing_is_lost(void **state)
@@ -538,6 +547,7 @@ int main(void)
         GROW_CASE(grow_when_alone_and_equal_then_the_other_sends_what_is_new),
         GROW_CASE(grow_when_alone_and_equal_then_it_sends_what_is_new_itself),
         GROW_CASE(grow_when_alone_and_the_other_is_primary_already_then_that_sends_what_is_new),
+        GROW_CASE(grow_when_alone_by_much_then_sent_as_well),
         GROW_CASE(grow_when_written_to_all_the_time_then_nothing_is_lost),
     };
     return cmocka_run_group_tests_name("replica_grow", tests, NULL, NULL);
