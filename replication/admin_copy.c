@@ -105,6 +105,12 @@ static bool alone_now(struct resource *r)
 static void connect_again(struct resource *r)
 {
     r->standalone = false;
+    if (r->link.phase != LINK_IDLE) {
+        /* An order to connect came meanwhile. What was compared may not have been on disk: once more. */
+        if (link_alive(&r->link))
+            link_fail(r, "a copy was given up");
+        return;
+    }
     for (unsigned i = 0; i < r->volume_count; i++)
         r->volumes[i]->state.conn = CONN_UNCONNECTED;
     connector_start(r);

@@ -92,6 +92,33 @@ static void invalidate_when_killed_before_the_map_is_written_then_still_everythi
     WAIT(good(0) && good(1));
 }
 
+/* The marks are being written, and the connection was to stay away until they are. */
+static void invalidate_when_connected_meanwhile_then_compared_once_more(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_node *n = rig->n;
+    struct metadata_layout layout;
+    struct fault *fault;
+
+    start_primary(rig);
+    churn(rig, 0, 50);
+    WAIT(good(0) && good(1));
+    spoil(rig, 1, 9 << 20);
+    layout = pair_layout(rig, 1, 0);
+    fault = pair_fault(rig, 1, 0);
+    fault_hold(fault, STORE_WRITE, layout.superblock, layout.superblock + MD_BLOCK);
+    n[1].answered = false;
+    replica_invalidate(n[1].replica, rig_answer, &n[1]);
+    WAIT(fault_held(fault) && status(1).disk == DISK_INCONSISTENT);
+    replica_connect(n[1].replica, false);
+    WAIT(status(1).connection >= CONN_WF_REPORT_PARAMS);
+    fault_release(fault);
+    WAIT(n[1].answered);
+    assert_int_equal(n[1].error, 0);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
 static void generation_when_begun_by_order_then_the_other_copy_follows(void **state)
 {
     struct rig *rig = *state;
@@ -565,6 +592,7 @@ int main(void)
         PAIR_CASE(invalidate_when_secondary_then_all_is_copied_again),
         PAIR_CASE(invalidate_when_ordered_for_the_peer_then_all_is_copied_again),
         PAIR_CASE(invalidate_when_killed_before_the_map_is_written_then_still_everything),
+        PAIR_CASE(invalidate_when_connected_meanwhile_then_compared_once_more),
         PAIR_CASE(generation_when_begun_by_order_then_the_other_copy_follows),
         PAIR_CASE(old_copy_when_made_the_good_one_then_the_newer_one_is_refused_until_given_up),
         PAIR_CASE(old_copy_when_made_the_good_one_then_that_is_on_disk),
