@@ -218,9 +218,14 @@ static void source_finished(struct md_waiter *waiter, int error)
     resource_tell_current(v->resource);
 }
 
+static bool is_source(const struct volume *v)
+{
+    return v->state.conn == CONN_SYNC_SOURCE || v->state.conn == CONN_PAUSED_SYNC_S;
+}
+
 void resync_check_source(struct volume *v)
 {
-    if (v->state.conn != CONN_SYNC_SOURCE || !v->resync.peer_finished || v->map->set ||
+    if (!is_source(v) || !v->resync.peer_finished || v->map->set ||
         v->step_running)
         return;
     generation_finish_source(&v->sb.generations);
@@ -287,7 +292,11 @@ static void target_flushed(struct md_waiter *waiter, int error)
     struct volume *v = waiter->volume;
     struct resync *s = &v->resync;
 
-    if (!step_valid(waiter, error) || v->state.conn != CONN_SYNC_TARGET)
+    if (!step_valid(waiter, error))
+        return;
+    if (v->state.conn == CONN_PAUSED_SYNC_T) /* it ends when it goes on */
+        s->finishing = s->pinged = false;
+    if (v->state.conn != CONN_SYNC_TARGET)
         return;
     if (v->map->set) { /* marked again meanwhile */
         s->finishing = s->pinged = false;
@@ -349,11 +358,6 @@ int resync_adopt(struct volume *v, const struct generations *peer)
 
 /* --- the peer's state, and losing it --- */
 
-static bool is_source(const struct volume *v)
-{
-    return v->state.conn == CONN_SYNC_SOURCE || v->state.conn == CONN_PAUSED_SYNC_S;
-}
-
 bool resync_unsettled(const struct volume *v)
 {
     return v->state.conn == CONN_WF_BITMAP_S || (is_source(v) && !v->resync.peer_marked);
@@ -366,7 +370,7 @@ void resync_peer_state(struct volume *v, const struct wire_state *peer)
         v->resync.peer_marked = true;
         write_peer_settled(v);
     }
-    if (v->state.conn == CONN_SYNC_SOURCE && peer->conn == CONN_CONNECTED &&
+    if (is_source(v) && peer->conn == CONN_CONNECTED &&
         peer->disk == DISK_UP_TO_DATE) {
         v->resync.peer_finished = true;
         resync_check_source(v);

@@ -193,13 +193,18 @@ void fault_fail(struct fault *f, enum store_operation operation, int error)
     atomic_store(&f->fail[operation], error);
 }
 
-void fault_hold(struct fault *f, enum store_operation operation, uint64_t from, uint64_t to)
+static void hold(struct fault *f, enum store_operation operation, uint64_t from, uint64_t to)
 {
-    pthread_mutex_lock(&f->lock);
     f->holding = true;
     f->hold = operation;
     f->hold_from = from;
     f->hold_to = to;
+}
+
+void fault_hold(struct fault *f, enum store_operation operation, uint64_t from, uint64_t to)
+{
+    pthread_mutex_lock(&f->lock);
+    hold(f, operation, from, to);
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -213,12 +218,11 @@ unsigned fault_held(struct fault *f)
     return n;
 }
 
-void fault_release(struct fault *f)
+/* The lock is held; lets it go. */
+static void release(struct fault *f)
 {
     struct post *post, *oldest = NULL;
 
-    pthread_mutex_lock(&f->lock);
-    f->holding = false;
     f->held_count = 0;
     while ((post = f->held)) {
         f->held = post->next;
@@ -233,6 +237,20 @@ void fault_release(struct fault *f)
         post->run = released;
         reactor_post(io->reactor, post);
     }
+}
+
+void fault_release(struct fault *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->holding = false;
+    release(f);
+}
+
+void fault_hold_next(struct fault *f, enum store_operation operation, uint64_t from, uint64_t to)
+{
+    pthread_mutex_lock(&f->lock);
+    hold(f, operation, from, to);
+    release(f);
 }
 
 unsigned fault_count(struct fault *f, enum store_operation operation)

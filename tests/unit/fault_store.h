@@ -25,6 +25,8 @@ void fault_fail(struct fault *fault, enum store_operation operation, int error);
 void fault_hold(struct fault *fault, enum store_operation operation, uint64_t from, uint64_t to);
 unsigned fault_held(struct fault *fault);
 void fault_release(struct fault *fault);
+/* What waits goes on, and from that moment these wait. */
+void fault_hold_next(struct fault *fault, enum store_operation operation, uint64_t from, uint64_t to);
 /* Operations of this kind so far. */
 unsigned fault_count(struct fault *fault, enum store_operation operation);
 /* No store fails or holds anything any more. */

@@ -23,6 +23,16 @@ static void start_alone(struct rig *rig)
     churn(rig, 0, 100);
 }
 
+/* The same, and nothing comes before node 0 goes on. */
+static void start_paused(struct rig *rig)
+{
+    open_node(rig, 0);
+    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, true, rig_answer, &rig->n[0]));
+    replica_pause(rig->n[0].replica, true);
+    open_node(rig, 1);
+    WAIT(connection(0, CONN_PAUSED_SYNC_S) && connection(1, CONN_PAUSED_SYNC_T));
+}
+
 static void pause_when_ordered_on_either_side_then_nothing_moves_until_both_go_on(void **state)
 {
     struct rig *rig = *state;
@@ -68,17 +78,65 @@ static void pause_when_all_blocks_were_overwritten_then_ends_after_it(void **sta
     struct rig *rig = *state;
     static uint8_t data[1 << 20];
 
-    open_node(rig, 0);
-    ORDER(&rig->n[0], replica_promote(rig->n[0].replica, true, rig_answer, &rig->n[0]));
-    replica_pause(rig->n[0].replica, true);
-    open_node(rig, 1);
-    WAIT(connection(0, CONN_PAUSED_SYNC_S) && connection(1, CONN_PAUSED_SYNC_T));
+    start_paused(rig);
     for (unsigned i = 0; i < SIZE / sizeof data; i++)
         assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, i * sizeof data, data, sizeof data),
                          0);
     WAIT(!status(0).out_of_sync && !status(1).out_of_sync);
     assert_int_equal(status(1).disk, DISK_INCONSISTENT);
     replica_pause(rig->n[0].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+/* All is there, and the target makes that durable: it has not flushed yet. */
+static struct fault *come_to_the_end(struct rig *rig)
+{
+    static uint8_t data[1 << 20];
+    struct fault *fault;
+
+    start_paused(rig);
+    fault = pair_fault(rig, 1, 0);
+    for (unsigned i = 1; i < SIZE / sizeof data; i++)
+        assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, i * sizeof data, data, sizeof data), 0);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_FLUSH, 0, 0, NULL, 0), 0);
+    fault_hold(fault, STORE_WRITE, 0, sizeof data);
+    replica_pause(rig->n[0].replica, false);
+    WAIT(fault_held(fault) && connection(1, CONN_SYNC_TARGET) && metadata_rest(rig, 1));
+    fault_hold_next(fault, STORE_FLUSH, 0, 0);
+    WAIT(fault_held(fault));
+    return fault;
+}
+
+static void pause_when_the_target_makes_all_durable_then_ends_after_it(void **state)
+{
+    struct rig *rig = *state;
+    struct fault *fault = come_to_the_end(rig);
+
+    replica_pause(rig->n[0].replica, true);
+    WAIT(connection(0, CONN_PAUSED_SYNC_S) && connection(1, CONN_PAUSED_SYNC_T));
+    fault_release(fault);
+    for (unsigned i = 0; i < 20; i++)
+        rig_turn(rig->n, 2, 5);
+    assert_true(connection(1, CONN_PAUSED_SYNC_T));
+    replica_pause(rig->n[0].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void pause_when_the_target_has_ended_and_not_said_so_then_over(void **state)
+{
+    struct rig *rig = *state;
+    struct fault *fault = come_to_the_end(rig);
+    struct metadata_layout layout = pair_layout(rig, 1, 0);
+
+    for (unsigned i = 0; i < 2; i++) { /* with the map; with the generations, which is what is held now */
+        fault_hold_next(fault, STORE_WRITE, layout.superblock, layout.superblock + MD_BLOCK);
+        WAIT(fault_held(fault));
+    }
+    replica_pause(rig->n[0].replica, true);
+    WAIT(connection(0, CONN_PAUSED_SYNC_S));
+    fault_release(fault);
     WAIT(good(0) && good(1));
     assert_equal_copies(rig);
 }
@@ -359,6 +417,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAIR_CASE(pause_when_ordered_on_either_side_then_nothing_moves_until_both_go_on),
         PAIR_CASE(pause_when_all_blocks_were_overwritten_then_ends_after_it),
+        PAIR_CASE(pause_when_the_target_makes_all_durable_then_ends_after_it),
+        PAIR_CASE(pause_when_the_target_has_ended_and_not_said_so_then_over),
         PAIR_CASE(controller_when_limited_then_rate_and_time_left_are_told),
         PAIR_CASE(source_when_the_application_is_busy_then_gives_the_least_rate),
         PAIR_CASE(checksums_when_most_is_equal_then_little_is_sent),
