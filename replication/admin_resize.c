@@ -7,13 +7,26 @@
 
 enum { RESIZE_CHECK, RESIZE_ASKED, RESIZE_GROW, RESIZE_COPY };
 
+/* One after the other: both would take the peer's answers for theirs. */
+static bool another(const struct resource *r, const struct admin *a)
+{
+    const struct admin *other;
+
+    qb_list_for_each_entry(other, &r->admins, link)
+    {
+        if (other != a && other->kind == ORDER_RESIZE && other->phase != RESIZE_CHECK)
+            return true;
+    }
+    return false;
+}
+
 static bool ready(struct resource *r, struct admin *a, bool *over)
 {
     *over = true;
     if (!r->primary)
         return !admin_finish(a, -EBUSY, "only on the owner");
     *over = false;
-    if (admin_settling(r) || r->own_request)
+    if (admin_settling(r) || r->own_request || another(r, a))
         return false;
     *over = true;
     if (!admin_link_up(r))

@@ -531,6 +531,28 @@ static void grow_when_written_to_all_the_time_then_nothing_is_lost(void **state)
     assert_equal_in_full(rig);
 }
 
+static void grow_when_ordered_twice_then_one_after_the_other(void **state)
+{
+    static struct rig_node first; /* takes the first answer */
+    struct rig *rig = *state;
+    struct rig_node *node = &rig->n[0];
+    uint64_t before;
+
+    start_primary(rig);
+    WAIT(good(0) && good(1));
+    before = exported(rig, 0);
+    for (unsigned i = 0; i < 2; i++)
+        enlarge(rig, i, MORE);
+    replica_resize(node->replica, false, rig_answer, &first);
+    ORDER(node, replica_resize(node->replica, false, rig_answer, node));
+    WAIT(first.answered);
+    assert_int_equal(first.error, 0);
+    assert_int_equal(node->error, 0);
+    assert_int_equal(exported(rig, 0), before + MORE);
+    WAIT(good(0) && good(1));
+    assert_equal_in_full(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -549,6 +571,7 @@ int main(void)
         GROW_CASE(grow_when_alone_and_the_other_is_primary_already_then_that_sends_what_is_new),
         GROW_CASE(grow_when_alone_by_much_then_sent_as_well),
         GROW_CASE(grow_when_written_to_all_the_time_then_nothing_is_lost),
+        GROW_CASE(grow_when_ordered_twice_then_one_after_the_other),
     };
     return cmocka_run_group_tests_name("replica_grow", tests, NULL, NULL);
 }
