@@ -14,6 +14,32 @@ struct end {
     unsigned node;
 };
 
+/* How long a fault lasts, ms: low..high, or low..brief by a coin (0: never). */
+struct length {
+    unsigned low, high, brief;
+};
+
+static const struct {
+    struct length usual, dense; /* dense.high 0: as usual */
+} lengths[SIM_FAULTS] = {
+    [SIM_POWER_CUT] = {{6000, 20000, 0}, {1500, 14000, 0}},
+    [SIM_POWER_CUT_ALL] = {.usual = {500, 8000, 0}},
+    [SIM_FREEZE] = {.usual = {100, 9000, 1500}},
+    [SIM_STALL] = {.usual = {20, 6000, 500}},
+    [SIM_PARTITION] = {{500, 12000, 0}, {200, 12000, 3000}},
+    [SIM_LINK_LOSS] = {{300, 8000, 0}, {50, 8000, 1500}},
+    [SIM_SLOW_DISK] = {.usual = {1000, 10000, 0}},
+    [SIM_FULL_DISK] = {.usual = {500, 5000, 0}},
+    [SIM_DISK_ERROR] = {.usual = {500, 5000, 0}},
+    [SIM_READ_ERROR] = {.usual = {500, 5000, 0}},
+    [SIM_STATE_DISK] = {.usual = {500, 5000, 0}},
+    [SIM_GROW] = {.usual = {3000, 15000, 0}},
+    [SIM_COPIES] = {.usual = {500, 8000, 0}},
+    [SIM_SLOW_FENCING] = {.usual = {10000, 30000, 0}},
+    [SIM_RESTART] = {{1000, 12000, 0}, {300, 8000, 0}},
+    [SIM_UPGRADE] = {.usual = {1000, 6000, 0}},
+};
+
 static struct end ends[ENDS];
 static struct sim_event next;
 static bool active;
@@ -112,6 +138,7 @@ static void on_end(struct sim_event *event)
         operator_copies_end();
         break;
     case SIM_RESTART:
+    case SIM_UPGRADE:
         sim_start(end->node);
         break;
     case SIM_SLOW_FENCING:
@@ -122,7 +149,7 @@ static void on_end(struct sim_event *event)
     }
 }
 
-static void end_after(enum sim_fault fault, unsigned node, uint64_t low_ms, uint64_t high_ms)
+static void end_between(enum sim_fault fault, unsigned node, uint64_t low_ms, uint64_t high_ms)
 {
     for (unsigned i = 0; i < ENDS; i++)
         if (!ends[i].event.slot) {
@@ -132,6 +159,14 @@ static void end_after(enum sim_fault fault, unsigned node, uint64_t low_ms, uint
             sim_at(&ends[i].event, sim_now() + world_between(low_ms, high_ms) * SIM_MS);
             return;
         }
+}
+
+static void end_later(enum sim_fault fault, unsigned node)
+{
+    bool dense = sim_config()->dense && lengths[fault].dense.high;
+    const struct length *length = dense ? &lengths[fault].dense : &lengths[fault].usual;
+
+    end_between(fault, node, length->low, length->brief && sim_random(2) ? length->brief : length->high);
 }
 
 /* One side cannot be heard by the other, or neither by the other. */
@@ -161,22 +196,22 @@ static void strike(enum sim_fault fault)
         break;
     case SIM_POWER_CUT:
         sim_power_cut(node);
-        end_after(fault, node, 6000, 20000);
+        end_later(fault, node);
         break;
     case SIM_POWER_CUT_ALL:
         for (unsigned i = 1; i <= count(); i++) {
             sim_power_cut(i);
-            end_after(fault, i, 500, 8000);
+            end_later(fault, i);
         }
         break;
     case SIM_FREEZE:
         sim_freeze(node, true);
-        end_after(fault, node, 100, sim_random(2) ? 1500 : 9000);
+        end_later(fault, node);
         break;
     case SIM_STALL:
         if (hosts[node].running)
             sim_freeze(node, false);
-        end_after(fault, node, 20, sim_random(2) ? 500 : 6000);
+        end_later(fault, node);
         break;
     case SIM_PARTITION:
         if (count() < 2)
@@ -184,39 +219,44 @@ static void strike(enum sim_fault fault)
         cut(sim_cluster_reach);
         if (sim_random(2))
             cut(sim_link_reach);
-        end_after(fault, node, 500, 12000);
+        end_later(fault, node);
         break;
     case SIM_LINK_LOSS:
         if (count() < 2)
             break;
+        if (sim_config()->dense && sim_random(2)) {
+            sim_link_delay(world_between(2, sim_random(2) ? 60 : 500) * SIM_MS);
+            end_between(fault, node, 500, 8000);
+            break;
+        }
         cut(sim_link_reach);
-        end_after(fault, node, 300, 8000);
+        end_later(fault, node);
         break;
     case SIM_SLOW_DISK:
-        sim_disk_slow(node, world_between(1, 60) * SIM_MS);
-        end_after(fault, node, 1000, 10000);
+        sim_disk_slow(node, world_between(1, sim_config()->dense && !sim_random(2) ? 400 : 60) * SIM_MS);
+        end_later(fault, node);
         break;
     case SIM_FULL_DISK:
     case SIM_DISK_ERROR:
         disk = sim_config()->any_disk ? node : bad_disk;
         sim_disk_fail(disk, fault == SIM_FULL_DISK ? ENOSPC : EIO);
-        end_after(fault, disk, 500, 5000);
+        end_later(fault, disk);
         break;
     case SIM_READ_ERROR:
         disk = sim_config()->any_disk ? node : bad_disk;
         sim_disk_unread(disk, EIO);
-        end_after(fault, disk, 500, 5000);
+        end_later(fault, disk);
         break;
     case SIM_STATE_DISK:
         sim_state_fail(node, sim_random(2) ? ENOSPC : EIO);
-        end_after(fault, node, 500, 5000);
+        end_later(fault, node);
         break;
     case SIM_GROW:
-        end_after(fault, operator_grow(), 3000, 15000);
+        end_later(fault, operator_grow());
         break;
     case SIM_COPIES:
         operator_copies();
-        end_after(fault, node, 500, 8000);
+        end_later(fault, node);
         break;
     case SIM_CLOCK_JUMP: /* within what docs/cluster.md asks of the clocks: a second */
         hosts[node].wall_offset = 1800000000ll * 1000000000 + (int64_t)world_between(0, 450) * SIM_MS;
@@ -226,7 +266,7 @@ static void strike(enum sim_fault fault)
         break;
     case SIM_SLOW_FENCING:
         sim_fencing_delay(world_between(500, 8000) * SIM_MS, sim_random(4));
-        end_after(fault, node, 10000, 30000);
+        end_later(fault, node);
         break;
     case SIM_SWITCH: {
         unsigned group = sim_random(sim_config()->groups);
@@ -235,11 +275,11 @@ static void strike(enum sim_fault fault)
     }
     case SIM_RESTART:
         sim_stop(node);
-        end_after(fault, node, 1000, 12000);
+        end_later(fault, node);
         break;
     case SIM_UPGRADE: /* one node after the other speaks the newest version, or goes back to the one before */
         sim_other_version(node);
-        end_after(SIM_RESTART, node, 1000, 6000);
+        end_later(fault, node);
         break;
     case SIM_RELOAD:
         sim_reload(node);
@@ -252,6 +292,14 @@ static void strike(enum sim_fault fault)
     }
 }
 
+/* From one fault to the next. */
+static uint64_t gap_ms(void)
+{
+    if (sim_config()->dense)
+        return sim_random(3) ? world_between(200, 5000) : world_between(1, 400);
+    return sim_random(4) ? world_between(500, 12000) : world_between(1, 700);
+}
+
 static void on_next(struct sim_event *event)
 {
     unsigned kinds = (unsigned)__builtin_popcount(sim_config()->faults), chosen;
@@ -262,8 +310,7 @@ static void on_next(struct sim_event *event)
     for (chosen = sim_random(kinds); chosen; chosen--)
         left &= left - 1;
     strike((enum sim_fault)__builtin_ctz(left));
-    sim_at(&next, sim_now() + (sim_random(4) ? world_between(500, 12000) : world_between(1, 700)) *
-                                  SIM_MS);
+    sim_at(&next, sim_now() + gap_ms() * SIM_MS);
 }
 
 void faults_begin(void)

@@ -396,6 +396,7 @@ void sim_heal(void)
 
     for (unsigned i = 1; i <= sim_config()->nodes; i++)
         hosts[i].cluster_reach = hosts[i].link_reach = all;
+    sim_link_delay(0);
     sim_trace(0, "the networks are whole");
     bus_changed();
 }

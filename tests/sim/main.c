@@ -24,7 +24,7 @@ enum { EXIT_GOOD = 0, EXIT_VIOLATION = 1, EXIT_USAGE = 2, JOBS_MAX = 64, RUN_S =
 static struct {
     uint64_t first, last;
     unsigned jobs;
-    bool trace, many, hashes, wide;
+    bool trace, many, hashes, wide, dense;
     const char *story, *sum;
     unsigned nodes, seconds;
     uint32_t faults;
@@ -48,6 +48,8 @@ static void usage(FILE *out)
           "      --stories       run all in tests/sim/stories\n"
           "      --wide          draw from more: 1..8 nodes, 1..4 groups, disks that fail on all nodes, and the\n"
           "                      last four kinds of faults of --list, which are not drawn otherwise\n"
+          "      --dense         faults come two to three times as often, some are shorter, disks slower; the\n"
+          "                      replication network is late at times, not lost\n"
           "      --faults LIST   these kinds of faults (comma), or \"none\", instead of a drawn mix\n"
           "      --nodes N       nodes, instead of drawn (1..8)\n"
           "      --seconds N     simulated seconds with faults (default 60)\n"
@@ -62,6 +64,7 @@ static void usage(FILE *out)
 static void prepare(struct sim_config *config, uint64_t seed)
 {
     config_draw(config, seed, options.wide);
+    config->dense = options.dense;
     if (options.nodes) {
         config->nodes = options.nodes;
         config->two_node = options.nodes == 2;
@@ -393,7 +396,7 @@ static bool parse_range(const char *text)
 
 int main(int argc, char **argv)
 {
-    enum { STORY = 256, HASHES, SUM, STORIES, WIDE, FAULTS, NODES, SECONDS, CANARY, LIST };
+    enum { STORY = 256, HASHES, SUM, STORIES, WIDE, DENSE, FAULTS, NODES, SECONDS, CANARY, LIST };
     static const struct option long_options[] = {
         {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'S'},
         {"jobs", required_argument, NULL, 'j'},     {"trace", no_argument, NULL, 't'},
@@ -402,7 +405,8 @@ int main(int argc, char **argv)
         {"faults", required_argument, NULL, FAULTS}, {"nodes", required_argument, NULL, NODES},
         {"seconds", required_argument, NULL, SECONDS}, {"canary", required_argument, NULL, CANARY},
         {"list", no_argument, NULL, LIST},          {"help", no_argument, NULL, 'h'},
-        {"wide", no_argument, NULL, WIDE},          {NULL, 0, NULL, 0},
+        {"wide", no_argument, NULL, WIDE},          {"dense", no_argument, NULL, DENSE},
+        {NULL, 0, NULL, 0},
     };
     bool stories = false, seed = false;
     uint64_t number;
@@ -446,6 +450,9 @@ int main(int argc, char **argv)
             break;
         case WIDE:
             options.wide = true;
+            break;
+        case DENSE:
+            options.dense = true;
             break;
         case FAULTS:
             if (!parse_faults(optarg))

@@ -32,6 +32,7 @@ struct sim_config {
     unsigned token_ms;    /* of the simulated Corosync */
     bool two_node;        /* quorum by two_node; otherwise majority */
     uint32_t faults;      /* bits (enum sim_fault): the mix of this run */
+    bool dense;           /* faults come more often, some are shorter or worse (faults.c) */
     bool any_disk;        /* disks fail on all nodes; otherwise on one, so that a copy is left */
 };
 const struct sim_config *sim_config(void);
@@ -154,7 +155,9 @@ void sim_thaw(unsigned node);
  * network of replication and peers are separate. */
 void sim_cluster_reach(unsigned node, uint32_t from);
 void sim_link_reach(unsigned node, uint32_t from);
-void sim_heal(void);                   /* both networks whole again */
+/* What is sent between nodes on the network of replication and peers is late by a quarter of this to twice as much. */
+void sim_link_delay(uint64_t ns);
+void sim_heal(void);                   /* both networks whole again, and quick */
 void sim_switch(unsigned group, unsigned to); /* crm resource move; 0: wherever the scores say */
 void sim_stop(unsigned node);          /* an orderly stop of the daemon; sim_start() */
 void sim_start(unsigned node);

@@ -53,10 +53,12 @@ struct socket_end {
 };
 
 static struct socket_end *all;
+static uint64_t delay_ns; /* sim_link_delay() */
 
 void sockets_begin(void)
 {
     all = NULL;
+    delay_ns = 0;
 }
 
 static void drop_segments(struct segment *segment)
@@ -108,6 +110,18 @@ static bool lives(const struct socket_end *end)
 
 /* ---- sending ---- */
 
+void sim_link_delay(uint64_t ns)
+{
+    delay_ns = ns;
+    if (ns)
+        sim_trace(0, "the replication network is late by %llu ms", (unsigned long long)(ns / SIM_MS));
+}
+
+static uint64_t delay(void)
+{
+    return delay_ns ? world_between(delay_ns / 4, 2 * delay_ns) : 0;
+}
+
 static void arm(struct socket_end *end)
 {
     if (end->out && !end->deliver.slot)
@@ -118,7 +132,7 @@ static void arm(struct socket_end *end)
 static uint8_t *push(struct socket_end *end, enum kind kind, size_t size)
 {
     struct segment *segment = malloc(sizeof *segment + size);
-    uint64_t due = sim_now() + world_latency(WIRE_NS) + size / 10; /* 10 GB/s */
+    uint64_t due = sim_now() + world_latency(WIRE_NS) + size / 10 /* 10 GB/s */ + delay();
 
     segment->next = NULL;
     segment->kind = kind;
