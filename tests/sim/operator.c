@@ -7,10 +7,14 @@
 enum { GROWTHS = 4 /* of a unit in a run */ };
 
 static unsigned growths[LIMIT_LUS];
+static unsigned unanswered; /* orders whose effect lasts until it is taken back */
+static bool ending;         /* it is to be taken back when they are answered */
 
 void operator_begin(void)
 {
     memset(growths, 0, sizeof growths);
+    unanswered = 0;
+    ending = false;
 }
 
 static void ordered(void *context, int code, const char *reply)
@@ -18,12 +22,18 @@ static void ordered(void *context, int code, const char *reply)
     sim_trace(0, "the order ended with %d: %s", code, reply);
 }
 
-static void order(unsigned node, const char *method, unsigned group, const char *more)
+static void order_then(unsigned node, const char *method, unsigned group, const char *more,
+                       void (*answer)(void *context, int code, const char *reply))
 {
     char arguments[64];
 
     snprintf(arguments, sizeof arguments, "{\"group\":\"g%u\"%s}", group, more);
-    sim_order(node, method, arguments, ordered, NULL);
+    sim_order(node, method, arguments, answer, NULL);
+}
+
+static void order(unsigned node, const char *method, unsigned group, const char *more)
+{
+    order_then(node, method, group, more, ordered);
 }
 
 unsigned operator_copy(unsigned group)
@@ -43,7 +53,7 @@ static unsigned owner_of(unsigned group)
     return operator_copy(group);
 }
 
-void operator_copies_end(void)
+static void take_back(void)
 {
     for (unsigned g = 0; g < sim_config()->groups; g++)
         for (uint32_t left = sim_group_nodes(g); left; left &= left - 1) {
@@ -51,6 +61,23 @@ void operator_copies_end(void)
             order(node, "replica.resume", g, "");
             order(node, "replica.connect", g, "");
         }
+}
+
+static void lasting(void *context, int code, const char *reply)
+{
+    ordered(context, code, reply);
+    if (--unanswered || !ending)
+        return;
+    ending = false;
+    take_back();
+}
+
+void operator_copies_end(void)
+{
+    if (unanswered)
+        ending = true; /* who gives the next order has seen the end of the one before */
+    else
+        take_back();
 }
 
 void operator_copies(void)
@@ -62,10 +89,12 @@ void operator_copies(void)
         order(node, "replica.verify", group, "");
         break;
     case 1:
-        order(node, "replica.pause", group, "");
+        unanswered++;
+        order_then(node, "replica.pause", group, "", lasting);
         break;
     case 2:
-        order(node, "replica.disconnect", group, "");
+        unanswered++;
+        order_then(node, "replica.disconnect", group, "", lasting);
         break;
     case 3:
         order(node, "replica.invalidate", group, "");
