@@ -4,6 +4,7 @@
 
 #include "replication/admin.h"
 #include "replication/grow.h"
+#include "replication/unequal.h"
 
 enum { RESIZE_CHECK, RESIZE_ASKED, RESIZE_GROW, RESIZE_COPY };
 
@@ -74,6 +75,8 @@ static void grown(struct volume *v, int error, const char *why)
     a->waiting--;
     if (error)
         admin_finish(a, error, "%s", why);
+    else
+        unequal_grown(v);
 }
 
 static bool answered(struct resource *r, struct admin *a)

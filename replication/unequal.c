@@ -46,6 +46,14 @@ void unequal_compared(struct volume *v)
         tell_marked(v);
 }
 
+void unequal_grown(struct volume *v)
+{
+    const struct resource *r = v->resource;
+
+    if (!r->primary && r->link.phase == LINK_UP && v->state.conn == CONN_CONNECTED)
+        unequal_compared(v);
+}
+
 static void send_as_writes(struct volume *v)
 {
     if (v->resync.catching_up)

@@ -16,6 +16,8 @@ struct volume;
 
 /* The comparison of two good copies has just ended with a connection and no resync. */
 void unequal_compared(struct volume *v);
+/* It has grown as it was ordered to while it was Primary. */
+void unequal_grown(struct volume *v);
 /* The peer has marked this range, which is within the volume, in sectors. */
 void unequal_told(struct volume *v, uint64_t sector, uint64_t sectors);
 /* This node was promoted, and the peer knows. */

@@ -553,6 +553,41 @@ static void grow_when_ordered_twice_then_one_after_the_other(void **state)
     assert_equal_in_full(rig);
 }
 
+/* The peer has not answered yet when the owner changes: this node grows as Secondary, and marks what is new. */
+static void grow_when_the_owner_changes_meanwhile_then_the_new_one_sends_what_is_new(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_node *n = rig->n;
+    struct fault *fault;
+    uint64_t before;
+
+    rig->options.recorded = true;
+    start_primary(rig);
+    for (unsigned i = 0; i < 2; i++)
+        replica_set_standing(n[i].replica, REPLICA_EQUAL);
+    WAIT(good(0) && good(1) && metadata_rest(rig, 1));
+    before = exported(rig, 0);
+    for (unsigned i = 0; i < 2; i++)
+        enlarge(rig, i, MORE);
+    spoil(rig, 1, before + (9 << 20));
+    fault = pair_fault(rig, 1, 0);
+    fault_hold(fault, STORE_FLUSH, 0, 0); /* it grows */
+    replica_resize(n[0].replica, false, rig_answer, &n[0]);
+    WAIT(fault_held(fault));
+    n[1].answered = false;
+    replica_demote(n[0].replica, rig_answer, &n[1]);
+    WAIT(n[1].answered);
+    assert_int_equal(n[1].error, 0);
+    n[0].answered = false; /* the order to grow */
+    fault_release(fault);
+    promote(&n[1]);
+    WAIT(n[0].answered);
+    assert_int_equal(n[0].error, 0);
+    assert_int_equal(exported(rig, 0), before + MORE);
+    WAIT(good(0) && good(1));
+    assert_equal_in_full(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +607,7 @@ int main(void)
         GROW_CASE(grow_when_alone_by_much_then_sent_as_well),
         GROW_CASE(grow_when_written_to_all_the_time_then_nothing_is_lost),
         GROW_CASE(grow_when_ordered_twice_then_one_after_the_other),
+        GROW_CASE(grow_when_the_owner_changes_meanwhile_then_the_new_one_sends_what_is_new),
     };
     return cmocka_run_group_tests_name("replica_grow", tests, NULL, NULL);
 }
