@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "replication/last_place.h"
@@ -191,6 +192,14 @@ static int open_backing(const struct store_options *options, struct store **stor
     return rc;
 }
 
+/* Is no file there, or an empty one, which a start had created that was cut short? */
+static bool to_be_made(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode) && !st.st_size;
+}
+
 int volume_open(struct resource *r, const struct config_lu *lu, struct volume **volume, char *why)
 {
     const struct config *config = r->public.options.config;
@@ -222,7 +231,7 @@ int volume_open(struct resource *r, const struct config_lu *lu, struct volume **
     }
     /* The size is of the file to be made; an existing one is taken as it is, metadata are at its
      * end. */
-    if (access(path, F_OK) && lu->size)
+    if (to_be_made(path) && lu->size)
         options.size = bytes_with_metadata(lu->size);
     rc = open_backing(&options, &v->backing, why);
     if (rc)

@@ -20,6 +20,7 @@ struct attempt {
     char *why;
     int fd;
     bool created;
+    bool empty; /* a file that was created, and got no size before the power was cut */
     bool block_device;
     dev_t rdev;
     uint64_t size;      /* of the file or device */
@@ -78,6 +79,8 @@ static int open_path(struct attempt *a)
         exclusive = a->options->read_only ? 0 : O_EXCL;
     } else if (!S_ISREG(st.st_mode)) {
         return refuse(a, -EINVAL, "is neither a file nor a block device");
+    } else {
+        a->empty = !st.st_size && a->options->size && !a->options->read_only;
     }
     a->fd = open(a->options->path, open_flags(a) | exclusive);
     if (a->fd >= 0)
@@ -104,7 +107,7 @@ static int lock(struct attempt *a)
     return refuse(a, -errno, "cannot be locked: %s", strerror(errno));
 }
 
-/* A created file has its size and its name on stable storage before anything is kept in it. */
+/* A file that is new here has its size and its name on stable storage before anything is kept in it. */
 static int size_created(struct attempt *a)
 {
     char *copy;
@@ -235,7 +238,7 @@ static int attempt(struct attempt *a)
 
     if (!rc)
         rc = lock(a);
-    if (!rc && a->created)
+    if (!rc && (a->created || a->empty))
         rc = size_created(a);
     if (!rc)
         rc = measure(a);

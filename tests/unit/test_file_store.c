@@ -137,6 +137,22 @@ static void open_when_missing_and_size_given_then_sparse_file_of_that_size(void 
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* As a power cut may leave it behind when it was just created. */
+static void open_when_empty_and_size_given_then_made_as_if_it_was_missing(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+    int fd = open(f->path, O_CREAT | O_WRONLY, 0600);
+
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(open_store(f, 0), -EINVAL);
+    assert_non_null(strstr(f->why, "shorter than one block"));
+    assert_int_equal(open_store(f, SIZE), 0);
+    assert_int_equal(stat(f->path, &st), 0);
+    assert_int_equal(st.st_size, SIZE);
+}
+
 static void open_when_missing_and_no_size_then_refused(void **state)
 {
     struct fixture *f = *state;
@@ -379,6 +395,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(open_when_missing_and_size_given_then_sparse_file_of_that_size),
+        CASE(open_when_empty_and_size_given_then_made_as_if_it_was_missing),
         CASE(open_when_missing_and_no_size_then_refused),
         CASE(open_when_missing_device_then_no_file_is_made),
         CASE(open_when_folder_then_refused),

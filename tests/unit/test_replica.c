@@ -233,6 +233,26 @@ static void link_when_cut_again_and_again_then_equal(void **state)
     assert_equal_copies(rig);
 }
 
+/* Created, and the power cut before it had its size. */
+static void copy_when_its_file_is_empty_then_made_as_if_it_was_missing(void **state)
+{
+    struct rig *rig = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        char path[200];
+        int fd;
+
+        rig_path(path, rig->directory, i, 0);
+        fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+    }
+    start_primary(rig);
+    churn(rig, 0, 50);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
 static void first_promotion_when_forced_then_full_resync(void **state)
 {
     struct rig *rig = *state;
@@ -542,6 +562,7 @@ int main(void)
         PAIR_CASE(link_when_cut_then_suspended_until_agreed_and_resynced),
         PAIR_CASE(link_when_back_before_agreement_then_nothing_is_resynced),
         PAIR_CASE(link_when_cut_again_and_again_then_equal),
+        PAIR_CASE(copy_when_its_file_is_empty_then_made_as_if_it_was_missing),
         PAIR_CASE(first_promotion_when_forced_then_full_resync),
         PAIR_CASE(resync_when_slow_then_progress_is_told),
         PAIR_CASE(read_when_its_write_waits_for_the_peer_then_waits_too),
