@@ -82,6 +82,11 @@ static void granted(struct range *range)
         log_hold_begin(v, &e->hold, sector_of(e), e->length / MD_SECTOR);
 }
 
+static bool has_lease(const struct resource *r)
+{
+    return !r->public.options.lease || r->public.options.lease(r->home);
+}
+
 void entry_start(struct entry *e)
 {
     struct volume *v = e->volume;
@@ -93,6 +98,13 @@ void entry_start(struct entry *e)
          * promised since then may forbid it: it must not reach a medium any more. write_check_all() ends it. */
         e->request->error = -EAGAIN;
         e->progress.local_done = true;
+        return;
+    }
+    if (e->request && !has_lease(r)) {
+        /* The same: the others may have gone on without this node. */
+        e->request->error = -EAGAIN;
+        e->progress.local_done = true;
+        entry_check(e);
         return;
     }
     e->local_started = true;
@@ -321,7 +333,9 @@ void entry_check(struct entry *e)
     if (p->local_done && !p->sending && !p->completed) {
         bool give_up = false, alone = volume_alone(v);
 
-        if (!volume_usable(v) && (!v->peer_only || p->peer == PEER_LOST)) {
+        if (!e->local_started) {
+            give_up = true;
+        } else if (!volume_usable(v) && (!v->peer_only || p->peer == PEER_LOST)) {
             /* The peer's copy is good, but not here now: that is no medium error. */
             if (!e->request->error)
                 e->request->error = v->peer_only ? -EAGAIN : -EIO;

@@ -9,6 +9,7 @@
 #include "target/daemon/daemon.h"
 #include "target/daemon/kept.h"
 #include "target/device/device.h"
+#include "target/nexus/lane.h"
 #include "target/nexus/lane_change.h"
 #include "target/nexus/meter.h"
 #include "target/store/store.h"
@@ -128,6 +129,7 @@ static int open_group(struct daemon *daemon, unsigned index, char *why)
         .callbacks = &groups_replica_callbacks,
         .recorded = !config->drbd_peer.length,
         .kept = kept_take(daemon->config->state_dir, config->name),
+        .lease = lane_lease_valid,
     };
     char sentence[256] = "";
     int error;

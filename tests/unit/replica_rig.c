@@ -165,6 +165,7 @@ int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
         .group = &node->group,
         .recorded = o->recorded,
         .kept = o->kept,
+        .lease = o->lease,
     };
     int rc;
 

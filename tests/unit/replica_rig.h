@@ -32,6 +32,7 @@ struct rig_options {
     bool recorded; /* the test says what a cluster records of the copies */
     void (*arrange)(struct rig_node *node);   /* more of one node's configuration; may be NULL */
     bool kept;     /* no cache lost its power before the replica is opened */
+    bool (*lease)(const struct reactor *home); /* of both nodes; may be NULL */
 };
 
 struct rig_node {

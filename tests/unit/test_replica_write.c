@@ -2,6 +2,8 @@
  *
  * Not covered: that it is faster (tests/bench --two-nodes), sends that the socket does not take at once (large
  * writes in test_replica, TLS in test_replica_tls). */
+#include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "replica_pair.h"
@@ -105,10 +107,48 @@ static void write_when_replicated_then_is_sent_first_and_silently(void **state)
     assert_equal_copies(rig);
 }
 
+static atomic_bool lease_lost;
+
+static bool has_lease(const struct reactor *home)
+{
+    return !atomic_load(&lease_lost);
+}
+
+/* It was admitted, waits for an older one of the same block, and the others go on without this node meanwhile. */
+static void write_when_the_lease_is_lost_before_it_begins_then_reaches_no_medium(void **state)
+{
+    static uint8_t first[RIG_BLOCK], second[RIG_BLOCK], back[RIG_BLOCK];
+    struct rig *rig = *state;
+    struct rig_io older = {0}, write = {0};
+    struct fault *fault;
+
+    rig->options.lease = has_lease;
+    start_primary(rig);
+    fault = pair_fault(rig, 1, 0);
+    fault_hold(fault, STORE_WRITE, 0, RIG_BLOCK);
+    memset(first, 1, sizeof first);
+    memset(second, 2, sizeof second);
+    rig_submit(&rig->n[0], &older, 0, STORE_WRITE, 0, 0, first, sizeof first);
+    WAIT(fault_held(fault)); /* it has begun */
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, 0, 0, second, sizeof second);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 1 << 20, back, sizeof back), 0); /* it has arrived */
+    atomic_store(&lease_lost, true);
+    fault_release(fault);
+    WAIT(older.done && write.done);
+    atomic_store(&lease_lost, false);
+    assert_int_equal(older.error, 0);
+    assert_int_equal(write.error, -EAGAIN);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_READ, 0, 0, back, sizeof back), 0);
+    assert_memory_equal(back, first, sizeof back);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PAIR_CASE(write_when_replicated_then_is_sent_first_and_silently),
+        PAIR_CASE(write_when_the_lease_is_lost_before_it_begins_then_reaches_no_medium),
     };
 
     return cmocka_run_group_tests_name("replica write", tests, NULL, NULL);
