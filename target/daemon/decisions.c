@@ -35,6 +35,7 @@ static void unsettle(uint64_t ticket, unsigned lu)
     entry->ticket = ticket;
     entry->lu = lu;
     qb_list_add_tail(&entry->link, &unsettled);
+    nexus_table_unsettled(ticket);
     if (lu != SHARED_NO_LU && device_lus[lu])
         atomic_fetch_add(&device_lus[lu]->unsettled, 1);
 }
@@ -59,11 +60,15 @@ static void end_sessions(void)
 static void on_settled(void *context, uint64_t ticket)
 {
     struct unsettled *entry, *next;
+    uint64_t oldest = 0;
 
     qb_list_for_each_entry_safe(entry, next, &unsettled, link)
     {
-        if (entry->ticket != ticket)
+        if (entry->ticket != ticket) {
+            if (!oldest || entry->ticket < oldest)
+                oldest = entry->ticket;
             continue;
+        }
         if (entry->lu == SHARED_NO_LU)
             end_sessions();
         else if (device_lus[entry->lu])
@@ -71,6 +76,7 @@ static void on_settled(void *context, uint64_t ticket)
         qb_list_del(&entry->link);
         free(entry);
     }
+    nexus_table_settled(oldest);
     for (unsigned g = 0; g < halund.config->group_count; g++)
         if (halund.groups[g].ticket == ticket) {
             halund.groups[g].ticket = 0;

@@ -16,13 +16,16 @@
 /* The control thread's half of a nexus. Lives until the nexus is removed. */
 struct nexus_registration {
     struct nexus *nexus;
-    struct post add, remove, drop;
+    struct post add, remove, drop, admit;
     void (*ready)(struct nexus *nexus);
     void (*gone)(struct nexus *nexus);
     bool removed;    /* reactor: nexus_remove() was called */
     bool listed;     /* control: in the registry */
     bool dropping;   /* control: its session was told to end */
     bool reinstates; /* control: takes the place of an older session */
+    bool held;       /* set before `add` is posted: `admit` calls `ready` */
+    bool refused;    /* reactor: no LUN map, dropped */
+    uint64_t waits;  /* control: the newest change that was not settled when it came; 0: admitted */
     unsigned
         configuration; /* reactor: which one its LUN map was made from (table.configurations) */
     const char *drop_why;
@@ -37,6 +40,8 @@ static struct {
     unsigned configurations[LIMIT_REACTORS];     /* how many it has had */
     struct qb_list_head registered;              /* control */
     unsigned count;
+    uint64_t unsettled; /* control: the newest change that is not settled, 0: all are */
+    unsigned waiting;   /* control: sessions with `waits` */
 } table;
 
 void (*nexus_lost)(const struct nexus_identity *identity);
@@ -85,6 +90,7 @@ static bool remap(struct nexus *nexus, const struct config *config)
     struct lun_map *map = host ? lun_map_new(host) : NULL;
 
     if (!map) {
+        nexus->registration->refused = true;
         nexus->transport->drop(nexus, host ? "out of memory" : "no longer configured");
         return false;
     }
@@ -113,7 +119,16 @@ static void at_reactor_ready(struct post *post)
     if (registration->configuration != table.configurations[reactor] &&
         !remap(nexus, table.config[reactor]))
         return;
-    registration->ready(nexus);
+    if (!registration->held)
+        registration->ready(nexus);
+}
+
+static void at_reactor_admit(struct post *post)
+{
+    struct nexus_registration *registration = container_of(post, struct nexus_registration, admit);
+
+    if (!registration->removed && !registration->refused)
+        registration->ready(registration->nexus);
 }
 
 static void at_reactor_gone(struct post *post)
@@ -147,6 +162,11 @@ static void enlist(struct nexus_registration *registration)
     registration->listed = true;
     qb_list_add_tail(&registration->link, &table.registered);
     table.count++;
+    /* What is applied from now on finds the nexus in the list. What was before is over when the initiator learns that it
+     * is logged in: a session that began after a change has no unit attention of it, so no node may act as before it. */
+    registration->waits = table.unsettled;
+    registration->held = registration->waits;
+    table.waiting += registration->held;
     registration->add.run = at_reactor_ready;
     reactor_post(registration->nexus->reactor, &registration->add);
 }
@@ -192,6 +212,7 @@ static void at_control_remove(struct post *post)
     if (registration->listed) {
         qb_list_del(&registration->link);
         table.count--;
+        table.waiting -= registration->waits != 0;
         if (nexus_lost)
             nexus_lost(&registration->nexus->identity);
     }
@@ -311,6 +332,30 @@ void nexus_table_drop_all(const char *why)
 
     qb_list_for_each_entry(registration, &table.registered, link)
         drop(registration, why);
+}
+
+void nexus_table_unsettled(uint64_t newest)
+{
+    table.unsettled = newest;
+}
+
+void nexus_table_settled(uint64_t oldest)
+{
+    struct nexus_registration *registration;
+
+    if (!oldest)
+        table.unsettled = 0;
+    if (!table.waiting)
+        return;
+    qb_list_for_each_entry(registration, &table.registered, link)
+    {
+        if (!registration->waits || (oldest && registration->waits >= oldest))
+            continue;
+        registration->waits = 0;
+        table.waiting--;
+        registration->admit.run = at_reactor_admit;
+        reactor_post(registration->nexus->reactor, &registration->admit);
+    }
 }
 
 unsigned nexus_table_count(void)

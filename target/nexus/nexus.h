@@ -64,7 +64,8 @@ struct nexus {
 /* Makes a nexus known: adds it to its reactor's list, gives it its LUN map and first unit attentions,
  * and registers it. If the same initiator port is logged in already at this target port (RFC 7143
  * 6.3.5), or is here with another connection, the old session is dropped first; `ready` is called on
- * this reactor when nothing of the old one is left, never before nexus_add() returns. If the
+ * this reactor when nothing of the old one is left and no change of a unit is under way that is older than this session
+ * (nexus_table_unsettled()), never before nexus_add() returns. If the
  * connection is lost meanwhile, call nexus_remove(); then `ready` is not called any more. Returns 0,
  * -EACCES: no host block knows this initiator, -ENOMEM. */
 int nexus_add(struct nexus *nexus, void (*ready)(struct nexus *nexus));

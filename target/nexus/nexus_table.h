@@ -33,6 +33,12 @@ void nexus_table_each(void (*each)(const struct nexus_info *info, void *context)
 bool nexus_table_has(const struct nexus_identity *identity);
 /* Ends every session that is logged in; those that log in meanwhile stay. Control thread. */
 void nexus_table_drop_all(const char *why);
+/* The change with ticket `newest` (they ascend, from 1) was applied here, but may not be everywhere. Sessions that log in from now
+ * on are `ready` when it is: else one could have no unit attention of a change (it was not there yet when this node
+ * applied it), and learn from another node that the change was after its login (SAM-5 5.14). Control thread. */
+void nexus_table_unsettled(uint64_t newest);
+/* Of these changes all older than `oldest` are applied by every member; 0: all. Control thread. */
+void nexus_table_settled(uint64_t oldest);
 /* Sessions registered. Control thread. */
 unsigned nexus_table_count(void);
 

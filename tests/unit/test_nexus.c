@@ -375,6 +375,71 @@ static void login_when_lost_at_once_then_never_ready(void **state)
     assert_int_equal(nexus_table_count(), 0);
 }
 
+static void login_when_changes_are_not_settled_then_ready_behind_those_before_it(void **state)
+{
+    struct session before, between, lost_meanwhile;
+
+    nexus_table_unsettled(7);
+    assert_int_equal(add(&before, 0, 0), 0);
+    settle();
+    assert_int_equal(before.ready, 0);
+    assert_int_equal(nexus_table_count(), 1); /* what is applied now finds it */
+    assert_true(has(&before, 0, UA_POWER_ON));
+    nexus_table_unsettled(9);
+    assert_int_equal(add(&between, 1, 1), 0);
+    settle();
+    nexus_table_settled(7);
+    settle();
+    assert_int_equal(before.ready, 0);
+    nexus_table_settled(9);
+    settle();
+    assert_int_equal(before.ready, 1);
+    assert_int_equal(between.ready, 0);
+    log_out(&before);
+
+    assert_int_equal(add(&lost_meanwhile, 0, 0), 0);
+    settle();
+    log_out(&lost_meanwhile);
+    nexus_table_settled(0);
+    settle();
+    assert_int_equal(lost_meanwhile.ready, 0);
+    assert_int_equal(before.ready, 1);
+    assert_int_equal(between.ready, 1);
+    log_out(&between);
+    log_in(&before, 0, 0); /* nothing is under way any more */
+    log_out(&before);
+}
+
+static void login_that_waits_when_its_host_is_gone_then_never_ready(void **state)
+{
+    struct session waits, in_the_way;
+
+    nexus_table_unsettled(7);
+    assert_int_equal(add(&waits, 1, 0), 0);
+    turn(0);
+    control();
+    reload(2);
+    settle();
+    assert_true(reloaded);
+    assert_int_equal(waits.dropped, 1);
+    nexus_table_settled(0);
+    log_out(&waits);
+    assert_int_equal(waits.ready, 0);
+
+    nexus_table_unsettled(8);
+    reload(0);
+    assert_int_equal(add(&in_the_way, 1, 0), 0); /* with the map of before */
+    reload(2);
+    settle();
+    assert_int_equal(in_the_way.dropped, 1);
+    nexus_table_settled(0);
+    settle();
+    assert_int_equal(in_the_way.ready, 0);
+    log_out(&in_the_way);
+    reload(0);
+    settle();
+}
+
 static void reload_when_the_map_changes_then_told(void **state)
 {
     struct session one;
@@ -610,6 +675,8 @@ int main(void)
         cmocka_unit_test(second_login_when_overtaken_by_a_third_then_dropped),
         cmocka_unit_test(waiting_login_when_lost_then_never_ready),
         cmocka_unit_test(login_when_lost_at_once_then_never_ready),
+        cmocka_unit_test(login_when_changes_are_not_settled_then_ready_behind_those_before_it),
+        cmocka_unit_test(login_that_waits_when_its_host_is_gone_then_never_ready),
         cmocka_unit_test(reload_when_the_map_changes_then_told),
         cmocka_unit_test(reload_when_a_host_is_gone_then_its_sessions_are_dropped),
         cmocka_unit_test(reload_when_a_login_waits_then_it_gets_the_new_map),
