@@ -639,8 +639,7 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
         link_fail(r, "volume %u: the peer has a disk again", v->number);
         return 0;
     }
-    if (verify_runs(v) && (peer.conn == CONN_CONNECTED || peer.disk != DISK_UP_TO_DATE))
-        verify_end(v, false);
+    verify_peer_state(v, &peer);
     if (peer.disk < DISK_INCONSISTENT && v->state.peer_disk >= DISK_INCONSISTENT &&
         (r->primary || v->state.conn != CONN_CONNECTED)) {
         link_fail(r, "volume %u: the peer's disk failed", v->number);

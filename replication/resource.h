@@ -625,6 +625,7 @@ bool verify_possible(const struct volume *v);
 void verify_begin(struct volume *v, bool initiator);
 /* Over, wherever it is. */
 void verify_end(struct volume *v, bool tell_peer);
+void verify_peer_state(struct volume *v, const struct wire_state *peer);
 void verify_pump(struct volume *v);
 void verify_ask(struct sync_io *s);
 void verify_read(struct sync_io *s, int error);

@@ -48,6 +48,14 @@ void verify_begin(struct volume *v, bool initiator)
         verify_pump(v);
 }
 
+/* The initiator alone says that it is over: what the target says may be from before its answer, which comes by the other
+ * socket, or the end of the verify before this one. */
+void verify_peer_state(struct volume *v, const struct wire_state *peer)
+{
+    if ((v->state.conn == CONN_VERIFY_T && peer->conn == CONN_CONNECTED) || peer->disk != DISK_UP_TO_DATE)
+        verify_end(v, false);
+}
+
 void verify_end(struct volume *v, bool tell_peer)
 {
     if (!verify_runs(v))
@@ -196,8 +204,12 @@ int verify_serve(struct volume *v, const struct packet_block_request *p)
 {
     struct sync_io *s;
 
+    /* A report that the initiator sent behind its question and before our answer said Connected, which was taken for the
+     * end: what it asks says more. Where a disk is not good any more the peer is about to know. */
+    if (v->state.conn == CONN_CONNECTED && v->state.disk == DISK_UP_TO_DATE && v->state.peer_disk == DISK_UP_TO_DATE)
+        verify_begin(v, false);
     if (v->state.conn != CONN_VERIFY_T)
-        return 0; /* it was ended here, the peer is about to know */
+        return 0;
     s = sync_new(v->resource, v, SYNC_VERIFY_READ);
     if (!s)
         return -EAGAIN;

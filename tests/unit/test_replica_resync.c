@@ -412,6 +412,32 @@ static void verify_when_link_or_disk_is_lost_then_over(void **state)
     assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, block, sizeof block), 0);
 }
 
+/* Each sends its state, which says Connected, just as the verify begins: the initiator behind its question, the target
+ * before its answer, which comes by the other socket. */
+static void verify_when_a_report_crosses_its_beginning_then_goes_to_its_end(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->options.tune = verified;
+    start_primary(rig);
+    churn(rig, 0, 100);
+    spoil(rig, 1, 11 << 20);
+    for (unsigned round = 0; round < 40; round++) {
+        struct rig_node *node = &rig->n[round % 2];
+
+        WAIT(at_rest(0) && at_rest(1));
+        node->answered = false;
+        replica_verify(node->replica, rig_answer, node);
+        replica_pause(rig->n[round / 2 % 2].replica, round / 4 % 2 == 0);
+        WAIT(node->answered);
+        assert_int_equal(node->error, 0);
+        churn(rig, 0, 5);
+        WAIT(at_rest(0) && at_rest(1));
+        WAIT(status(0).out_of_sync == 4096 && status(1).out_of_sync == 4096);
+        assert_non_null(strstr(status(round % 2).why, "differ"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +454,7 @@ int main(void)
         PAIR_CASE(verify_when_under_load_then_no_false_difference),
         PAIR_CASE(verify_when_not_configured_or_not_at_rest_then_refused),
         PAIR_CASE(verify_when_link_or_disk_is_lost_then_over),
+        PAIR_CASE(verify_when_a_report_crosses_its_beginning_then_goes_to_its_end),
     };
     return cmocka_run_group_tests_name("replica_resync", tests, NULL, NULL);
 }
