@@ -176,23 +176,56 @@ static bool ask_whole(struct resource *r, struct admin *a, bool source)
     return false;
 }
 
+/* Equal again after the cluster had agreed, it may be recorded again and be promoted: then it has to be agreed on once more. */
+static bool agreed_not_current(const struct resource *r)
+{
+    return !r->recorded || r->standing == REPLICA_WORSE;
+}
+
+/* Behind the agreement the connection is just being made anew: nothing is asked of the peer, whose copy the cluster calls current. */
+static bool lost_by_agreement(const struct resource *r)
+{
+    if (!r->recorded || r->standalone || admin_link_up(r))
+        return false;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->step_running || !volume_usable(r->volumes[i]))
+            return false;
+    return true;
+}
+
+/* True when the order is over: it is refused. */
+static bool invalidate_check(struct resource *r, struct admin *a)
+{
+    if (r->primary)
+        return admin_finish(a, -EBUSY, "this node is Primary");
+    if (!agreed_not_current(r))
+        return admin_finish(a, -EAGAIN, "the cluster calls this copy current again");
+    if (lost_by_agreement(r))
+        return false;
+    if (!admin_link_up(r) || !all_good(r))
+        return admin_finish(a, -EAGAIN, "the peer is not connected, or something is under way");
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (r->volumes[i]->state.peer_disk != DISK_UP_TO_DATE)
+            return admin_finish(a, -ENODATA, "the peer's copy is not UpToDate");
+    return false;
+}
+
 bool admin_invalidate(struct resource *r, struct admin *a)
 {
     if (r->peer_node == REPLICA_PEER_OUTSIDE)
         return r->primary ? admin_finish(a, -EBUSY, "this node is Primary") : ask_whole(r, a, false);
     if (a->phase == INVALIDATE_CHECK) {
-        if (r->primary)
-            return admin_finish(a, -EBUSY, "this node is Primary");
-        if (!admin_link_up(r) || !all_good(r))
-            return admin_finish(a, -EAGAIN, "the peer is not connected, or something is under way");
-        for (unsigned i = 0; i < r->volume_count; i++)
-            if (r->volumes[i]->state.peer_disk != DISK_UP_TO_DATE)
-                return admin_finish(a, -ENODATA, "the peer's copy is not UpToDate");
+        if (invalidate_check(r, a))
+            return true;
         a->phase = INVALIDATE_MARK;
     }
     if (a->phase == INVALIDATE_MARK) {
         if (!alone_now(r))
             return false;
+        if (r->primary || !agreed_not_current(r)) { /* meanwhile: what is in use must not be marked */
+            connect_again(r);
+            return invalidate_check(r, a);
+        }
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
 

@@ -389,24 +389,43 @@ static void given_up(struct cluster_request *request, enum scsi_reason reason, u
         replica_invalidate(replica, answer, call);
 }
 
+/* Before the cluster agrees: a copy that is given up while the other one is not there to be compared may be the only one that
+ * has all. False when the order is refused. */
+static bool other_is_good(struct control_call *call, const struct group *group, bool peer)
+{
+    struct replica_status status;
+
+    replica_get_status(group->replica, &status);
+    if (peer && status.disk != DISK_UP_TO_DATE)
+        control_fail(call, CONTROL_REFUSED, "this node's copy is not UpToDate");
+    else if (!peer && status.connection < CONN_CONNECTED)
+        control_fail(call, CONTROL_AGAIN, "the peer is not connected");
+    else if (!peer && status.peer_disk != DISK_UP_TO_DATE)
+        control_fail(call, CONTROL_REFUSED, "the peer's copy is not UpToDate");
+    else
+        return true;
+    return false;
+}
+
 static void give_up(struct control_call *call, json_t *arguments, bool invalidate)
 {
     struct group *group = replicated(call, arguments);
+    bool peer = json_is_true(json_object_get(arguments, "peer"));
     struct giving_up *g;
 
     if (!group)
         return;
     if (invalidate && halund.config->groups[group->index].drbd_peer.length) {
         /* No node has the other copy: only the peer itself can agree. */
-        (json_is_true(json_object_get(arguments, "peer")) ? replica_invalidate_peer : replica_invalidate)(
-            group->replica, answer, call);
+        (peer ? replica_invalidate_peer : replica_invalidate)(group->replica, answer, call);
         return;
     }
-    if (json_is_true(json_object_get(arguments, "peer")) &&
-        halund.config->groups[group->index].node_count < 2) {
+    if (peer && halund.config->groups[group->index].node_count < 2) {
         control_fail(call, CONTROL_REFUSED, "the peer is no node of the cluster: nothing can be agreed about its copy");
         return;
     }
+    if (invalidate && (peer || !owned_here(group)) && !other_is_good(call, group, peer))
+        return;
     g = calloc(1, sizeof *g);
     if (!g) {
         control_fail(call, CONTROL_FAILED, "out of memory");
@@ -415,7 +434,7 @@ static void give_up(struct control_call *call, json_t *arguments, bool invalidat
     g->call = call;
     g->group = group;
     g->invalidate = invalidate;
-    g->peer = json_is_true(json_object_get(arguments, "peer"));
+    g->peer = peer;
     g->request.op.kind = SHARED_OP_OUTDATE;
     g->request.op.node = g->peer ? peer_of(group)->id : halund.self;
     g->request.op.group = group->index;

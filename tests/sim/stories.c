@@ -412,6 +412,7 @@ static const struct {
     {"disconnect", "replica.disconnect", ""},
     {"connect", "replica.connect", ""},
     {"discard_my_data", "replica.connect", ",\"discard_my_data\":true"},
+    {"invalidate", "replica.invalidate", ""},
 };
 
 static void ordered(void *context, int code, const char *reply)

@@ -119,6 +119,54 @@ static void invalidate_when_connected_meanwhile_then_compared_once_more(void **s
     assert_equal_copies(rig);
 }
 
+/* It was asked for its role, and loses the connection by the other order. */
+static void invalidate_when_promoted_meanwhile_then_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_node *n = rig->n, order = {0};
+
+    start_primary(rig);
+    churn(rig, 0, 50);
+    ORDER(&n[0], replica_demote(n[0].replica, rig_answer, &n[0]));
+    WAIT(good(0) && good(1));
+    n[1].answered = false;
+    replica_promote(n[1].replica, false, rig_answer, &n[1]);
+    replica_invalidate(n[1].replica, rig_answer, &order);
+    WAIT(n[1].answered && order.answered);
+    assert_int_equal(n[1].error, 0);
+    assert_int_equal(order.error, -EBUSY);
+    assert_int_equal(status(1).disk, DISK_UP_TO_DATE);
+    churn(rig, 1, 50);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
+static void invalidate_when_recorded_as_current_again_then_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_node *n = rig->n;
+
+    rig->options.recorded = true;
+    start_primary(rig);
+    churn(rig, 0, 50);
+    WAIT(good(0) && good(1));
+    replica_set_standing(n[1].replica, REPLICA_OWNED);
+    ORDER(&n[1], replica_invalidate(n[1].replica, rig_answer, &n[1]));
+    assert_int_equal(n[1].error, -EAGAIN);
+    assert_non_null(strstr(n[1].why, "current again"));
+    assert_true(good(0) && good(1));
+    /* Agreed, and the connection is not there again yet. */
+    replica_disconnect(n[0].replica);
+    WAIT(status(1).connection < CONN_CONNECTED);
+    replica_set_standing(n[1].replica, REPLICA_WORSE);
+    ORDER(&n[1], replica_invalidate(n[1].replica, rig_answer, &n[1]));
+    assert_int_equal(n[1].error, 0);
+    assert_int_equal(status(1).disk, DISK_INCONSISTENT);
+    replica_connect(n[0].replica, false);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
 static void generation_when_begun_by_order_then_the_other_copy_follows(void **state)
 {
     struct rig *rig = *state;
@@ -595,6 +643,8 @@ int main(void)
         PAIR_CASE(invalidate_when_ordered_for_the_peer_then_all_is_copied_again),
         PAIR_CASE(invalidate_when_killed_before_the_map_is_written_then_still_everything),
         PAIR_CASE(invalidate_when_connected_meanwhile_then_compared_once_more),
+        PAIR_CASE(invalidate_when_promoted_meanwhile_then_refused),
+        PAIR_CASE(invalidate_when_recorded_as_current_again_then_refused),
         PAIR_CASE(generation_when_begun_by_order_then_the_other_copy_follows),
         PAIR_CASE(old_copy_when_made_the_good_one_then_the_newer_one_is_refused_until_given_up),
         PAIR_CASE(old_copy_when_made_the_good_one_then_that_is_on_disk),
