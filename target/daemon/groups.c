@@ -153,6 +153,9 @@ static void acquired(struct cluster_request *request, enum scsi_reason reason, u
         tell_failover(group);
         group->promoted_ns = monotonic_ns();
         group_step(group);
+    } else if (reason == REASON_INSUFFICIENT_RESOURCES && group->primary) {
+        /* Outdated as it became Primary: given back first, it could never be marked as such, or resynchronised. */
+        group_step(group);
     } else if (reason == REASON_INSUFFICIENT_RESOURCES) {
         group_finish(group, -ENODATA, "this node's copy is not current");
     } else {
