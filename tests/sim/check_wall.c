@@ -1,5 +1,7 @@
 /* PREEMPT (AND ABORT) is a wall: once it was answered GOOD, no write of a nexus that conflicts by it
- * reaches the medium of any copy, however old it is. */
+ * reaches the medium of any copy, however old it is. A Secondary's that the cluster does not call current is none:
+ * what it was sent as it was being resynchronised may come after the owner's disk has failed and the write with it. It is
+ * overwritten before anybody is told of it. */
 #include <string.h>
 
 #include "target/command/pr_parameters.h"
@@ -94,6 +96,14 @@ static void event(unsigned node)
     }
 }
 
+static bool not_current(unsigned node, unsigned group)
+{
+    for (unsigned by = 1; by <= sim_config()->nodes; by++)
+        if (sim_serves(by) && sim_shared(by))
+            return sim_shared(by)->groups[group].owner != node && !(sim_shared(by)->groups[group].current & 1u << node);
+    return false;
+}
+
 static void look(unsigned node, unsigned lu, uint64_t value)
 {
     uint64_t sent;
@@ -108,6 +118,10 @@ static void look(unsigned node, unsigned lu, uint64_t value)
     /* A copy may get late what another has; nothing may come from nowhere. */
     if (known || of != lu || !since[lu][nexus])
         return;
+    if (not_current(node, lu % sim_config()->groups)) {
+        on_medium[value / 8] &= (uint8_t)~(1u << value % 8);
+        return;
+    }
     sim_fail(
         "node%u: lu%u block %u: write %llu of nexus %d, sent at %.6f s, reaches the medium; the "
         "reservation that forbids it was answered at %.6f s",
