@@ -17,6 +17,7 @@ enum { NODES = 2, BLOCK = 512, HOLDER = 0, VICTIM = 1, NODE = 1, OTHER = 2, VALU
 
 struct client workload_clients[WORKLOAD_CLIENTS];
 static struct shared_lu units[NODES + 1];
+static struct shared_group group;
 static struct shared_state states[NODES + 1];
 static uint64_t now;
 static int writer; /* of every value: a nexus */
@@ -133,8 +134,9 @@ static int setup(void **context)
 {
     memset(units, 0, sizeof units);
     others = false;
+    group = (struct shared_group){.owner = NODE, .current = 1u << NODE | 1u << OTHER};
     for (unsigned node = 1; node <= NODES; node++)
-        states[node] = (struct shared_state){.lus = &units[node], .lu_count = 1};
+        states[node] = (struct shared_state){.lus = &units[node], .lu_count = 1, .groups = &group, .group_count = 1};
     workload_clients[VICTIM].isid[0] = 1;
     check_wall.begin();
     now = 100;
@@ -179,6 +181,16 @@ static void write_when_one_copy_had_it_before_then_the_other_may_get_it(void **c
     reserve();
     assert_false(stopped(OTHER, workload_nexus(VICTIM, OTHER), VALUE));
     assert_true(stopped(OTHER, workload_nexus(VICTIM, OTHER), VALUE + 1));
+}
+
+/* One that is being resynchronised: what it has is overwritten before anybody is told of it. The owner's is looked at all the same. */
+static void write_when_the_copy_is_not_current_then_let_through(void **context)
+{
+    reserve();
+    group.current = 1u << NODE;
+    assert_false(stopped(OTHER, workload_nexus(VICTIM, OTHER), VALUE));
+    group.current = 1u << OTHER;
+    assert_true(stopped(NODE, workload_nexus(VICTIM, NODE), VALUE));
 }
 
 static void wall_when_a_node_lets_write_again_then_gone(void **context)
@@ -238,6 +250,7 @@ int main(void)
         TEST(write_when_the_reservation_is_not_answered_then_let_through),
         TEST(write_when_it_is_of_the_holder_then_let_through),
         TEST(write_when_one_copy_had_it_before_then_the_other_may_get_it),
+        TEST(write_when_the_copy_is_not_current_then_let_through),
         TEST(wall_when_a_node_lets_write_again_then_gone),
         TEST(answer_when_a_later_operation_is_applied_then_no_wall),
         TEST(answer_when_a_node_that_stood_still_applies_several_at_once_then_no_wall),
