@@ -98,7 +98,7 @@ struct replica_options {
     /* The copies here were `complete` when they were closed or left, and no cache has lost its power since. */
     bool kept;
     /* Does this node hold its lease? Called by `home`. While it does not, no write is begun: one that had waited for others
-     * ends with -EAGAIN. NULL: it always does. */
+     * ends with -ERESTART, with -EAGAIN if a part of it was begun before. NULL: it always does. */
     bool (*lease)(const struct reactor *home);
 };
 int replica_open(const struct replica_options *options, struct replica **replica, char *why);

@@ -61,6 +61,8 @@ struct request {
     unsigned parts;  /* entries not completed */
     int error;
     bool starved; /* waits for free entries */
+    bool refused; /* an entry was not begun: too late */
+    bool begun;   /* another was: it may be on a medium */
     /* STORE_FLUSH */
     bool flush_done;
     uint64_t position; /* waits for older entries of the transfer log */

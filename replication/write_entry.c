@@ -87,6 +87,13 @@ static bool has_lease(const struct resource *r)
     return !r->public.options.lease || r->public.options.lease(r->home);
 }
 
+static void refuse(struct entry *e)
+{
+    e->request->error = -EAGAIN;
+    e->request->refused = true;
+    e->progress.local_done = true;
+}
+
 void entry_start(struct entry *e)
 {
     struct volume *v = e->volume;
@@ -96,18 +103,18 @@ void entry_start(struct entry *e)
     if (e->request && r->giving_up) {
         /* It waited for one that was given up. Whoever sent it may have been told that already, and what others were
          * promised since then may forbid it: it must not reach a medium any more. write_check_all() ends it. */
-        e->request->error = -EAGAIN;
-        e->progress.local_done = true;
+        refuse(e);
         return;
     }
     if (e->request && !has_lease(r)) {
         /* The same: the others may have gone on without this node. */
-        e->request->error = -EAGAIN;
-        e->progress.local_done = true;
+        refuse(e);
         entry_check(e);
         return;
     }
     e->local_started = true;
+    if (e->request)
+        e->request->begun = true;
     if (!volume_usable(v)) {
         e->progress.local_done = true;
         if (e->request && volume_through_peer(v))
@@ -285,7 +292,7 @@ static void request_done(struct request *q)
     struct resource *r = q->volume->resource;
 
     qb_list_del(&q->link);
-    write_finish(r, q->io, q->error);
+    write_finish(r, q->io, q->refused && !q->begun ? -ERESTART : q->error);
     qb_list_add(&q->link, &r->free_requests);
 }
 

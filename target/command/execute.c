@@ -1,8 +1,8 @@
 /* The life of a task between its transport and its handler; see target/nexus/task.h. */
 /* clang-format off */
 /*   task_execute -> checks -> [data phase, checks again] -> task set -> lane_admit -> handler
- *                     ^                                        |             |
- *                     +------------- task_resume --------------+-------------+
+ *                     ^                                        |             |           |
+ *                     +------------- task_resume --------------+-------------+-----------+ nothing was begun
  */
 /* clang-format on */
 #include <assert.h>
@@ -286,11 +286,27 @@ static bool hold_answer(struct task *task)
     return lane_wait_lease(task);
 }
 
+/* The store refused it before anything of it was begun. It leaves its lane, so that no drain waits for it, and starts anew
+ * from its checks on: what they depend on may have changed meanwhile, and who owns its group. */
+static void put_back(struct task *task)
+{
+    assert(task->state == TASK_RUNNING && is_media(task));
+    if (task->nexus->forwarded) { /* to be held where its nexus is */
+        task->bounced = true;
+        task_complete(task, REASON_NOT_READY_TRANSITION);
+    } else {
+        lane_retry(task);
+    }
+}
+
 void task_complete(struct task *task, enum scsi_reason reason)
 {
     assert(reason != REASON_PENDING && task->state != TASK_DONE);
     if (task->aborted) {
         reason = REASON_TASK_ABORTED;
+    } else if (reason == REASON_NOT_BEGUN) {
+        put_back(task);
+        return;
     } else if (needs_lease(task, reason) && !lane_lease_valid(task->reactor)) {
         task->answer = reason;
         if (hold_answer(task))

@@ -11,7 +11,10 @@ enum scsi_reason {
 #define REASON(name, status, key, asc, ascq, text) REASON_##name,
 #include "target/command/sense.def"
 #undef REASON
-    REASON_COUNT
+    REASON_COUNT,
+    /* No answer: nothing of an admitted media command was begun, so task_complete() puts it back at its gate. Only for a
+     * command that has not changed the medium by an earlier step. */
+    REASON_NOT_BEGUN
 };
 
 #endif

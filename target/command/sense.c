@@ -186,6 +186,8 @@ enum scsi_reason reason_from_errno(int error, bool write)
     case -ENOTCONN:
     case -ETIMEDOUT:
         return REASON_NOT_READY_TRANSITION;
+    case -ERESTART:
+        return REASON_NOT_BEGUN;
     case -ENOSPC:
     case -EDQUOT:
         return REASON_SPACE_ALLOCATION_FAILED;

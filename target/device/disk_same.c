@@ -50,6 +50,9 @@ static void same_written(struct store_io *io, int error)
     struct task *task = disk_task(io);
     enum scsi_reason reason = disk_outcome(task, error, true);
 
+    /* A second time from its start would be another write: others may have written over the first one. */
+    if (reason == REASON_NOT_BEGUN && task->step)
+        reason = REASON_NOT_READY_TRANSITION;
     task->step += io->length;
     if (reason != REASON_GOOD || task->step == disk_length(task))
         disk_end(task, reason);

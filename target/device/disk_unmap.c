@@ -54,11 +54,23 @@ static void release_range(struct task *task)
 
 static bool next_range(struct task *task);
 
+/* Was a range unmapped before the one at hand? */
+static bool has_begun(const struct task *task)
+{
+    for (unsigned i = 0; i + 1 < task->step; i++)
+        if (unmap_list_range(list_of(task), i).blocks)
+            return true;
+    return false;
+}
+
 static void range_unmapped(struct store_io *io, int error)
 {
     struct task *task = disk_task(io);
     enum scsi_reason reason = disk_outcome(task, error, true);
 
+    /* Others may have written to that since: it is not unmapped twice. */
+    if (reason == REASON_NOT_BEGUN && has_begun(task))
+        reason = REASON_NOT_READY_TRANSITION;
     release_range(task);
     if (reason != REASON_GOOD)
         disk_end(task, reason);

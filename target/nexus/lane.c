@@ -208,6 +208,8 @@ bool lane_wait_settled(struct task *task)
 void lane_retry(struct task *task)
 {
     lane_leave(task);
+    if (!task->held_since_ns)
+        task->held_since_ns = task->began_ns;
     hold(task, &task->lane->group->held, RETRY_POLL_NS);
 }
 

@@ -78,8 +78,8 @@ bool lane_wait_lease(struct task *task);
 bool lane_wait_settled(struct task *task);
 /* A running task is over (called by task_complete): leaves its lane, wakes who waits for it. */
 void lane_leave(struct task *task);
-/* A running task goes back to being held, to be tried again from its checks on: the owner it was sent to
- * did not take it, or was lost before it answered. */
+/* A running task goes back to being held, to be tried again from its checks on, until hold_ms have passed since it arrived:
+ * the owner it was sent to did not take it, or was lost before it answered; or nothing of it was begun here. */
 void lane_retry(struct task *task);
 /* Node id that owns a group, as this reactor's lanes know it; 0: nobody. */
 unsigned lane_owner(unsigned group, const struct reactor *reactor);

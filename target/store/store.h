@@ -33,7 +33,8 @@ struct store_io {
     const struct iovec *iov;  /* READ, WRITE: memory of the caller until done; sums up to length */
     unsigned iov_count;       /* at most LIMIT_SEGMENTS + 1 */
     /* Called once, on the submitting reactor: 0 or -errno (-EIO medium, -ENOSPC, -EAGAIN held back
-     * by the cluster: try again later, -ESHUTDOWN store was closed). */
+     * by the cluster: try again later, -ERESTART the same, and nothing of it has reached any medium or will: it may be
+     * executed anew, here or on another node, -ESHUTDOWN store was closed). */
     void (*done)(struct store_io *io, int error);
 
     /* The store's own while submitted. A stacked store that needs more embeds store_io in its own. */

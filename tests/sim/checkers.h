@@ -4,7 +4,6 @@
 
 #include "tests/sim/sim.h"
 
-extern const struct sim_checker check_answers; /* leases, for answers_check() */
 extern const struct sim_checker check_owner; /* never two executors of a group */
 extern const struct sim_checker check_state; /* equal place in the order, equal state */
 extern const struct sim_checker check_wall; /* no write of a preempted nexus reaches a medium */

@@ -56,6 +56,13 @@ void lane_leave(struct task *task)
     qb_list_init(&task->lane_link);
 }
 
+void lane_retry(struct task *task)
+{
+    lane_leave(task);
+    task->state = TASK_HELD;
+    qb_list_add_tail(&task->lane_link, &rig->group.held);
+}
+
 void lane_unhold(struct task *task)
 {
     assert_int_equal(task->state, TASK_HELD);

@@ -53,6 +53,8 @@ void sense_information(struct task *task, uint64_t information)
 enum scsi_reason reason_from_errno(int error, bool write)
 {
     switch (-error) {
+    case ERESTART:
+        return REASON_NOT_BEGUN;
     case EAGAIN:
         return REASON_BUSY;
     case ENOSPC:

@@ -1,5 +1,6 @@
 /* COMPARE AND WRITE and ORWRITE over a memory store. Not covered: the exclusive range itself
  * (lanes). */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,18 @@ static void caw_when_store_fails_then_range_is_given_back(void **state)
     assert_int_equal(rig->exclusive_begun, 2); /* the rig checks that both ended */
 }
 
+/* Nothing was written: it compares anew when it is executed again. */
+static void caw_when_its_write_is_not_begun_then_said_so(void **state)
+{
+    rig_poke(rig, 20 * 512, data, 512);
+    rig->fail_at = 1;
+    rig->fail_error = -ERESTART;
+    assert_int_equal(caw(1, 1024), REASON_NOT_BEGUN);
+    rig_peek(rig, 20 * 512, back, 512);
+    assert_memory_equal(back, data, 512);
+    assert_int_equal(rig->exclusive_begun, 1);
+}
+
 static void orwrite_when_done_then_bits_are_added(void **state)
 {
     static const uint32_t counts[] = {1, 17, 129, 513, 1500, 8192};
@@ -191,6 +204,7 @@ int main(void)
         CASE(caw_when_aborted_before_the_write_then_medium_is_untouched),
         CASE(caw_when_aborted_during_the_write_then_write_is_over_before_the_end),
         CASE(caw_when_store_fails_then_range_is_given_back),
+        CASE(caw_when_its_write_is_not_begun_then_said_so),
         CASE(orwrite_when_done_then_bits_are_added),
         CASE(orwrite_when_aborted_while_reading_then_nothing_written),
     };

@@ -1,4 +1,5 @@
 /* WRITE SAME over a memory store. Not covered: whether space is given back (test_file_store.c). */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,6 +174,22 @@ static void same_when_aborted_between_steps_then_stops(void **state)
     assert_int_equal(same(0x93, 0, 0, 8000, block), REASON_MEDIUM_WRITE_ERROR);
 }
 
+/* Others may have written to what the first step has changed. */
+static void same_when_a_later_step_is_not_begun_then_not_executed_anew(void **state)
+{
+    rig->fail_error = -ERESTART;
+    rig->fail_at = 0;
+    assert_int_equal(same(0x93, 0, 0, 8000, block), REASON_NOT_BEGUN);
+    rig_forget(rig);
+    rig->fail_error = -ERESTART;
+    rig->fail_at = 1;
+    assert_int_equal(same(0x93, 0, 0, 8000, block), REASON_NOT_READY_TRANSITION);
+    rig_forget(rig);
+    rig->fail_error = -ERESTART;
+    rig->fail_at = 0;
+    assert_int_equal(same(0x93, 0, 0, 8000, zeros), REASON_NOT_BEGUN);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -191,6 +208,7 @@ int main(void)
         CASE(same_when_cdb_is_wrong_then_refused),
         CASE(same_when_unit_is_not_thin_then_unmap_is_refused),
         CASE(same_when_aborted_between_steps_then_stops),
+        CASE(same_when_a_later_step_is_not_begun_then_not_executed_anew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

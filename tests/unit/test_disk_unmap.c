@@ -1,4 +1,5 @@
 /* UNMAP over a memory store. Not covered: malformed lists (test_unmap_list.c), lanes. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,6 +148,21 @@ static void unmap_when_store_fails_then_write_error(void **state)
     assert_int_equal(unmap(list_length, list_length), REASON_MEDIUM_WRITE_ERROR);
 }
 
+/* Others may have written to the range that is unmapped already. */
+static void unmap_when_a_later_range_is_not_begun_then_not_executed_anew(void **state)
+{
+    add(100, 0); /* nothing to do */
+    add(3, 1);
+    add(10, 1);
+    rig->fail_error = -ERESTART;
+    rig->fail_at = 0;
+    assert_int_equal(unmap(list_length, list_length), REASON_NOT_BEGUN);
+    rig_forget(rig);
+    rig->fail_error = -ERESTART;
+    rig->fail_at = 1;
+    assert_int_equal(unmap(list_length, list_length), REASON_NOT_READY_TRANSITION);
+}
+
 static void unmap_when_anchor_then_refused(void **state)
 {
     uint8_t cdb[10] = {0x42, 0x01};
@@ -170,6 +186,7 @@ int main(void)
         CASE(unmap_when_wce_is_off_then_flushed_once_at_the_end),
         CASE(unmap_when_aborted_then_rest_is_left),
         CASE(unmap_when_store_fails_then_write_error),
+        CASE(unmap_when_a_later_range_is_not_begun_then_not_executed_anew),
         CASE(unmap_when_anchor_then_refused),
     };
 

@@ -8,10 +8,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/config.h"
+#include "target/base/container.h"
 #include "target/base/threads.h"
 #include "target/command/command.h"
 #include "target/command/control_calls.h"
@@ -507,6 +509,229 @@ static void lease_when_gone_where_it_was_forwarded_then_sent_back(void **state)
     reading = NULL;
 }
 
+/* ---- nothing was begun ---- */
+
+static struct keeping_store {
+    struct store store, *below;
+} keeping;
+static struct store_io *waiting;
+
+/* Reads are answered, writes wait for end_write(). */
+static void keep_writes(struct store *store, struct store_io *io)
+{
+    if (io->operation == STORE_WRITE) {
+        waiting = io;
+        return;
+    }
+    store = container_of(store, struct keeping_store, store)->below;
+    io->store = store;
+    store->operations->submit(store, io);
+}
+
+static void end_write(int error)
+{
+    struct store_io *io = waiting;
+
+    waiting = NULL;
+    io->done(io, error);
+}
+
+static void turn_until_written(void)
+{
+    for (unsigned i = 0; i < 1000 && !waiting; i++)
+        reactor_turn(&reactor, TURN_NS / 100);
+    assert_non_null(waiting);
+}
+
+static void start_write(const uint8_t *cdb, unsigned length)
+{
+    uint8_t block[512];
+
+    memset(block, 0x11, sizeof block);
+    waiting = NULL;
+    start(cdb, length, 0, 512);
+    assert_true(wants_data);
+    payload_write(&task.data_out, 0, block, sizeof block);
+    task_data_ready(&task);
+    turn_until_written();
+    assert_int_equal(task.state, TASK_RUNNING);
+}
+
+static int setup_keeping(void **state)
+{
+    static const struct store_operations operations = {.name = "keeping", .submit = keep_writes};
+
+    keeping.store = (struct store){.operations = &operations, .size = SIZE, .block_size = 512};
+    keeping.below = lu.store;
+    lu.store = &keeping.store;
+    lease_set(true);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until(&changed);
+    return 0;
+}
+
+static int teardown_keeping(void **state)
+{
+    lu.store = keeping.below;
+    lease_set(true);
+    return 0;
+}
+
+static void write_when_not_begun_for_want_of_the_lease_then_held_and_executed_anew(void **state)
+{
+    start_write(write_one, 10);
+    lease_set(false);
+    end_write(-ERESTART);
+    assert_int_equal(task.state, TASK_HELD);
+    for (unsigned i = 0; i < 10; i++)
+        reactor_turn(&reactor, TURN_NS / 100);
+    assert_null(waiting);
+    assert_false(completed);
+    lease_set(true);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED); /* the view that serves again */
+    turn_until_written();
+    assert_false(completed);
+    end_write(0);
+    assert_true(completed);
+    assert_int_equal(task.status, 0);
+}
+
+static void write_when_not_begun_and_held_as_long_as_may_be_then_transition_is_told(void **state)
+{
+    start_write(write_one, 10);
+    lease_set(false);
+    end_write(-ERESTART);
+    turn_until(&completed);
+    assert_null(waiting);
+    assert_int_equal(task.status, 2);
+    assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
+    lease_set(true);
+
+    /* The time in which it waited in the store counts. */
+    start_write(write_one, 10);
+    while (reactor.now_ns - task.began_ns < HOLD_MS * 1000000ull)
+        reactor_turn(&reactor, TURN_NS / 100);
+    end_write(-ERESTART);
+    turn_until(&completed);
+    assert_null(waiting);
+    assert_int_equal(task.status, 2);
+    assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
+}
+
+/* A PREEMPT in between: its drain waits for what was admitted, and not for what is held. */
+static void write_when_not_begun_and_reserved_meanwhile_then_conflict(void **state)
+{
+    start_write(write_one, 10);
+    change_of_reservation(true, NULL);
+    for (unsigned i = 0; i < 5; i++) {
+        reactor_turn(&reactor, TURN_NS / 100);
+        mailbox_run(&threads.control);
+    }
+    assert_false(changed);
+    lease_set(false);
+    end_write(-ERESTART);
+    turn_until(&changed);
+    assert_false(completed);
+    lease_set(true);
+    turn_until(&completed);
+    assert_null(waiting);
+    assert_int_equal(task.status, 0x18);
+    nobody_reserves();
+}
+
+static void write_when_not_begun_and_the_group_is_released_then_that_does_not_wait_for_it(void **state)
+{
+    start_write(write_one, 10);
+    gate(GATE_HOLD, ALUA_TRANSITIONING);
+    for (unsigned i = 0; i < 5; i++) {
+        reactor_turn(&reactor, TURN_NS / 100);
+        mailbox_run(&threads.control);
+    }
+    assert_false(changed);
+    end_write(-ERESTART);
+    turn_until(&changed);
+    assert_false(completed);
+    gate(GATE_EXECUTE, ALUA_ACTIVE_OPTIMIZED);
+    turn_until_written();
+    end_write(0);
+    assert_int_equal(task.status, 0);
+}
+
+static void write_when_not_begun_and_aborted_then_ends(void **state)
+{
+    start_write(write_one, 10);
+    lease_set(false);
+    end_write(-ERESTART);
+    assert_false(completed);
+    task_abort(&task, true); /* while it is held */
+    assert_true(completed && task.silent);
+    lease_set(true);
+    start_write(write_one, 10);
+    task_abort(&task, false); /* while it waits in the store */
+    assert_false(completed);
+    end_write(-ERESTART);
+    assert_true(completed);
+    assert_int_equal(task.status, 0x40);
+}
+
+static void write_when_not_begun_where_it_was_forwarded_then_sent_back(void **state)
+{
+    nexus.forwarded = true;
+    start_write(write_one, 10);
+    end_write(-ERESTART);
+    assert_true(completed && task.bounced);
+    nexus.forwarded = false;
+}
+
+static void poked(struct store_io *io, int error)
+{
+    assert_int_equal(error, 0);
+    completed = true;
+}
+
+/* Block 5 of the medium. */
+static void poke(uint8_t value)
+{
+    static uint8_t block[512];
+    static struct iovec iov = {block, sizeof block};
+    static struct store_io io;
+    bool was = completed;
+
+    memset(block, value, sizeof block);
+    io = (struct store_io){.operation = STORE_WRITE, .offset = 5 * 512, .length = 512, .iov = &iov, .iov_count = 1, .done = poked};
+    completed = false;
+    store_submit(keeping.below, &io);
+    turn_until(&completed);
+    completed = was;
+}
+
+static uint8_t first_byte(void)
+{
+    return *(const uint8_t *)waiting->iov[0].iov_base;
+}
+
+/* What is on the medium may be something else when its turn comes. */
+static void orwrite_when_not_begun_then_added_to_what_the_medium_is_later(void **state)
+{
+    static const uint8_t orwrite[16] = {0x8b, [9] = 5, [13] = 1};
+
+    poke(0x22);
+    start_write(orwrite, 16);
+    assert_int_equal(first_byte(), 0x33);
+    lease_set(false);
+    end_write(-ERESTART);
+    assert_int_equal(task.state, TASK_HELD);
+    poke(0x44);
+    lease_set(true);
+    turn_until_written();
+    assert_int_equal(first_byte(), 0x55);
+    end_write(0);
+    turn_until(&completed);
+    assert_int_equal(task.status, 0);
+}
+
+#define KEEPING_CASE(test) cmocka_unit_test_setup_teardown(test, setup_keeping, teardown_keeping)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +747,13 @@ int main(void)
         cmocka_unit_test(decision_when_no_lane_is_concerned_then_over_at_once),
         cmocka_unit_test(decision_when_reactors_sleep_then_they_wake_up_under_the_new_view),
         cmocka_unit_test(decision_when_the_reactor_is_at_work_or_was_posted_to_then_in_its_turn),
+        KEEPING_CASE(write_when_not_begun_for_want_of_the_lease_then_held_and_executed_anew),
+        KEEPING_CASE(write_when_not_begun_and_held_as_long_as_may_be_then_transition_is_told),
+        KEEPING_CASE(write_when_not_begun_and_reserved_meanwhile_then_conflict),
+        KEEPING_CASE(write_when_not_begun_and_the_group_is_released_then_that_does_not_wait_for_it),
+        KEEPING_CASE(write_when_not_begun_and_aborted_then_ends),
+        KEEPING_CASE(write_when_not_begun_where_it_was_forwarded_then_sent_back),
+        KEEPING_CASE(orwrite_when_not_begun_then_added_to_what_the_medium_is_later),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

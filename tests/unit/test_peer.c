@@ -112,6 +112,22 @@ static void command_when_the_other_is_not_the_owner_then_held_until_it_is(void *
     }
 }
 
+/* It was admitted, and refused before anything was written: it is not held there, whose drains would wait. */
+static void write_when_the_owner_has_not_begun_it_then_sent_back_and_tried_again(void **state)
+{
+    struct rig_io *io = rig_new(nexus(0, 0), WRITE, 0, 1, RIG_BLOCK);
+    unsigned bounced = rig_now(&relay.bounced), seen = rig_now(&spy.seen);
+
+    rig_pattern(io->data, RIG_BLOCK, 77);
+    spy_fail(-ERESTART);
+    rig_start(io);
+    assert_int_equal(rig_codes(rig_end(io)), 0);
+    assert_int_equal(rig_now(&relay.bounced), bounced + 1);
+    assert_int_equal(rig_now(&spy.seen), seen + 2);
+    rig_check(nexus(0, 0), 0, RIG_BLOCK, 77);
+    rig_free(io);
+}
+
 static void abort_when_the_owner_runs_it_then_ends_after_the_medium(void **state)
 {
     for (unsigned silent = 0; silent < 2; silent++) {
@@ -440,6 +456,7 @@ int main(void)
         cmocka_unit_test(short_room_when_reading_then_the_rest_is_residual),
         cmocka_unit_test(owner_when_its_medium_fails_then_sense_comes_through),
         cmocka_unit_test(command_when_the_other_is_not_the_owner_then_held_until_it_is),
+        cmocka_unit_test(write_when_the_owner_has_not_begun_it_then_sent_back_and_tried_again),
         cmocka_unit_test(abort_when_the_owner_runs_it_then_ends_after_the_medium),
         cmocka_unit_test(abort_when_the_command_is_on_its_way_then_ends_with_the_link),
         cmocka_unit_test(link_when_cut_under_writes_then_they_are_not_repeated),

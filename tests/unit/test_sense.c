@@ -92,6 +92,7 @@ static void errors_when_turned_into_reasons_then_cluster_is_no_medium_error(void
     assert_int_equal(reason_from_errno(-ENOSPC, true), REASON_SPACE_ALLOCATION_FAILED);
     assert_int_equal(reason_from_errno(-EAGAIN, false), REASON_NOT_READY_TRANSITION);
     assert_int_equal(reason_from_errno(-ESHUTDOWN, true), REASON_NOT_READY_TRANSITION);
+    assert_int_equal(reason_from_errno(-ERESTART, true), REASON_NOT_BEGUN);
     assert_int_equal(reason_from_errno(-ENOBUFS, true), REASON_TASK_SET_FULL);
 }
 
