@@ -26,8 +26,12 @@ static void end(struct task *task, enum scsi_reason reason)
 static void caw_written(struct store_io *io, int error)
 {
     struct task *task = disk_task(io);
+    enum scsi_reason reason = disk_outcome(task, error, true);
 
-    end(task, disk_outcome(task, error, true));
+    /* It may have been written. "Not ready" makes initiators send it again, and it would find its own data. */
+    if (reason == REASON_NOT_READY_TRANSITION)
+        reason = REASON_ABORTED_COMMAND;
+    end(task, reason);
 }
 
 static void caw_read(struct store_io *io, int error)

@@ -55,6 +55,8 @@ enum scsi_reason reason_from_errno(int error, bool write)
     switch (-error) {
     case ERESTART:
         return REASON_NOT_BEGUN;
+    case ESHUTDOWN:
+        return REASON_NOT_READY_TRANSITION;
     case EAGAIN:
         return REASON_BUSY;
     case ENOSPC:

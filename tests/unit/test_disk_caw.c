@@ -154,6 +154,19 @@ static void caw_when_its_write_is_not_begun_then_said_so(void **state)
     assert_int_equal(rig->exclusive_begun, 1);
 }
 
+/* What waits for its peer may be given up when it is on the disk here: sent again, it would miscompare with itself. */
+static void caw_when_its_write_may_be_done_then_not_told_to_try_again(void **state)
+{
+    rig_poke(rig, 20 * 512, data, 512);
+    rig->fail_error = -ESHUTDOWN;
+    rig->fail_at = 1;
+    assert_int_equal(caw(1, 1024), REASON_ABORTED_COMMAND);
+    rig_forget(rig);
+    rig->fail_error = -ESHUTDOWN;
+    rig->fail_at = 0; /* the read */
+    assert_int_equal(caw(1, 1024), REASON_NOT_READY_TRANSITION);
+}
+
 static void orwrite_when_done_then_bits_are_added(void **state)
 {
     static const uint32_t counts[] = {1, 17, 129, 513, 1500, 8192};
@@ -205,6 +218,7 @@ int main(void)
         CASE(caw_when_aborted_during_the_write_then_write_is_over_before_the_end),
         CASE(caw_when_store_fails_then_range_is_given_back),
         CASE(caw_when_its_write_is_not_begun_then_said_so),
+        CASE(caw_when_its_write_may_be_done_then_not_told_to_try_again),
         CASE(orwrite_when_done_then_bits_are_added),
         CASE(orwrite_when_aborted_while_reading_then_nothing_written),
     };
