@@ -19,11 +19,13 @@
 #include "target/command/control_calls.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
+#include "target/nexus/lane_private.h"
 #include "target/nexus/lun_map.h"
 #include "target/nexus/nexus.h"
 #include "target/nexus/nexus_table.h"
 
-enum { SIZE = 1 << 20, HOLD_MS = 50, TURN_NS = 100000000 };
+/* Held for longer than any machine stands still, unless a case waits for the end. */
+enum { SIZE = 1 << 20, HOLD_MS = 600000, SHORT_HOLD_MS = 50, TURN_NS = 100000000 };
 
 static struct reactor reactor;
 static struct nexus nexus;
@@ -74,6 +76,11 @@ static void turn_until(const bool *flag)
         mailbox_run(&threads.control);
     }
     assert_true(*flag);
+}
+
+static void hold_for(unsigned ms)
+{
+    lanes.hold_ns = ms * 1000000ull;
 }
 
 static void gate(enum gate to, uint8_t state)
@@ -183,10 +190,12 @@ static void gate_when_it_stays_shut_then_transition_is_told(void **state)
 {
     gate(GATE_HOLD, ALUA_TRANSITIONING);
     turn_until(&changed);
+    hold_for(SHORT_HOLD_MS);
     start(read_one, 10, 512, 0);
     turn_until(&completed);
     assert_int_equal(task.status, 2);
     assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
+    hold_for(HOLD_MS);
     start(read_one, 10, 512, 0);
     task_abort(&task, true);
     assert_true(completed && task.silent);
@@ -423,10 +432,11 @@ static void lease_when_gone_then_a_command_waits_for_it(void **state)
     assert_int_equal(task.status, 0);
 
     lease_set(false);
+    hold_for(SHORT_HOLD_MS);
     start("\x16\0\0\0\0\0", 6, 0, 0);
-    assert_int_equal(task.state, TASK_HELD);
     assert_ptr_equal(committing, NULL);
     turn_until(&completed); /* not for ever */
+    hold_for(HOLD_MS);
     assert_int_equal(task.status, 2);
     assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
     start(tur, 6, 0, 0);
@@ -489,7 +499,9 @@ static void lease_when_gone_before_the_answer_then_that_waits_out_of_the_lane(vo
 
     start(read_one, 10, 512, 0);
     lease_set(false);
+    hold_for(SHORT_HOLD_MS);
     turn_until(&completed);
+    hold_for(HOLD_MS);
     assert_int_equal(task.status, 2);
     assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
     lease_set(true);
@@ -598,6 +610,7 @@ static void write_when_not_begun_for_want_of_the_lease_then_held_and_executed_an
 
 static void write_when_not_begun_and_held_as_long_as_may_be_then_transition_is_told(void **state)
 {
+    hold_for(SHORT_HOLD_MS);
     start_write(write_one, 10);
     lease_set(false);
     end_write(-ERESTART);
@@ -609,13 +622,14 @@ static void write_when_not_begun_and_held_as_long_as_may_be_then_transition_is_t
 
     /* The time in which it waited in the store counts. */
     start_write(write_one, 10);
-    while (reactor.now_ns - task.began_ns < HOLD_MS * 1000000ull)
+    while (reactor.now_ns - task.began_ns < SHORT_HOLD_MS * 1000000ull)
         reactor_turn(&reactor, TURN_NS / 100);
     end_write(-ERESTART);
     turn_until(&completed);
     assert_null(waiting);
     assert_int_equal(task.status, 2);
     assert_memory_equal(task.sense + 12, "\x04\x0a", 2);
+    hold_for(HOLD_MS);
 }
 
 /* A PREEMPT in between: its drain waits for what was admitted, and not for what is held. */
