@@ -12,8 +12,9 @@
 
 enum {
     WIRE_MIN = 1, /* oldest and newest wire version that this build speaks */
-    WIRE_MAX = 6, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, OP TARGET
-                     COLD RESET, survivors, proofs; 4: OP FORCE CURRENT; 5: returned; 6: ended */
+    WIRE_MAX = 7, /* 2: HANDOVER, CONSULT, OPINION, OP CONFIGURATION; 3: OP MODE PAGES, OP TARGET
+                     COLD RESET, survivors, proofs; 4: OP FORCE CURRENT; 5: returned; 6: ended; 7: OP
+                     REINSTATE */
     WIRE_SURVIVORS =
         3, /* from here on a lost owner's copy gives way to a survivor's (shared_members()) */
     WIRE_RETURNED =

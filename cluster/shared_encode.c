@@ -128,6 +128,8 @@ static void op_body_write(const struct shared_op *op, struct writer *w)
         write_bytes(w, op->digest, sizeof op->digest);
     if (parts & SHARED_PART_MODE_SELECTED)
         mode_write(w, &op->mode_selected);
+    if (parts & SHARED_PART_EPOCH)
+        write_be32(w, op->epoch);
 }
 
 void shared_op_encode(const struct shared_op *op, struct writer *w)
@@ -199,6 +201,8 @@ int shared_op_decode(struct shared_op *op, struct reader *r, const struct shared
         read_bytes(&body, op->digest, sizeof op->digest);
     if (parts & SHARED_PART_MODE_SELECTED)
         mode_read(&body, &op->mode_selected);
+    if (parts & SHARED_PART_EPOCH)
+        op->epoch = read_be32(&body);
     if (body.bad || body.left || shared_op_check(state, op) != REASON_GOOD)
         return -EINVAL;
     return 0;

@@ -22,13 +22,14 @@ static bool set_states(struct shared_group *group, uint32_t members)
     return changed;
 }
 
-static void group_effect(struct shared_effects *effects, enum shared_effect_kind kind,
-                         uint32_t group, uint32_t node)
+static struct shared_effect *group_effect(struct shared_effects *effects, enum shared_effect_kind kind,
+                                          uint32_t group, uint32_t node)
 {
     struct shared_effect *effect = shared_effect_add(effects, kind, SHARED_NO_LU);
 
     effect->group = group;
     effect->node = node;
+    return effect;
 }
 
 /* Access states of a group that has an owner have changed: everybody asks for them again. */
@@ -96,6 +97,7 @@ void shared_group_outdate(struct shared_state *state, const struct shared_op *op
 {
     struct shared_group *group = &state->groups[op->group];
     uint32_t bit = shared_node_bit(op->node);
+    bool cleared = group->current & bit;
 
     /* action 1: the owner's own wish. Its disk failed, it goes on with the peer's copy alone. */
     if ((group->owner == op->node && op->action != 1) || !(group->nodes & bit)) {
@@ -106,13 +108,35 @@ void shared_group_outdate(struct shared_state *state, const struct shared_op *op
         shared_refuse(effects, REASON_INSUFFICIENT_RESOURCES, UINT32_MAX);
         return;
     }
-    if (group->current & bit) {
+    if (cleared) {
         group->current &= ~bit;
         group->epoch++;
     }
     /* Again if asked again: the asker relies on the mark being durable on that node, which may have
      * been away the first time. */
-    group_effect(effects, SHARED_EFFECT_OUTDATE, op->group, op->node);
+    group_effect(effects, SHARED_EFFECT_OUTDATE, op->group, op->node)->cleared = cleared;
+    group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
+}
+
+/* The outdating alone is taken back: where anything else has changed meanwhile, the node may have been away, and the copy may
+ * have been compared with another, or outdated for another reason. */
+void shared_group_reinstate(struct shared_state *state, const struct shared_op *op,
+                            struct shared_effects *effects)
+{
+    struct shared_group *group = &state->groups[op->group];
+    uint32_t bit = shared_node_bit(op->node);
+
+    if (!(group->nodes & bit)) {
+        shared_refuse(effects, REASON_INVALID_FIELD_IN_PARAMETERS, UINT32_MAX);
+        return;
+    }
+    if (group->epoch != op->epoch || group->current & bit || !(state->members & bit)) {
+        shared_refuse(effects, REASON_INSUFFICIENT_RESOURCES, UINT32_MAX);
+        return;
+    }
+    group->current |= bit;
+    group->epoch++;
+    group_effect(effects, SHARED_EFFECT_REINSTATE, op->group, op->node);
     group_effect(effects, SHARED_EFFECT_PERSIST, op->group, 0);
 }
 

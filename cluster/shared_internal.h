@@ -119,6 +119,8 @@ void shared_group_current(struct shared_state *state, const struct shared_op *op
                           struct shared_effects *effects);
 void shared_group_force_current(struct shared_state *state, const struct shared_op *op,
                                 struct shared_effects *effects);
+void shared_group_reinstate(struct shared_state *state, const struct shared_op *op,
+                            struct shared_effects *effects);
 /* The groups' part of a new view; `gone`: bits of nodes whose ownership ends; `survivors`: see shared_members(). */
 void shared_group_members(struct shared_state *state, uint32_t gone, uint32_t survivors,
                           struct shared_effects *effects);
@@ -136,6 +138,7 @@ enum shared_op_part {
     SHARED_PART_CAPACITY = 256,
     SHARED_PART_DIGEST = 512,
     SHARED_PART_MODE_SELECTED = 1024,
+    SHARED_PART_EPOCH = 2048,
 };
 /* 0 for an unknown kind. */
 unsigned shared_op_parts(unsigned kind);

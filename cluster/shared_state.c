@@ -180,10 +180,13 @@ static const struct {
                               mode_select},
     [SHARED_OP_TARGET_COLD_RESET] = {SHARED_PART_NEXUS_OR_NOBODY, target_cold_reset},
     [SHARED_OP_FORCE_CURRENT] = {SHARED_PART_NODE | SHARED_PART_GROUP, shared_group_force_current},
+    [SHARED_OP_REINSTATE] = {SHARED_PART_NODE | SHARED_PART_GROUP | SHARED_PART_EPOCH, shared_group_reinstate},
 };
 
 uint8_t shared_op_wire(enum shared_op_kind kind)
 {
+    if (kind >= SHARED_OP_REINSTATE)
+        return 7;
     if (kind >= SHARED_OP_FORCE_CURRENT)
         return 4;
     return kind >= SHARED_OP_MODE_PAGES ? 3 : kind >= SHARED_OP_CONFIGURATION ? 2 : 1;

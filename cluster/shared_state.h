@@ -121,14 +121,16 @@ enum shared_op_kind {
     SHARED_OP_MODE_PAGES,    /* wire 3. MODE SELECT of some pages: what others select at the same time stays */
     SHARED_OP_TARGET_COLD_RESET, /* wire 3. TARGET_RESET, and all sessions end (RFC 7143 11.5.1) */
     SHARED_OP_FORCE_CURRENT, /* wire 4. An administrator: `node`'s copy alone is current, whatever is newer is given up */
+    SHARED_OP_REINSTATE,     /* wire 7. `node`'s copy is current as if it had not been outdated: nothing was acknowledged
+                              * without it since. Who had it outdated asks, as its own disk failed first */
     SHARED_OP_KIND_COUNT
 };
 
 /* One operation, before encoding. Which fields count depends on the kind. */
 struct shared_op {
     enum shared_op_kind kind;
-    /* Node it comes from, or that it is about (GROUP_*, OUTDATE, CURRENT, FORCE_CURRENT); must be 1..LIMIT_NODES for
-     * those, RESERVE and NEXUS_LOSS. */
+    /* Node it comes from, or that it is about (GROUP_*, OUTDATE, CURRENT, FORCE_CURRENT, REINSTATE); must be 1..LIMIT_NODES
+     * for those, RESERVE and NEXUS_LOSS. */
     uint32_t node;
     uint32_t lu;        /* index; SHARED_NO_LU with NEXUS_LOSS means every LU */
     uint32_t group;     /* index */
@@ -154,6 +156,7 @@ struct shared_op {
     struct shared_mode mode; /* MODE_SELECT: the whole new set; MODE_PAGES: of it what is selected */
     struct shared_mode mode_selected; /* MODE_PAGES: 1 = this parameter, of a page that was sent, is set */
     uint64_t capacity;
+    uint32_t epoch;     /* REINSTATE: of the group, behind the outdating that is taken back */
     uint8_t digest[32]; /* CONFIGURATION */
 };
 
@@ -174,6 +177,7 @@ enum shared_effect_kind {
     SHARED_EFFECT_GROUP,       /* owner or access states of `group` changed: switch gates */
     SHARED_EFFECT_OUTDATE,     /* `node`: if that is me, my copy of `group` is outdated: make that durable
                                 * before ack */
+    SHARED_EFFECT_REINSTATE,   /* the same; my copy is as it was before */
     SHARED_EFFECT_CONFIGURATION, /* use the configuration with effects->digest; ack when all nexuses have it */
     SHARED_EFFECT_SESSIONS,    /* all sessions end, after the answer to who asked for it */
     SHARED_EFFECT_PERSIST,     /* the state must be durable before ack (APTPL, current sets) */
@@ -193,6 +197,7 @@ struct shared_effect {
     enum unit_attention ua;
     struct nexus_identity nexus;
     uint32_t first, count; /* SHARED_LIST */
+    bool cleared;          /* OUTDATE: it was current until then */
 };
 
 /* A view may change two things of every group; an operation has no more than LIMIT_NODES. */
@@ -243,7 +248,9 @@ void shared_state_free(struct shared_state *state);
  * no member, INSUFFICIENT_RESOURCES if its data is not current. OUTDATE: INVALID_FIELD_IN_PARAMETERS for
  * the owner or a node without a copy, INSUFFICIENT_RESOURCES for the last current copy; repeated: GOOD
  * with its effect once more. CURRENT: INVALID_FIELD_IN_PARAMETERS for a node without a copy. FORCE_CURRENT: the same;
- * NOT_READY_TRANSITION while somebody owns the group; repeated: GOOD with its effects once more. */
+ * NOT_READY_TRANSITION while somebody owns the group; repeated: GOOD with its effects once more. REINSTATE:
+ * INVALID_FIELD_IN_PARAMETERS for a node without a copy, INSUFFICIENT_RESOURCES if anything of the group, or of who is a
+ * member, has changed since (`epoch`), or `node` is no member. */
 void shared_apply(struct shared_state *state, const struct shared_op *op,
                   struct shared_effects *effects);
 /* The agreed view changed to `members`; the nodes in `lost` (bits) are gone: their nexuses are lost,

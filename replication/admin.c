@@ -170,6 +170,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ORDER_RESIZE] = admin_resize,
     [ORDER_CONFIRM_EQUAL] = confirm_equal,
     [ORDER_FLUSH] = flush,
+    [ORDER_REINSTATE] = admin_reinstate,
 };
 
 static void refuse_rest(struct resource *r)

@@ -28,6 +28,7 @@ bool admin_demote(struct resource *r, struct admin *a);
 bool admin_peer_outdated(struct resource *r, struct admin *a);
 bool admin_self_outdated(struct resource *r, struct admin *a);
 bool admin_outdate(struct resource *r, struct admin *a);
+bool admin_reinstate(struct resource *r, struct admin *a);
 /* admin_close.c */
 bool admin_close(struct resource *r, struct admin *a);
 /* admin_copy.c */

@@ -21,6 +21,22 @@ static void alone_written(struct md_waiter *w, int error)
     r->publish = true;
 }
 
+/* Did a disk fail before this node went on alone? Then it does not any more, with none of the volumes, and the peer has all
+ * that was acknowledged. The generation has not moved: the peer's copy is no split brain with what is on this disk. */
+static bool in_vain(const struct resource *r)
+{
+    bool failed = false;
+
+    if (r->peer_node == REPLICA_PEER_OUTSIDE)
+        return false;
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        if (volume_alone(r->volumes[i]))
+            return false;
+        failed |= !volume_usable(r->volumes[i]);
+    }
+    return failed;
+}
+
 /* Where no connection could be comparing the old generation, or it does not move any more. */
 static bool may_go_alone(const struct volume *v)
 {
@@ -34,6 +50,10 @@ bool admin_peer_outdated(struct resource *r, struct admin *a)
 
     if (a->phase)
         return !a->waiting;
+    if (a->flag && in_vain(r)) {
+        resource_tell_in_vain(r);
+        return true;
+    }
     if (!a->flag || !r->primary)
         return true;
     if (outdating_flushes(r))
@@ -116,11 +136,53 @@ bool admin_outdate(struct resource *r, struct admin *a)
     for (unsigned i = 0; i < r->volume_count; i++) {
         struct volume *v = r->volumes[i];
 
-        if (v->state.disk > DISK_OUTDATED)
+        if (v->state.disk > DISK_OUTDATED) {
+            v->outdated_from = v->state.disk;
             v->state.disk = DISK_OUTDATED;
+        }
         volume_changed(v, false);
     }
     admin_persist(r, a, false);
     a->phase = 1;
     return false;
+}
+
+/* The order to be outdated, which came first, may still wait for a connection to end. */
+static bool behind_outdating(const struct resource *r, const struct admin *a)
+{
+    const struct admin *other;
+
+    qb_list_for_each_entry(other, &r->admins, link)
+    {
+        if (other == a)
+            return false;
+        if (other->kind == ORDER_OUTDATE)
+            return true;
+    }
+    return false;
+}
+
+/* That is taken back. What the peer was told at a handshake must not change under its comparison. */
+bool admin_reinstate(struct resource *r, struct admin *a)
+{
+    if (a->phase)
+        return !a->waiting && admin_finish(a, 0, "%s", "");
+    if (behind_outdating(r, a))
+        return false;
+    if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_PARAMS) {
+        link_fail(r, "the outdating of this copy is taken back");
+        return false;
+    }
+    for (unsigned i = 0; i < r->volume_count; i++) {
+        struct volume *v = r->volumes[i];
+
+        if (v->state.disk != DISK_OUTDATED || !v->outdated_from || conn_is_target(v->state.conn))
+            continue;
+        v->state.disk = v->outdated_from;
+        v->outdated_from = DISK_DISKLESS;
+        volume_changed(v, true);
+    }
+    admin_persist(r, a, false);
+    a->phase = 1;
+    return !a->waiting && admin_finish(a, 0, "%s", "");
 }

@@ -123,6 +123,15 @@ void replica_outdate(struct replica *replica,
     order(replica, ORDER_OUTDATE, false, done, context);
 }
 
+void replica_reinstate(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                       void *context)
+{
+    if (replica->engine->standing)
+        order(replica, ORDER_REINSTATE, false, done, context);
+    else
+        done(context, 0, "");
+}
+
 void replica_flush(struct replica *replica, void (*done)(void *context, int error, const char *why), void *context)
 {
     if (replica->engine->standing)

@@ -63,6 +63,9 @@ struct replica_callbacks {
      * On a Secondary: the peer's node is back after it crashed as Primary, and this copy, which was there all the time,
      * has what that one may have lost. It is not given up; asked again at every connection, no answer needed. */
     void (*outdate_peer)(void *context, struct replica *replica, unsigned peer_node);
+    /* The agreed outdating of the peer's copy is of no use: a disk of this node failed first, and nothing was acknowledged
+     * without the peer since that was asked for, nor will be. May be NULL. */
+    void (*outdated_in_vain)(void *context, struct replica *replica);
     /* This node is Primary, its disk failed, the peer's copy has all: ask the cluster to agree that this
      * node's copy is outdated. Answer with replica_self_outdated(). Reads go to the peer at once, no write
      * is acknowledged until then. */
@@ -148,6 +151,10 @@ void replica_confirm_equal(struct replica *replica,
  * connected to an up-to-date Primary and resyncing or Primary itself refuses with -EBUSY. */
 void replica_outdate(struct replica *replica, void (*done)(void *context, int error, const char *why),
                      void *context);
+/* The outdating, durable in this process's time, was taken back by agreement: nothing was acknowledged without this copy
+ * since. It is as it was before, unless it was made the target of a resync. done() when that is durable, or its disk has
+ * failed. The engine drbd does nothing. */
+void replica_reinstate(struct replica *replica, void (*done)(void *context, int error, const char *why), void *context);
 /* All that this copy has acknowledged to the peer is on stable storage when done() is called, or its disk has failed.
  * The engine drbd does nothing: the kernel's copy is open on a Primary only. */
 void replica_flush(struct replica *replica, void (*done)(void *context, int error, const char *why), void *context);

@@ -31,6 +31,7 @@ enum replica_order {
     ORDER_RESIZE, /* flag: the new part is known to be equal on both */
     ORDER_CONFIRM_EQUAL, /* of engines with standing() */
     ORDER_FLUSH,         /* the same */
+    ORDER_REINSTATE,     /* the same */
 };
 
 typedef void replica_done(void *context, int error, const char *why);

@@ -88,6 +88,16 @@ static void run_self(struct post *post)
         callbacks->outdate_self(callbacks->context, &r->public);
 }
 
+static void run_vain(struct post *post)
+{
+    struct resource *r = container_of(post, struct resource, vain_post);
+    const struct replica_callbacks *callbacks = r->public.options.callbacks;
+
+    atomic_store(&r->vain_posted, false);
+    if (callbacks->outdated_in_vain)
+        callbacks->outdated_in_vain(callbacks->context, &r->public);
+}
+
 static void run_current(struct post *post)
 {
     struct resource *r = container_of(post, struct resource, current_post);
@@ -172,6 +182,11 @@ void resource_ask_self_outdate(struct resource *r)
     qb_log(LOG_NOTICE, "group \"%s\": this node's disk failed: asking for its outdating",
            r->group->name);
     tell(r, &r->self_post, &r->self_posted, run_self);
+}
+
+void resource_tell_in_vain(struct resource *r)
+{
+    tell(r, &r->vain_post, &r->vain_posted, run_vain);
 }
 
 static bool suspended(const struct resource *r)

@@ -245,6 +245,7 @@ struct volume {
     _Atomic bool failed;
     bool user_isp, peer_isp;   /* resync paused by order here, at the peer */
     bool unstable;
+    enum replica_disk outdated_from; /* what the disk was when it was outdated by agreement; DISKLESS: nothing to take back */
     bool alone_durable;        /* the new generation is on disk: may go on without the peer */
     bool promoted_alone;       /* became Primary without the peer: not who was Primary before a split brain */
     bool peer_only;            /* Primary whose disk failed: the peer has the only good copy (volume.c) */
@@ -440,8 +441,8 @@ struct resource {
     bool again;  /* something was begun that the round that is running may have passed already */
     char why[128], why_before[128]; /* why the link is not up; the sentence before that */
 
-    struct post start_post, changed_post, outdate_post, self_post, current_post, lost_post, place_post;
-    _Atomic bool changed_posted, outdate_posted, self_posted, current_posted, lost_posted, place_posted;
+    struct post start_post, changed_post, outdate_post, self_post, vain_post, current_post, lost_post, place_post;
+    _Atomic bool changed_posted, outdate_posted, self_posted, vain_posted, current_posted, lost_posted, place_posted;
 };
 
 static inline struct resource *resource_of(struct replica *replica)
@@ -472,6 +473,8 @@ struct volume *resource_volume(struct resource *r, unsigned number);
 /* The cluster is to agree that the peer's copy is outdated. Only outdating.c, when this copy is on stable storage. */
 void resource_tell_outdate(struct resource *r);
 void resource_ask_self_outdate(struct resource *r);
+/* The agreed outdating of the peer's copy is of no use. */
+void resource_tell_in_vain(struct resource *r);
 void resource_tell_current(struct resource *r);
 void resource_tell_lost(struct resource *r);
 /* Metadata have moved: last_place.h. */

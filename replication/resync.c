@@ -123,6 +123,7 @@ void resync_as_source(struct volume *v)
 
 void resync_as_target(struct volume *v)
 {
+    v->outdated_from = DISK_DISKLESS;
     begin(v);
     move(v, CONN_WF_BITMAP_T);
 }

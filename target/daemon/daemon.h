@@ -43,6 +43,11 @@ struct group {
     struct cluster_request request;       /* of the wish */
     struct cluster_request outdate;       /* of the peer's copy */
     struct cluster_request current[2];    /* copies that became current */
+    struct cluster_request reinstate;     /* of the peer's copy (reinstate.c) */
+    /* The group's epoch behind the outdating of the other copy, and behind this node's release of the group after that; 0: it
+     * was none that can be taken back */
+    uint32_t outdated_epoch;
+    bool outdated_told; /* that it is agreed: the replica may have gone on alone, and says so if it has not */
     enum replica_standing standing; /* as last told to the replica */
     bool kept;                      /* as last noted (kept.h) */
     unsigned outdate_node;

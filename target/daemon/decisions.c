@@ -8,6 +8,7 @@
 #include "target/daemon/daemon.h"
 #include "target/daemon/group.h"
 #include "target/daemon/outdate.h"
+#include "target/daemon/reinstate.h"
 #include "target/daemon/recorded.h"
 #include "target/daemon/reload.h"
 #include "target/daemon/resize.h"
@@ -223,7 +224,15 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
                     change_group(change, state, g, true);
                     halund.groups[g].ticket = ticket;
                 }
+            if (group)
+                reinstate_follow(group, &state->groups[effect->group], effect);
             gates_changed = true;
+            break;
+        case SHARED_EFFECT_REINSTATE:
+            if (effect->node == halund.self && group && group->replica) {
+                carrying->waiting++;
+                reinstate_own_copy(group, carried, carrying);
+            }
             break;
         case SHARED_EFFECT_OUTDATE:
             if (effect->node == halund.self && group && group->replica) {
@@ -231,6 +240,7 @@ static void on_apply(void *context, uint64_t ticket, const struct shared_state *
                 outdate_own_copy(group, carried, carrying);
             } else if (effect->node != halund.self && group) {
                 group_given_up(group);
+                reinstate_follow(group, &state->groups[effect->group], effect);
             }
             break;
         case SHARED_EFFECT_CONFIGURATION:

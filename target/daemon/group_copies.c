@@ -8,6 +8,7 @@
 #include "target/base/container.h"
 #include "target/daemon/group.h"
 #include "target/daemon/kept.h"
+#include "target/daemon/reinstate.h"
 #include "target/daemon/replica_control.h"
 
 enum { LOST_MS = 60000 }; /* to give a group up whose split brain is settled by that */
@@ -187,11 +188,22 @@ int group_alone(struct group *group, char why[256])
     return 0;
 }
 
+static bool disk_failed(const struct group *group)
+{
+    struct replica_status status;
+
+    replica_get_status(group->replica, &status);
+    return status.disk == DISK_FAILED;
+}
+
 static void outdate_retry(void *data)
 {
     struct group *group = data;
 
     group->outdate_busy = false;
+    /* It may be recorded for all that, and is not asked for any more. */
+    if (group->replica && !group->outdated_told && group->outdate.op.node != halund.self && disk_failed(group))
+        reinstate_other_copy(group);
     group_outdate_step(group);
 }
 
@@ -224,10 +236,12 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
             group_outdate_step(group);
         if (!group->replica)
             return; /* units are being closed: the answer came behind them */
-        if (node == halund.self)
+        if (node == halund.self) {
             replica_self_outdated(group->replica, true);
-        else
+        } else {
+            group->outdated_told = true;
             replica_peer_outdated(group->replica, true);
+        }
         return;
     }
     /* A Primary waits for it with its writes. A Secondary asks again when its peer is back the next
@@ -236,14 +250,6 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
         group->outdate_wanted = false;
     qb_loop_timer_add(halund.loop, QB_LOOP_MED, GROUP_RETRY_MS * 1000000ull, group, outdate_retry,
                       NULL);
-}
-
-static bool disk_failed(const struct group *group)
-{
-    struct replica_status status;
-
-    replica_get_status(group->replica, &status);
-    return status.disk == DISK_FAILED;
 }
 
 void group_outdate_step(struct group *group)
@@ -320,6 +326,14 @@ static void on_outdate_self(void *context, struct replica *replica)
     group->outdate_node = halund.self;
     group->outdate_wanted = true;
     group_outdate_step(group);
+}
+
+static void on_outdated_in_vain(void *context, struct replica *replica)
+{
+    struct group *group = group_of(replica);
+
+    if (group)
+        reinstate_other_copy(group);
 }
 
 static void on_current(void *context, struct replica *replica, unsigned node)
@@ -401,6 +415,7 @@ static bool on_outdated(void *context, struct replica *replica)
 const struct replica_callbacks groups_replica_callbacks = {
     .outdate_peer = on_outdate_peer,
     .outdate_self = on_outdate_self,
+    .outdated_in_vain = on_outdated_in_vain,
     .current = on_current,
     .changed = on_changed,
     .primary_lost = on_primary_lost,

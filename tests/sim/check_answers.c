@@ -9,7 +9,8 @@ enum { THIRD_PARTY_COPY_OUT = 0x83, KEY_NOT_READY = 2, KEY_MEDIUM_ERROR = 3, KEY
 
 static bool disks_fail(void)
 {
-    return sim_config()->faults & (1u << SIM_DISK_ERROR | 1u << SIM_FULL_DISK | 1u << SIM_READ_ERROR);
+    return sim_config()->faults & (1u << SIM_DISK_ERROR | 1u << SIM_FULL_DISK | 1u << SIM_READ_ERROR) ||
+           sim_disk_failed();
 }
 
 /* Commands that wait when the cluster can not decide or nobody owns the group. TEST UNIT READY

@@ -369,7 +369,16 @@ void sim_disk_slow(unsigned node, uint64_t extra_ns)
 void sim_disk_fail(unsigned node, int error)
 {
     hosts[node].disk_error = error;
+    hosts[node].disk_failed |= error != 0;
     sim_trace(node, "disk: writes end with %d", -error);
+}
+
+bool sim_disk_failed(void)
+{
+    for (unsigned n = 1; n <= sim_config()->nodes; n++)
+        if (hosts[n].disk_failed)
+            return true;
+    return false;
 }
 
 void sim_disk_unread(unsigned node, int error)

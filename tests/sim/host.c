@@ -212,6 +212,7 @@ void hosts_begin(void)
         host->clock_permille = 1000;
         host->wall_offset = 1800000000ll * 1000000000 + (int64_t)world_between(0, 400) * SIM_MS;
         host->disk_extra_ns = 0;
+        host->disk_failed = false;
         host->disk_error = host->read_error = host->state_error = 0;
         host->cluster_reach = host->link_reach = all;
         host->entry = modules[i].entry;

@@ -175,6 +175,7 @@ void sim_resize(unsigned group, unsigned node);
 void sim_order(unsigned node, const char *method, const char *arguments,
                void (*answer)(void *context, int code, const char *reply), void *context);
 void sim_disk_fail(unsigned node, int error);         /* writes end with -error; 0 = as before */
+bool sim_disk_failed(void);                           /* any, in this run */
 void sim_disk_unread(unsigned node, int error);       /* reads, too; 0 = as before */
 void sim_state_fail(unsigned node, int error);        /* writes to state_dir end with -error; 0 = as before */
 void sim_fencing_delay(uint64_t ns, unsigned failures); /* of the next fencings */

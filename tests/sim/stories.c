@@ -391,6 +391,8 @@ static bool run_fault(struct step *step)
         sim_disk_slow(node, number(step, 2) * SIM_MS);
     else if (!strcmp(what, "full_disk") || !strcmp(what, "good_disk"))
         sim_disk_fail(node, what[0] == 'f' ? ENOSPC : 0);
+    else if (!strcmp(what, "bad_disk"))
+        sim_disk_fail(node, EIO);
     else if (!strcmp(what, "enlarge"))
         sim_enlarge(node, number(step, 2) << 20);
     else if (!strcmp(what, "resize"))
@@ -568,7 +570,7 @@ static bool known(const struct step *step)
                                          "thaw",      "stop",     "start",     "cluster", "link",
                                          "heal",      "switch",   "slow_disk", "fencing", "break",
                                          "reload",    "other_version", "enlarge", "resize", "order",
-                                         "full_disk", "good_disk"};
+                                         "full_disk", "bad_disk", "good_disk"};
 
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (!strcmp(step->words[0], faults[i]))

@@ -5,7 +5,7 @@
  *   nodes 2 | groups 1 | lus 1 | clients 2 | seconds 30 | hold_ms 20000 | seed N
  *   at MS power_cut N [lost] | power_on N | kill N | freeze N | stall N | thaw N | stop N | start N
  *   at MS cluster N FROM... | link N FROM... | heal
- *   at MS switch GROUP NODE | slow_disk N MS | full_disk N | good_disk N | fencing MS FAILURES | break NEXUS
+ *   at MS switch GROUP NODE | slow_disk N MS | full_disk N | bad_disk N | good_disk N | fencing MS FAILURES | break NEXUS
  *   at MS reload N | other_version N | enlarge LU MIB | resize GROUP NODE
  *   at MS order WORD GROUP NODE [-> done|refused]
  *   at MS NEXUS COMMAND ARGUMENT... [-> RESULT [value N]] [within MS]

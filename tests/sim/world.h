@@ -103,6 +103,7 @@ struct host {
     int64_t wall_offset; /* CLOCK_REALTIME = true time + this */
     uint64_t disk_extra_ns;
     int disk_error;    /* writes of data end with -this */
+    bool disk_failed;  /* once in this run */
     int read_error;    /* reads of data */
     int state_error;   /* writes to state_dir */
     struct sim_entry *entry; /* of its copy of the module */

@@ -16,6 +16,7 @@ halun_test(test_groups SOURCES test_groups.c ${CMAKE_SOURCE_DIR}/target/daemon/g
                                ${CMAKE_SOURCE_DIR}/target/daemon/group_plan.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_group_copies SOURCES test_group_copies.c ${CMAKE_SOURCE_DIR}/target/daemon/group_copies.c
+                                    ${CMAKE_SOURCE_DIR}/target/daemon/reinstate.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_consult SOURCES test_consult.c ${CMAKE_SOURCE_DIR}/target/daemon/consult.c
                                 ${CMAKE_SOURCE_DIR}/target/daemon/nodes.c

@@ -66,6 +66,11 @@ static void ask_self(void *context, struct replica *replica)
         node->on_outdate_self(node);
 }
 
+static void in_vain(void *context, struct replica *replica)
+{
+    ((struct rig_node *)context)->in_vain++;
+}
+
 static void current(void *context, struct replica *replica, unsigned peer)
 {
     struct rig_node *node = context;
@@ -175,6 +180,7 @@ int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
         .context = node,
         .outdate_peer = ask,
         .outdate_self = ask_self,
+        .outdated_in_vain = in_vain,
         .current = current,
         .changed = changed,
         .primary_lost = lost,

@@ -50,6 +50,7 @@ struct rig_node {
     unsigned asked, asked_self, told_current, changed, lost; /* calls of the callbacks */
     void (*on_outdate)(struct rig_node *node);
     void (*on_outdate_self)(struct rig_node *node);
+    unsigned in_vain; /* how often it said that the outdating of the other copy is of no use */
     void (*on_current)(struct rig_node *node);
 
     bool answered; /* by the order given last */

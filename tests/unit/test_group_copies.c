@@ -10,12 +10,14 @@
 
 #include "target/daemon/group.h"
 #include "target/daemon/kept.h"
+#include "target/daemon/reinstate.h"
 #include "target/daemon/replica_control.h"
 
 struct daemon halund;
 
 static struct config config;
-static struct config_group config_group = {.name = "g0", .nodes = {1, 2}, .node_count = 2};
+static struct config_group config_group = {.name = "g0", .nodes = {1, 2}, .node_count = 2,
+                                           .replication = REPLICATION_BUILTIN};
 static struct shared_group shared_group;
 static struct shared_state shared = {.groups = &shared_group, .group_count = 1};
 static struct cluster_request *submitted[8];
@@ -39,6 +41,10 @@ void replica_confirm_equal(struct replica *replica, void (*done)(void *, int, co
     asked_context = context;
 }
 void replica_peer_outdated(struct replica *replica, bool yes) { agreed += yes; }
+void replica_reinstate(struct replica *replica, void (*done)(void *, int, const char *), void *context)
+{
+    done(context, 0, "");
+}
 void replica_self_outdated(struct replica *replica, bool yes) {}
 void replica_set_standing(struct replica *replica, enum replica_standing standing) {}
 
@@ -231,11 +237,105 @@ static void outdating_when_the_own_disk_failed_meanwhile_then_not_asked_any_more
     replica_state.disk = DISK_UP_TO_DATE;
 }
 
+/* The other copy was outdated at place 5 of the group; `cleared`: it was current until then. */
+static struct group *outdated_at_5(bool cleared)
+{
+    struct shared_effect effect = {.kind = SHARED_EFFECT_OUTDATE, .node = 2, .cleared = cleared};
+    struct group *group = begun();
+
+    group->primary = true;
+    replica_state.disk = DISK_UP_TO_DATE;
+    groups_replica_callbacks.outdate_peer(NULL, group->replica, 2);
+    shared_group.current = 1 << 1;
+    shared_group.epoch = 5;
+    reinstate_follow(group, &shared_group, &effect);
+    replica_state.disk = DISK_FAILED;
+    return group;
+}
+
+static void reinstated_at(unsigned nth, uint32_t epoch)
+{
+    assert_int_equal(count, nth + 1);
+    assert_int_equal(submitted[nth]->op.kind, SHARED_OP_REINSTATE);
+    assert_int_equal(submitted[nth]->op.node, 2);
+    assert_int_equal(submitted[nth]->op.epoch, epoch);
+}
+
+static void outdating_when_it_was_in_vain_then_taken_back_once(void **state)
+{
+    struct group *group = outdated_at_5(true);
+
+    submitted[0]->answer(submitted[0], REASON_GOOD, 0);
+    assert_int_equal(agreed, 1); /* the replica says what it makes of it */
+    assert_int_equal(count, 1);
+    groups_replica_callbacks.outdated_in_vain(NULL, group->replica);
+    groups_replica_callbacks.outdated_in_vain(NULL, group->replica);
+    reinstated_at(1, 5);
+    submitted[1]->answer(submitted[1], REASON_GOOD, 0);
+    assert_null(group->reinstate.answer);
+    replica_state.disk = DISK_UP_TO_DATE;
+}
+
+/* Pacemaker demotes an owner whose disk failed. */
+static void outdating_when_the_group_was_released_since_then_taken_back_behind_that(void **state)
+{
+    struct shared_effect effect = {.kind = SHARED_EFFECT_GROUP, .node = 1};
+    struct group *group = outdated_at_5(true);
+
+    shared_group.epoch = 6;
+    reinstate_follow(group, &shared_group, &effect);
+    groups_replica_callbacks.outdated_in_vain(NULL, group->replica);
+    reinstated_at(1, 6);
+    group->reinstate.answer = NULL;
+    shared_group.epoch = 8; /* something else came in between */
+    reinstate_follow(group, &shared_group, &effect);
+    assert_int_equal(group->outdated_epoch, 6);
+    replica_state.disk = DISK_UP_TO_DATE;
+}
+
+/* What the other copy lacks was acknowledged before. */
+static void outdating_when_it_was_not_current_before_then_never_taken_back(void **state)
+{
+    struct group *group = outdated_at_5(true);
+    struct shared_effect again = {.kind = SHARED_EFFECT_OUTDATE, .node = 2};
+
+    reinstate_follow(group, &shared_group, &again);
+    groups_replica_callbacks.outdated_in_vain(NULL, group->replica);
+    assert_int_equal(count, 1);
+    replica_state.disk = DISK_UP_TO_DATE;
+}
+
+/* Applied, and not acknowledged by all in time: it is not asked for any more, but is recorded. Once it was told the
+ * replica may have gone on alone. */
+static void outdating_when_it_is_answered_too_late_then_taken_back_unless_it_was_told(void **state)
+{
+    for (int told = 0; told < 2; told++) {
+        struct group *group = outdated_at_5(true);
+
+        halund.loop = qb_loop_create();
+        group->outdated_told = told;
+        submitted[0]->answer(submitted[0], REASON_NOT_READY_TRANSITION, 0);
+        qb_loop_timer_add(halund.loop, QB_LOOP_LOW, 2 * GROUP_RETRY_MS * 1000000ull, halund.loop,
+                          (qb_loop_timer_dispatch_fn)qb_loop_stop, NULL);
+        qb_loop_run(halund.loop);
+        if (told)
+            assert_int_equal(count, 1);
+        else
+            reinstated_at(1, 5);
+        qb_loop_destroy(halund.loop);
+    }
+    replica_state.disk = DISK_UP_TO_DATE;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outdating_when_the_copy_was_current_in_between_then_asked_again),
         cmocka_unit_test(outdating_when_the_own_disk_failed_meanwhile_then_not_asked_any_more),
+        cmocka_unit_test(outdating_when_it_was_in_vain_then_taken_back_once),
+        cmocka_unit_test(outdating_when_the_group_was_released_since_then_taken_back_behind_that),
+        cmocka_unit_test(outdating_when_it_was_not_current_before_then_never_taken_back),
+        cmocka_unit_test(outdating_when_it_is_answered_too_late_then_taken_back_unless_it_was_told),
         cmocka_unit_test(copy_when_it_stayed_connected_then_recorded_once_its_node_has_confirmed),
         cmocka_unit_test(copy_when_it_may_not_be_equal_then_nobody_is_asked),
         cmocka_unit_test(copy_when_the_owners_disk_failed_then_recorded_although_its_own_is_to_be_outdated),

@@ -428,6 +428,56 @@ static void secondary_disk_when_failed_then_primary_goes_on_alone(void **state)
     assert_equal_copies(rig);
 }
 
+/* Asked for, and agreed to when this disk has failed: nobody goes on alone, and the peer's copy has all. */
+static void outdating_when_the_disk_failed_first_then_in_vain_and_taken_back(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[4096];
+    struct rig_io io = {0};
+
+    start_primary(rig);
+    churn(rig, 0, 50);
+    rig->agree = false;
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked == 1);
+    ORDER(&rig->n[1], replica_outdate(rig->n[1].replica, rig_answer, &rig->n[1]));
+    assert_int_equal(disk(1), DISK_OUTDATED);
+    fault_fail(pair_fault(rig, 0, 0), STORE_WRITE, -EIO);
+    rig_submit(&rig->n[0], &io, 0, STORE_WRITE, 0, 0, data, sizeof data);
+    WAIT(io.done && disk(0) == DISK_FAILED);
+    assert_int_not_equal(io.error, 0);
+    replica_peer_outdated(rig->n[0].replica, true);
+    WAIT(rig->n[0].in_vain == 1);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    ORDER(&rig->n[1], replica_promote(rig->n[1].replica, false, rig_answer, &rig->n[1]));
+    assert_int_equal(rig->n[1].error, -ENODATA);
+    ORDER(&rig->n[1], replica_reinstate(rig->n[1].replica, rig_answer, &rig->n[1]));
+    assert_int_equal(rig->n[1].error, 0);
+    assert_int_equal(disk(1), DISK_UP_TO_DATE);
+    ORDER(&rig->n[1], replica_promote(rig->n[1].replica, false, rig_answer, &rig->n[1]));
+    assert_int_equal(rig->n[1].error, 0);
+}
+
+/* It has acknowledged what the peer has not got. */
+static void outdating_when_the_disk_fails_after_it_then_not_in_vain(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[4096];
+    struct rig_io io = {0};
+
+    start_primary(rig);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(disk(1) == DISK_OUTDATED);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    fault_fail(pair_fault(rig, 0, 0), STORE_WRITE, -EIO);
+    rig_submit(&rig->n[0], &io, 0, STORE_WRITE, 0, 0, data, sizeof data);
+    WAIT(io.done && disk(0) == DISK_FAILED);
+    replica_peer_outdated(rig->n[0].replica, true);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].in_vain, 0);
+}
+
 /* Closed in order, then opened again: Consistent, until it has met the other copy. The other disk fails meanwhile. */
 static void come_back_to_a_failed_disk(struct rig *rig)
 {
@@ -624,6 +674,8 @@ int main(void)
         PAIR_CASE(only_copy_when_its_generation_is_not_durable_then_not_acknowledged),
         PAIR_CASE(only_copy_when_killed_then_its_log_is_applied),
         PAIR_CASE(secondary_disk_when_failed_then_primary_goes_on_alone),
+        PAIR_CASE(outdating_when_the_disk_failed_first_then_in_vain_and_taken_back),
+        PAIR_CASE(outdating_when_the_disk_fails_after_it_then_not_in_vain),
         PAIR_CASE(promotion_when_the_peers_disk_failed_and_nothing_is_newer_then_done),
         PAIR_CASE(promotion_when_the_peers_disk_failed_with_newer_data_then_refused),
         PAIR_CASE(secondary_flush_when_failed_then_barrier_is_not_acknowledged),

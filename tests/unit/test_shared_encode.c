@@ -268,7 +268,8 @@ static void op_when_every_kind_then_round_trip(void **context)
                                .port_count = 3,
                                .mode = {1, 1, 0, 1},
                                .mode_selected = {0, 1, 1, 0},
-                               .capacity = 1ull << 50};
+                               .capacity = 1ull << 50,
+                               .epoch = 77};
         struct shared_op decoded;
         struct writer first = {bytes, 4096, 0}, second = {bytes + 4096, 4096, 0};
 
@@ -281,6 +282,7 @@ static void op_when_every_kind_then_round_trip(void **context)
         assert_int_equal(first.used, second.used);
         assert_memory_equal(bytes, bytes + 4096, first.used);
         assert_int_equal(decoded.kind, kind);
+        assert_int_equal(decoded.epoch, kind == SHARED_OP_REINSTATE ? 77 : 0);
         if (kind == SHARED_OP_PR_OUT) {
             assert_memory_equal(decoded.transport_ids, listed.transport_id,
                                 listed.transport_length);

@@ -225,6 +225,73 @@ static void force_current_when_nobody_owns_then_that_copy_alone(void **context)
     assert_true(shared_op_speak(&op, 4, state));
 }
 
+static enum scsi_reason reinstate(struct shared_state *state, uint32_t node, uint32_t epoch)
+{
+    struct shared_op op = {.kind = SHARED_OP_REINSTATE, .node = node, .lu = SHARED_NO_LU, .epoch = epoch};
+
+    shared_apply(state, &op, &effects);
+    return effects.reason;
+}
+
+/* The owner's disk failed before it went on alone: the copy that it had outdated has all. */
+static void outdating_when_nothing_has_changed_since_then_taken_back(void **context)
+{
+    static const enum shared_effect_kind kinds[] = {SHARED_EFFECT_REINSTATE, SHARED_EFFECT_PERSIST};
+    struct shared_state *state = *context;
+    struct shared_group *group = &state->groups[0];
+    struct shared_op op = {.kind = SHARED_OP_REINSTATE, .node = 2, .lu = SHARED_NO_LU};
+    uint32_t epoch;
+
+    group->current = bits(1, 2, 0);
+    apply(state, SHARED_OP_GROUP_ACQUIRE, 1, 0);
+    assert_int_equal(apply(state, SHARED_OP_OUTDATE, 2, 0), REASON_GOOD);
+    assert_true(effects.effects[0].cleared);
+    epoch = group->epoch;
+    assert_int_equal(apply(state, SHARED_OP_OUTDATE, 2, 0), REASON_GOOD);
+    assert_false(effects.effects[0].cleared);
+    assert_int_equal(reinstate(state, 2, epoch), REASON_GOOD);
+    assert_int_equal(group->current, bits(1, 2, 0));
+    assert_int_equal(group->epoch, epoch + 1);
+    effects_are(kinds, 2, 0);
+    assert_int_equal(effects.effects[0].node, 2);
+    assert_int_equal(reinstate(state, 2, epoch + 1), REASON_INSUFFICIENT_RESOURCES); /* it is current */
+    assert_false(shared_op_speak(&op, 6, state));
+    assert_true(shared_op_speak(&op, 7, state));
+}
+
+static void outdating_when_anything_has_changed_since_then_not_taken_back(void **context)
+{
+    struct shared_state *state = *context;
+    struct shared_group *group = &state->groups[0];
+    uint32_t epoch;
+
+    for (int what = 0; what < 5; what++) {
+        group->current = bits(1, 2, 0);
+        group->owner = 1;
+        shared_members(state, bits(1, 2, 3), 0, 0, &effects);
+        apply(state, SHARED_OP_OUTDATE, 2, 0);
+        epoch = group->epoch;
+        switch (what) {
+        case 0: /* its node was away */
+            shared_members(state, bits(1, 3, 0), 0, 0, &effects);
+            shared_members(state, bits(1, 2, 3), 0, 0, &effects);
+            break;
+        case 1: /* is away */
+            shared_members(state, bits(1, 3, 0), 0, 0, &effects);
+            break;
+        case 2: apply(state, SHARED_OP_GROUP_RELEASE, 1, 0); break;
+        case 3: /* equal for a moment, and outdated once more */
+            apply(state, SHARED_OP_CURRENT, 2, 0);
+            apply(state, SHARED_OP_OUTDATE, 2, 0);
+            break;
+        case 4: epoch--; break;
+        }
+        assert_int_equal(reinstate(state, 2, epoch), REASON_INSUFFICIENT_RESOURCES);
+        assert_int_equal(group->current, bits(1, 0, 0));
+    }
+    assert_int_equal(reinstate(state, 3, group->epoch), REASON_INVALID_FIELD_IN_PARAMETERS);
+}
+
 static void members_when_owner_lost_then_no_owner_and_no_attention(void **context)
 {
     static const enum shared_effect_kind lost[] = {SHARED_EFFECT_GROUP};
@@ -397,6 +464,8 @@ int main(void)
         CASE(outdate_when_the_owner_wishes_it_for_itself_then_it_stays_owner),
         CASE(outdate_when_allowed_then_current_shrinks),
         CASE(force_current_when_nobody_owns_then_that_copy_alone),
+        CASE(outdating_when_nothing_has_changed_since_then_taken_back),
+        CASE(outdating_when_anything_has_changed_since_then_not_taken_back),
         CASE(members_when_owner_lost_then_no_owner_and_no_attention),
         CASE(start_when_forced_then_copies_that_are_not_here_are_given_up),
         CASE(members_when_owner_lost_and_a_copy_survives_then_that_is_the_good_one),
