@@ -106,6 +106,8 @@ static void run_current(struct post *post)
     atomic_store(&r->current_posted, false);
     if (callbacks->current)
         callbacks->current(callbacks->context, &r->public, r->peer_node);
+    if (atomic_load(&r->outdate_due) && callbacks->outdate_peer)
+        callbacks->outdate_peer(callbacks->context, &r->public, r->peer_node);
 }
 
 static void run_lost(struct post *post)
@@ -160,6 +162,7 @@ void resource_tell_current(struct resource *r)
     }
     r->agreed = r->asked = false;
     standing_equal(r);
+    atomic_store(&r->outdate_due, false);
     tell(r, &r->current_post, &r->current_posted, run_current);
 }
 
@@ -171,6 +174,7 @@ bool volume_without_peer(const struct volume *v)
 
 void resource_tell_outdate(struct resource *r)
 {
+    atomic_store(&r->outdate_due, true);
     tell(r, &r->outdate_post, &r->outdate_posted, run_outdate);
 }
 

@@ -443,6 +443,9 @@ struct resource {
 
     struct post start_post, changed_post, outdate_post, self_post, vain_post, current_post, lost_post, place_post;
     _Atomic bool changed_posted, outdate_posted, self_posted, vain_posted, current_posted, lost_posted, place_posted;
+    /* Asked last, after the copies were equal for a moment: a control thread that stood still meanwhile has the post of the
+     * question before that of the answer, and may not take that for the last word. */
+    _Atomic bool outdate_due;
 };
 
 static inline struct resource *resource_of(struct replica *replica)

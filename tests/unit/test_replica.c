@@ -138,6 +138,53 @@ static void overlapping_writes_when_parallel_then_equal(void **state)
     }
 }
 
+static struct rig_node *last_asked; /* NULL: a copy was said to be current after that */
+
+static void note_asked(struct rig_node *node)
+{
+    last_asked = node;
+}
+
+static void note_current(struct rig_node *node)
+{
+    last_asked = NULL;
+}
+
+/* Nobody looks at the posts to the control threads. */
+static void stand_still_until(struct rig *rig, bool suspended)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        struct replica_status s = rig_status(&rig->n[0]);
+
+        if (suspended ? s.suspended : s.connection == CONN_CONNECTED && s.peer_disk == DISK_UP_TO_DATE && !s.suspended)
+            break;
+        usleep(5000);
+    }
+    usleep(50000); /* the flush, and what is posted behind it */
+}
+
+static void link_when_cut_and_back_and_cut_while_nobody_listens_then_asked_last(void **state)
+{
+    struct rig *rig = *state;
+
+    start_primary(rig);
+    churn(rig, 0, 20);
+    rig->agree = false;
+    rig->n[0].on_outdate = note_asked;
+    rig->n[0].on_current = note_current;
+    rig->n[0].told_current = 0;
+    replica_disconnect(rig->n[1].replica);
+    stand_still_until(rig, true);
+    replica_connect(rig->n[1].replica, false);
+    stand_still_until(rig, false);
+    replica_disconnect(rig->n[1].replica);
+    stand_still_until(rig, true);
+    WAIT(rig->n[0].told_current == 1 && rig->n[0].asked);
+    for (unsigned i = 0; i < 20; i++)
+        rig_turn(rig->n, 2, 5);
+    assert_ptr_equal(last_asked, &rig->n[0]);
+}
+
 static void link_when_cut_then_suspended_until_agreed_and_resynced(void **state)
 {
     struct rig *rig = *state;
@@ -560,6 +607,7 @@ int main(void)
         PAIR_CASE(write_when_connected_then_on_both_copies),
         PAIR_CASE(several_volumes_when_written_then_equal),
         PAIR_CASE(overlapping_writes_when_parallel_then_equal),
+        PAIR_CASE(link_when_cut_and_back_and_cut_while_nobody_listens_then_asked_last),
         PAIR_CASE(link_when_cut_then_suspended_until_agreed_and_resynced),
         PAIR_CASE(link_when_back_before_agreement_then_nothing_is_resynced),
         PAIR_CASE(link_when_cut_again_and_again_then_equal),
