@@ -50,6 +50,8 @@ void group_current_step(struct group *group);
 
 /* group_copies.c. Has it agreed that a node's copy is current; asks until it is. `slot` 0 this node, 1 the other. */
 void group_commit_current(struct group *group, unsigned node, unsigned slot);
+/* A disk of this node's copy has failed, it has one. */
+bool group_disk_failed(const struct group *group);
 /* It is agreed that the other node's copy is outdated, whoever asked for it. */
 void group_given_up(struct group *group);
 /* Has it agreed that a copy is outdated, if somebody wants that. */

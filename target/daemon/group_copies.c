@@ -188,7 +188,7 @@ int group_alone(struct group *group, char why[256])
     return 0;
 }
 
-static bool disk_failed(const struct group *group)
+bool group_disk_failed(const struct group *group)
 {
     struct replica_status status;
 
@@ -202,7 +202,7 @@ static void outdate_retry(void *data)
 
     group->outdate_busy = false;
     /* It may be recorded for all that, and is not asked for any more. */
-    if (group->replica && !group->outdated_told && group->outdate.op.node != halund.self && disk_failed(group))
+    if (group->replica && !group->outdated_told && group->outdate.op.node != halund.self && group_disk_failed(group))
         reinstate_other_copy(group);
     group_outdate_step(group);
 }
@@ -257,7 +257,7 @@ void group_outdate_step(struct group *group)
     /* Asked for while stopping, too: writes that wait for it keep the group from being given up. */
     if (!group->outdate_wanted || group->outdate_busy || !group->replica)
         return;
-    if (group->outdate_node != halund.self && disk_failed(group)) {
+    if (group->outdate_node != halund.self && group_disk_failed(group)) {
         qb_log(LOG_WARNING, "group %s: the disk of this node failed: the copy of node %u is not given up",
                config_of(group)->name, group->outdate_node);
         group->outdate_wanted = false;

@@ -8,6 +8,8 @@
 
 #include "target/base/container.h"
 #include "target/base/threads.h"
+#include "target/daemon/group.h"
+#include "target/daemon/reinstate.h"
 
 enum { EVENTS_MS = 10000 }; /* a call for events is answered so late at the latest */
 
@@ -371,22 +373,27 @@ static void given_up(struct cluster_request *request, enum scsi_reason reason, u
 {
     struct giving_up *g = container_of(request, struct giving_up, request);
     struct control_call *call = g->call;
-    struct replica *replica = g->group->replica;
+    struct group *group = g->group;
+    struct replica *replica = group->replica;
     bool invalidate = g->invalidate, peer = g->peer;
 
     free(g);
-    if (reason == REASON_INSUFFICIENT_RESOURCES)
+    if (reason == REASON_INSUFFICIENT_RESOURCES) {
         control_fail(call, CONTROL_REFUSED, "it is the only current copy");
-    else if (reason == REASON_INVALID_FIELD_IN_PARAMETERS)
+    } else if (reason == REASON_INVALID_FIELD_IN_PARAMETERS) {
         control_fail(call, CONTROL_REFUSED, "its node is the owner");
-    else if (reason != REASON_GOOD)
+    } else if (reason != REASON_GOOD) {
         control_fail(call, CONTROL_AGAIN, "the cluster does not serve now");
-    else if (!invalidate || !replica)
+    } else if (peer && replica && group_disk_failed(group)) {
+        reinstate_other_copy(group); /* it was to be the only current one */
+        control_fail(call, CONTROL_REFUSED, "the disk of this node has failed");
+    } else if (!invalidate || !replica) {
         answer(call, 0, "");
-    else if (peer)
+    } else if (peer) {
         replica_invalidate_peer(replica, answer, call);
-    else
+    } else {
         replica_invalidate(replica, answer, call);
+    }
 }
 
 /* Before the cluster agrees: a copy that is given up while the other one is not there to be compared may be the only one that

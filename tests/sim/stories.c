@@ -415,6 +415,7 @@ static const struct {
     {"connect", "replica.connect", ""},
     {"discard_my_data", "replica.connect", ",\"discard_my_data\":true"},
     {"invalidate", "replica.invalidate", ""},
+    {"invalidate_peer", "replica.invalidate", ",\"peer\":true"},
 };
 
 static void ordered(void *context, int code, const char *reply)
