@@ -171,6 +171,7 @@ static bool (*const steps[])(struct resource *, struct admin *) = {
     [ORDER_CONFIRM_EQUAL] = confirm_equal,
     [ORDER_FLUSH] = flush,
     [ORDER_REINSTATE] = admin_reinstate,
+    [ORDER_GIVE_UP] = admin_give_up,
 };
 
 static void refuse_rest(struct resource *r)

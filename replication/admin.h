@@ -24,6 +24,7 @@ unsigned admin_timeout_ms(const struct resource *r);
 /* admin_role.c */
 bool admin_promote(struct resource *r, struct admin *a);
 bool admin_demote(struct resource *r, struct admin *a);
+bool admin_give_up(struct resource *r, struct admin *a);
 /* admin_outdate.c */
 bool admin_peer_outdated(struct resource *r, struct admin *a);
 bool admin_self_outdated(struct resource *r, struct admin *a);

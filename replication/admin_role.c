@@ -219,6 +219,18 @@ static bool hopeless(const struct resource *r)
     return false;
 }
 
+/* Of what waits now alone: this node may stay the Primary. */
+bool admin_give_up(struct resource *r, struct admin *a)
+{
+    bool before = r->giving_up;
+
+    if (!r->primary || !hopeless(r))
+        return true;
+    write_give_up(r);
+    r->giving_up = before;
+    return true;
+}
+
 /* Left in the transfer log is only what both copies have, and the peer has not flushed yet. As Secondary this node keeps it
  * until that is answered, and marks it if the link is lost before: the successor, which has it all, need not wait for its
  * own disk. The marks on disk stay as long, so that a crash looks at the activity log. */
@@ -248,8 +260,8 @@ static bool drained(struct resource *r, const struct admin *a)
     if (r->arrived || r->asking || (!write_log_empty(r) && !unflushed_stays(r, a)))
         return false;
     for (unsigned i = 0; i < r->volume_count; i++)
-        if (r->volumes[i]->resync.catching_up && link_alive(&r->link))
-            return false;
+        if (r->volumes[i]->resync.catching_up && volume_usable(r->volumes[i]) && link_alive(&r->link))
+            return false; /* from a disk that has failed nothing more is sent */
     return true;
 }
 

@@ -140,6 +140,12 @@ void replica_flush(struct replica *replica, void (*done)(void *context, int erro
         done(context, 0, "");
 }
 
+void replica_give_up(struct replica *replica)
+{
+    if (replica->engine->standing)
+        order(replica, ORDER_GIVE_UP, false, NULL, NULL);
+}
+
 void replica_disconnect(struct replica *replica)
 {
     order(replica, ORDER_DISCONNECT, false, NULL, NULL);

@@ -118,6 +118,10 @@ void replica_promote(struct replica *replica, bool force,
 /* Becomes Secondary: waits for running I/O, writes metadata, tells the peer. */
 void replica_demote(struct replica *replica,
                     void (*done)(void *context, int error, const char *why), void *context);
+/* The group is given up, and its commands keep it from that: those of a Primary that wait for the peer, which is not there, or
+ * for an agreement end with -EAGAIN, as at its demotion, -ERESTART where nothing was begun. What begins after that waits again.
+ * The engine drbd does nothing. */
+void replica_give_up(struct replica *replica);
 /* First start of a group whose copies were just created on both nodes and are connected (drbd: skip
  * initial sync): both become UpToDate with a common new generation and no resync. Only right when both
  * backing stores are known to have equal content (new, all zeros). */

@@ -32,6 +32,7 @@ enum replica_order {
     ORDER_CONFIRM_EQUAL, /* of engines with standing() */
     ORDER_FLUSH,         /* the same */
     ORDER_REINSTATE,     /* the same */
+    ORDER_GIVE_UP,       /* the same */
 };
 
 typedef void replica_done(void *context, int error, const char *why);

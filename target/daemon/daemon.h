@@ -57,6 +57,7 @@ struct group {
     bool survivor_told; /* that the peer's copy is to be outdated as a crashed Primary's was logged */
     bool alone_awaited; /* drbd_peer is lost, and only an operator can say that its copy is not used */
     qb_loop_timer_handle retry;
+    qb_loop_timer_handle release_late; /* its release takes long: groups.c */
     /* recorded.c: the last record says that this copy alone is current of the two; a flush is under way, and is one for
      * the next record; that one is over; until when it is waited for (0: it is not) */
     bool recorded_alone, record_flushing, record_counts, record_flushed;

@@ -17,6 +17,7 @@
 #include "target/daemon/group.h"
 
 enum {
+    RELEASE_MS = 2000, /* for an agreement that writes wait for */
     YIELD_MS = 10000, /* for Pacemaker's way from demote to promote; then the group is released */
     ASK_MS = 500,     /* a message may get lost with its sender */
 };
@@ -281,10 +282,36 @@ static void demoted(void *context, int error, const char *why)
     group_step(group);
 }
 
+static void give_up_later(struct group *group, unsigned ms);
+
+/* When this node's disk has failed, nobody agrees any more that the peer's copy is outdated: what waits for that, or for the
+ * peer, would keep the group from being given up, and with it whatever else all members have to acknowledge. */
+static void release_late(void *data)
+{
+    struct group *group = data;
+    struct replica_status status;
+
+    group->release_late = 0;
+    if (!group->replica)
+        return;
+    replica_get_status(group->replica, &status);
+    if (shared_of(group)->owner != halund.self && status.disk == DISK_FAILED)
+        replica_give_up(group->replica);
+    give_up_later(group, GROUP_RETRY_MS);
+}
+
+static void give_up_later(struct group *group, unsigned ms)
+{
+    qb_loop_timer_add(halund.loop, QB_LOOP_MED, ms * 1000000ull, group, release_late, &group->release_late);
+}
+
 static void released(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
 {
     struct group *group = container_of(request, struct group, request);
 
+    if (group->release_late)
+        qb_loop_timer_del(halund.loop, group->release_late);
+    group->release_late = 0;
     group->busy = false;
     if (reason == REASON_GOOD)
         group_step(group);
@@ -343,6 +370,7 @@ static void make_move(struct group *group, const struct group_plan *plan)
         group_commit(group, SHARED_OP_GROUP_ACQUIRE, acquired);
         break;
     case GROUP_RELEASE:
+        give_up_later(group, RELEASE_MS);
         group_commit(group, SHARED_OP_GROUP_RELEASE, released);
         break;
     }

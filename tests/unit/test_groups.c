@@ -20,7 +20,7 @@ static struct shared_state state = {.groups = &shared_group, .group_count = 1};
 static struct group *group = &halund.groups[0];
 static struct replica_status replica_state;
 static uint32_t present; /* bits: nodes */
-static unsigned submitted, started, promoted;
+static unsigned submitted, started, promoted, given_up;
 
 const struct shared_state *cluster_state(const struct cluster_driver *driver) { return &state; }
 uint32_t cluster_present(const struct cluster_driver *driver) { return present; }
@@ -36,6 +36,7 @@ void replica_get_status(const struct replica *replica, struct replica_status *st
 bool replica_hands_over(enum config_replication replication) { return false; }
 void replica_connect(struct replica *replica, bool discard_my_data) {}
 void replica_demote(struct replica *replica, group_done *done, void *context) { done(context, 0, ""); }
+void replica_give_up(struct replica *replica) { given_up++; }
 void replica_promote(struct replica *replica, bool force, group_done *done, void *context) { promoted++; }
 
 struct answer {
@@ -62,7 +63,7 @@ static int set_up(void **unused)
     halund.stopping = false;
     halund.view.serving = true;
     halund.loop = qb_loop_create();
-    submitted = started = promoted = 0;
+    submitted = started = promoted = given_up = 0;
     return 0;
 }
 
@@ -158,6 +159,45 @@ static void promotion_when_the_copies_are_not_compared_then_only_one_that_lost_n
     }
 }
 
+static void stop_loop(void *unused)
+{
+    qb_loop_stop(halund.loop);
+}
+
+static void run_for(unsigned ms)
+{
+    qb_loop_timer_add(halund.loop, QB_LOOP_LOW, ms * 1000000ull, NULL, stop_loop, NULL);
+    qb_loop_run(halund.loop);
+}
+
+/* Commands that wait for the peer, or for an agreement that will not come, keep it from being carried out. */
+static void release_when_it_takes_long_then_what_waits_beside_a_failed_disk_is_given_up(void **unused)
+{
+    struct answer demote = {0};
+
+    group->replica = (struct replica *)&replica_state;
+    group->primary = true;
+    replica_state.disk = DISK_FAILED;
+    shared_group.owner = 1;
+    shared_group.current = 1 << 1 | 1 << 2;
+    group_demote(group, false, 10000, answered, &demote);
+    assert_int_equal(submitted, 1);
+    run_for(2300);
+    assert_int_equal(given_up, 0); /* not agreed to yet: others may still be admitted */
+    shared_group.owner = 0;
+    replica_state.disk = DISK_UP_TO_DATE;
+    run_for(300);
+    assert_int_equal(given_up, 0); /* the agreement will come */
+    replica_state.disk = DISK_FAILED;
+    run_for(500);
+    assert_in_range(given_up, 1, 3);
+    given_up = 0;
+    group->request.answer(&group->request, REASON_GOOD, 0);
+    assert_int_equal(demote.count, 1);
+    run_for(300);
+    assert_int_equal(given_up, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -166,6 +206,7 @@ int main(void)
         TEST(stop_when_a_promotion_waits_then_that_ends_and_the_group_is_given_up),
         TEST(promotion_when_the_copies_are_not_compared_then_only_one_that_lost_nothing_and_is_alone),
         TEST(stop_when_a_promotion_has_an_answer_to_come_then_it_ends_there),
+        TEST(release_when_it_takes_long_then_what_waits_beside_a_failed_disk_is_given_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

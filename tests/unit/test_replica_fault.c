@@ -216,6 +216,62 @@ static void catching_up_when_cut_before_a_demotion_then_resynced(void **state)
     assert_equal_copies(rig);
 }
 
+/* Nothing more can be sent from there. */
+static void catching_up_when_its_disk_fails_then_demoted(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[RIG_BLOCK];
+    struct rig_io write = {0};
+
+    start_primary(rig);
+    rig->agree = false;
+    fault_hold(pair_fault(rig, 1, 0), STORE_WRITE, 0, sizeof data);
+    rig_submit(&rig->n[0], &write, 0, STORE_WRITE, STORE_FUA, 0, data, sizeof data);
+    WAIT(fault_held(pair_fault(rig, 1, 0)));
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig->n[0].asked == 1 && rig_status(&rig->n[0]).suspended);
+    fault_release(pair_fault(rig, 1, 0));
+    fault_hold(pair_fault(rig, 0, 0), STORE_READ, 0, sizeof data); /* to be sent once more */
+    replica_connect(rig->n[1].replica, false);
+    WAIT(write.done && fault_held(pair_fault(rig, 0, 0)));
+    break_disk(rig, 0, -EIO);
+    fault_release(pair_fault(rig, 0, 0));
+    WAIT(run_io(&rig->n[0], 0, STORE_WRITE, 0, 1 << 20, data, sizeof data) && disk(0) == DISK_FAILED);
+    ORDER(&rig->n[0], replica_demote(rig->n[0].replica, rig_answer, &rig->n[0]));
+    assert_int_equal(rig->n[0].error, 0);
+    assert_true(rig_status(&rig->n[1]).connection >= CONN_CONNECTED);
+}
+
+/* A second unit's disk is good, but the peer is away, and nobody agrees any more that its copy is outdated. */
+static void write_when_given_up_beside_a_failed_disk_then_ends(void **state)
+{
+    struct rig *rig = *state;
+    static uint8_t data[RIG_BLOCK];
+    struct rig_io write = {0}, flush = {0};
+
+    rig->options.lus = 2;
+    start_primary(rig);
+    churn(rig, 0, 50);
+    break_disk(rig, 0, -EIO);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_FLUSH, 0, 0, NULL, 0), 0);
+    replica_disconnect(rig->n[1].replica);
+    WAIT(rig_status(&rig->n[0]).connection < CONN_CONNECTED && rig_status(&rig->n[0]).suspended);
+    rig_submit(&rig->n[0], &write, 1, STORE_WRITE, 0, 0, data, sizeof data);
+    rig_submit(&rig->n[0], &flush, 1, STORE_FLUSH, 0, 0, NULL, 0);
+    for (unsigned i = 0; i < 20; i++)
+        rig_turn(rig->n, 2, 5);
+    assert_false(write.done || flush.done);
+    assert_int_equal(rig->n[0].asked, 0);
+    WAIT((replica_give_up(rig->n[0].replica), rig_turn(rig->n, 2, 20), write.done && flush.done));
+    assert_int_equal(write.error, -EAGAIN);
+    replica_connect(rig->n[1].replica, false); /* still the Primary */
+    WAIT(connection(0, CONN_CONNECTED) && connection(1, CONN_CONNECTED) && !rig_status(&rig->n[0]).suspended);
+    assert_int_equal(run_io(&rig->n[0], 1, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    replica_give_up(rig->n[0].replica); /* nothing waits in vain */
+    churn(rig, 0, 50);
+}
+
 static void link_when_lost_with_unflushed_writes_then_not_used_again(void **state)
 {
     struct rig *rig = *state;
@@ -665,6 +721,8 @@ int main(void)
         PAIR_CASE(disk_when_it_fails_as_a_resync_ends_then_the_peers_copy_is_current),
         PAIR_CASE(link_when_lost_with_the_disk_then_held_back_until_the_peer_is_back),
         PAIR_CASE(catching_up_when_cut_before_a_demotion_then_resynced),
+        PAIR_CASE(catching_up_when_its_disk_fails_then_demoted),
+        PAIR_CASE(write_when_given_up_beside_a_failed_disk_then_ends),
         PAIR_CASE(link_when_lost_with_unflushed_writes_then_not_used_again),
         PAIR_CASE(disk_when_failed_while_the_peer_misses_writes_then_an_error),
         PAIR_CASE(flush_when_given_up_then_not_answered_before_the_disk_has),
