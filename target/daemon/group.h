@@ -54,6 +54,8 @@ void group_commit_current(struct group *group, unsigned node, unsigned slot);
 bool group_disk_failed(const struct group *group);
 /* It is agreed that the other node's copy is outdated, whoever asked for it. */
 void group_given_up(struct group *group);
+/* This node's copy is marked as Inconsistent by order, on disk. */
+void group_invalidated(struct group *group);
 /* Has it agreed that a copy is outdated, if somebody wants that. */
 void group_outdate_step(struct group *group);
 

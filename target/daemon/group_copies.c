@@ -106,9 +106,36 @@ void group_given_up(struct group *group)
     group->given_up = member(other_node(group)) && status.connection >= CONN_CONNECTED ? status.link : 0;
 }
 
+/* Equal for a moment behind the agreement, it was about to be recorded as current when it was marked: that record is not
+ * true, and would be believed if the other copy was lost before the resync is over. */
+static void take_back(struct group *group)
+{
+    uint32_t current = shared_of(group)->current, self = 1u << halund.self;
+    struct replica_status status;
+
+    if (!group->invalidated || !group->replica || !(current & self))
+        return;
+    replica_get_status(group->replica, &status);
+    group->invalidated = status.disk == DISK_INCONSISTENT;
+    if (!group->invalidated || current == self || shared_of(group)->owner == halund.self || group->outdate_wanted)
+        return;
+    qb_log(LOG_WARNING, "group %s: the copy of this node is recorded as current, but was invalidated: asking to outdate it",
+           config_of(group)->name);
+    group->outdate_node = halund.self;
+    group->outdate_wanted = true;
+    group_outdate_step(group);
+}
+
+void group_invalidated(struct group *group)
+{
+    group->invalidated = true;
+    take_back(group);
+}
+
 void groups_recorded(void)
 {
     for (unsigned i = 0; i < halund.config->group_count; i++) {
+        take_back(&halund.groups[i]);
         tell_standing(&halund.groups[i]);
         compare_record(&halund.groups[i]);
     }

@@ -369,6 +369,16 @@ struct giving_up {
     bool invalidate, peer;
 };
 
+static void invalidated(void *context, int error, const char *why)
+{
+    struct giving_up *g = context;
+
+    if (!error)
+        group_invalidated(g->group);
+    answer(g->call, error, why);
+    free(g);
+}
+
 static void given_up(struct cluster_request *request, enum scsi_reason reason, uint8_t field)
 {
     struct giving_up *g = container_of(request, struct giving_up, request);
@@ -377,6 +387,10 @@ static void given_up(struct cluster_request *request, enum scsi_reason reason, u
     struct replica *replica = group->replica;
     bool invalidate = g->invalidate, peer = g->peer;
 
+    if (reason == REASON_GOOD && invalidate && !peer && replica) {
+        replica_invalidate(replica, invalidated, g);
+        return;
+    }
     free(g);
     if (reason == REASON_INSUFFICIENT_RESOURCES) {
         control_fail(call, CONTROL_REFUSED, "it is the only current copy");
@@ -389,10 +403,8 @@ static void given_up(struct cluster_request *request, enum scsi_reason reason, u
         control_fail(call, CONTROL_REFUSED, "the disk of this node has failed");
     } else if (!invalidate || !replica) {
         answer(call, 0, "");
-    } else if (peer) {
-        replica_invalidate_peer(replica, answer, call);
     } else {
-        replica_invalidate(replica, answer, call);
+        replica_invalidate_peer(replica, answer, call);
     }
 }
 

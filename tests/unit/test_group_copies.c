@@ -237,6 +237,53 @@ static void outdating_when_the_own_disk_failed_meanwhile_then_not_asked_any_more
     replica_state.disk = DISK_UP_TO_DATE;
 }
 
+/* What was under way when it was marked is recorded behind that. */
+static void invalidated_copy_when_it_is_recorded_as_current_then_taken_back_until_it_is_filled(void **state)
+{
+    struct group *group = begun();
+
+    halund.loop = qb_loop_create();
+    shared_group.owner = 2;
+    shared_group.current = 1 << 2;
+    replica_state.disk = DISK_INCONSISTENT;
+    group_invalidated(group);
+    groups_recorded();
+    assert_int_equal(count, 0);
+    shared_group.current = 1 << 1 | 1 << 2;
+    groups_recorded();
+    groups_recorded();
+    assert_int_equal(count, 1);
+    assert_int_equal(submitted[0]->op.kind, SHARED_OP_OUTDATE);
+    assert_int_equal(submitted[0]->op.node, 1);
+    shared_group.current = 1 << 2;
+    submitted[0]->answer(submitted[0], REASON_GOOD, 0);
+    groups_recorded();
+    assert_int_equal(count, 1);
+    replica_state.disk = DISK_UP_TO_DATE; /* resynchronised */
+    shared_group.current = 1 << 1 | 1 << 2;
+    groups_recorded();
+    assert_int_equal(count, 1);
+    replica_state.disk = DISK_INCONSISTENT; /* for another reason */
+    groups_recorded();
+    assert_int_equal(count, 1);
+    qb_loop_destroy(halund.loop);
+    replica_state.disk = DISK_UP_TO_DATE;
+}
+
+static void invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it_is(void **state)
+{
+    struct group *group = begun();
+
+    replica_state.disk = DISK_INCONSISTENT;
+    shared_group.current = 1 << 1; /* make-current: there is no other one */
+    group_invalidated(group);
+    assert_int_equal(count, 0);
+    shared_group.current = 1 << 1 | 1 << 2;
+    group_invalidated(group); /* recorded between the mark and its answer */
+    assert_int_equal(count, 1);
+    replica_state.disk = DISK_UP_TO_DATE;
+}
+
 /* The other copy was outdated at place 5 of the group; `cleared`: it was current until then. */
 static struct group *outdated_at_5(bool cleared)
 {
@@ -332,6 +379,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outdating_when_the_copy_was_current_in_between_then_asked_again),
         cmocka_unit_test(outdating_when_the_own_disk_failed_meanwhile_then_not_asked_any_more),
+        cmocka_unit_test(invalidated_copy_when_it_is_recorded_as_current_then_taken_back_until_it_is_filled),
+        cmocka_unit_test(invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it_is),
         cmocka_unit_test(outdating_when_it_was_in_vain_then_taken_back_once),
         cmocka_unit_test(outdating_when_the_group_was_released_since_then_taken_back_behind_that),
         cmocka_unit_test(outdating_when_it_was_not_current_before_then_never_taken_back),
