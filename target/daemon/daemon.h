@@ -53,6 +53,7 @@ struct group {
     unsigned outdate_node;
     bool outdate_wanted, outdate_busy; /* outdate_node is this node when its disk failed */
     bool invalidated;    /* this node's copy was marked as Inconsistent by order, and not seen UpToDate since */
+    bool other_invalidated; /* the other node's was given up by order here, and not seen connected and UpToDate since */
     bool confirming;     /* the replica is asked whether the other copy, not recorded as current, is equal */
     uint64_t given_up;   /* replica_status.link when the other copy was agreed to be outdated; 0: there was none */
     bool survivor_told; /* that the peer's copy is to be outdated as a crashed Primary's was logged */

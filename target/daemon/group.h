@@ -54,8 +54,8 @@ void group_commit_current(struct group *group, unsigned node, unsigned slot);
 bool group_disk_failed(const struct group *group);
 /* It is agreed that the other node's copy is outdated, whoever asked for it. */
 void group_given_up(struct group *group);
-/* This node's copy is marked as Inconsistent by order, on disk. */
-void group_invalidated(struct group *group);
+/* A copy was given up by order, which is on disk: this node's is Inconsistent, or it has gone on from the `other` node's. */
+void group_invalidated(struct group *group, bool other);
 /* Has it agreed that a copy is outdated, if somebody wants that. */
 void group_outdate_step(struct group *group);
 

@@ -106,29 +106,41 @@ void group_given_up(struct group *group)
     group->given_up = member(other_node(group)) && status.connection >= CONN_CONNECTED ? status.link : 0;
 }
 
-/* Equal for a moment behind the agreement, it was about to be recorded as current when it was marked: that record is not
+static void outdate_again(struct group *group, unsigned node)
+{
+    if (shared_of(group)->owner == node || group->outdate_wanted)
+        return;
+    qb_log(LOG_WARNING, "group %s: the copy of node %u is recorded as current, but was invalidated: asking to outdate it",
+           config_of(group)->name, node);
+    group->outdate_node = node;
+    group->outdate_wanted = true;
+    group_outdate_step(group);
+}
+
+/* Equal for a moment behind the agreement, a copy was about to be recorded as current when it was given up: that record is not
  * true, and would be believed if the other copy was lost before the resync is over. */
 static void take_back(struct group *group)
 {
     uint32_t current = shared_of(group)->current, self = 1u << halund.self;
     struct replica_status status;
 
-    if (!group->invalidated || !group->replica || !(current & self))
+    if (!(group->invalidated || group->other_invalidated) || !group->replica)
         return;
     replica_get_status(group->replica, &status);
-    group->invalidated = status.disk == DISK_INCONSISTENT;
-    if (!group->invalidated || current == self || shared_of(group)->owner == halund.self || group->outdate_wanted)
+    if (status.connection == CONN_CONNECTED && status.peer_disk == DISK_UP_TO_DATE)
+        group->other_invalidated = false;
+    if (group->other_invalidated && current & self && current & 1u << other_node(group))
+        outdate_again(group, other_node(group));
+    if (!group->invalidated || !(current & self))
         return;
-    qb_log(LOG_WARNING, "group %s: the copy of this node is recorded as current, but was invalidated: asking to outdate it",
-           config_of(group)->name);
-    group->outdate_node = halund.self;
-    group->outdate_wanted = true;
-    group_outdate_step(group);
+    group->invalidated = status.disk == DISK_INCONSISTENT;
+    if (group->invalidated && current != self)
+        outdate_again(group, halund.self);
 }
 
-void group_invalidated(struct group *group)
+void group_invalidated(struct group *group, bool other)
 {
-    group->invalidated = true;
+    *(other ? &group->other_invalidated : &group->invalidated) = true;
     take_back(group);
 }
 

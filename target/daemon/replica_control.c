@@ -374,7 +374,7 @@ static void invalidated(void *context, int error, const char *why)
     struct giving_up *g = context;
 
     if (!error)
-        group_invalidated(g->group);
+        group_invalidated(g->group, g->peer);
     answer(g->call, error, why);
     free(g);
 }
@@ -387,8 +387,8 @@ static void given_up(struct cluster_request *request, enum scsi_reason reason, u
     struct replica *replica = group->replica;
     bool invalidate = g->invalidate, peer = g->peer;
 
-    if (reason == REASON_GOOD && invalidate && !peer && replica) {
-        replica_invalidate(replica, invalidated, g);
+    if (reason == REASON_GOOD && invalidate && replica && !(peer && group_disk_failed(group))) {
+        (peer ? replica_invalidate_peer : replica_invalidate)(replica, invalidated, g);
         return;
     }
     free(g);
@@ -401,10 +401,8 @@ static void given_up(struct cluster_request *request, enum scsi_reason reason, u
     } else if (peer && replica && group_disk_failed(group)) {
         reinstate_other_copy(group); /* it was to be the only current one */
         control_fail(call, CONTROL_REFUSED, "the disk of this node has failed");
-    } else if (!invalidate || !replica) {
-        answer(call, 0, "");
     } else {
-        replica_invalidate_peer(replica, answer, call);
+        answer(call, 0, "");
     }
 }
 

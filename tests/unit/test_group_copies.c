@@ -246,7 +246,7 @@ static void invalidated_copy_when_it_is_recorded_as_current_then_taken_back_unti
     shared_group.owner = 2;
     shared_group.current = 1 << 2;
     replica_state.disk = DISK_INCONSISTENT;
-    group_invalidated(group);
+    group_invalidated(group, false);
     groups_recorded();
     assert_int_equal(count, 0);
     shared_group.current = 1 << 1 | 1 << 2;
@@ -270,16 +270,42 @@ static void invalidated_copy_when_it_is_recorded_as_current_then_taken_back_unti
     replica_state.disk = DISK_UP_TO_DATE;
 }
 
+static void copy_given_up_when_the_peers_is_recorded_as_current_then_taken_back_until_it_is_filled(void **state)
+{
+    struct group *group = begun();
+
+    halund.loop = qb_loop_create();
+    shared_group.owner = 1;
+    shared_group.current = 1 << 1;
+    replica_state.connection = CONN_UNCONNECTED;
+    group_invalidated(group, true);
+    assert_int_equal(count, 0);
+    shared_group.current = 1 << 1 | 1 << 2;
+    groups_recorded();
+    groups_recorded();
+    assert_int_equal(count, 1);
+    assert_int_equal(submitted[0]->op.kind, SHARED_OP_OUTDATE);
+    assert_int_equal(submitted[0]->op.node, 2);
+    shared_group.current = 1 << 1;
+    submitted[0]->answer(submitted[0], REASON_GOOD, 0);
+    replica_state.connection = CONN_CONNECTED;
+    replica_state.peer_disk = DISK_UP_TO_DATE; /* resynchronised */
+    shared_group.current = 1 << 1 | 1 << 2;
+    groups_recorded();
+    assert_int_equal(count, 1);
+    qb_loop_destroy(halund.loop);
+}
+
 static void invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it_is(void **state)
 {
     struct group *group = begun();
 
     replica_state.disk = DISK_INCONSISTENT;
     shared_group.current = 1 << 1; /* make-current: there is no other one */
-    group_invalidated(group);
+    group_invalidated(group, false);
     assert_int_equal(count, 0);
     shared_group.current = 1 << 1 | 1 << 2;
-    group_invalidated(group); /* recorded between the mark and its answer */
+    group_invalidated(group, false); /* recorded between the mark and its answer */
     assert_int_equal(count, 1);
     replica_state.disk = DISK_UP_TO_DATE;
 }
@@ -380,6 +406,7 @@ int main(void)
         cmocka_unit_test(outdating_when_the_copy_was_current_in_between_then_asked_again),
         cmocka_unit_test(outdating_when_the_own_disk_failed_meanwhile_then_not_asked_any_more),
         cmocka_unit_test(invalidated_copy_when_it_is_recorded_as_current_then_taken_back_until_it_is_filled),
+        cmocka_unit_test(copy_given_up_when_the_peers_is_recorded_as_current_then_taken_back_until_it_is_filled),
         cmocka_unit_test(invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it_is),
         cmocka_unit_test(outdating_when_it_was_in_vain_then_taken_back_once),
         cmocka_unit_test(outdating_when_the_group_was_released_since_then_taken_back_behind_that),
