@@ -11,6 +11,8 @@ enum { ID = 64 }; /* of a boot: a uuid and a newline */
 
 static const char boot_id[] = "/proc/sys/kernel/random/boot_id";
 static const char flushed[ID] = "flushed\n";
+/* Two files, so that a flushed note that cannot be written leaves the one of this boot. */
+static const char boot_note[] = "kept", flushed_note[] = "flushed";
 
 static bool read_id(const char *path, char id[ID])
 {
@@ -25,9 +27,9 @@ static bool read_id(const char *path, char id[ID])
     return n > 0;
 }
 
-static void path_of(char *path, size_t size, const char *state_dir, const char *group)
+static void path_of(char *path, size_t size, const char *state_dir, const char *note, const char *group)
 {
-    snprintf(path, size, "%s/kept-%s", state_dir, group);
+    snprintf(path, size, "%s/%s-%s", state_dir, note, group);
 }
 
 /* It must not be there again after a power cut. */
@@ -47,36 +49,51 @@ bool kept_take(const char *state_dir, const char *group)
 {
     char path[512], now[ID], noted[ID];
 
-    path_of(path, sizeof path, state_dir, group);
-    if (!read_id(path, noted))
-        return false;
-    if (memcmp(noted, flushed, ID) != 0)
-        return read_id(boot_id, now) && !memcmp(now, noted, ID);
-    if (!take_away(state_dir, path))
-        return false;
-    kept_note(state_dir, group, KEPT_BOOT);
-    return true;
+    path_of(path, sizeof path, state_dir, flushed_note, group);
+    if (read_id(path, noted)) {
+        if (!take_away(state_dir, path))
+            return false;
+        if (!memcmp(noted, flushed, ID)) {
+            kept_note(state_dir, group, KEPT_BOOT);
+            return true;
+        }
+    }
+    path_of(path, sizeof path, state_dir, boot_note, group);
+    return read_id(path, noted) && read_id(boot_id, now) && !memcmp(now, noted, ID);
 }
 
-/* Not made durable: a note that is lost with the power was void with it. It is taken away without a descriptor, which
- * there may be none of: a note that stays by mistake would make an incomplete copy a good one. */
-void kept_note(const char *state_dir, const char *group, enum kept kept)
+/* Without a descriptor, which there may be none of: a note that stays by mistake would make an incomplete copy a good one. */
+static void forget(const char *path)
 {
-    char path[512], text[ID];
-    bool good;
-    int fd;
-
-    path_of(path, sizeof path, state_dir, group);
     if (unlink(path) && errno != ENOENT)
         qb_log(LOG_ERR, "%s: %s", path, strerror(errno));
-    if (kept == KEPT_NOT)
-        return;
-    memcpy(text, flushed, ID);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    good = fd >= 0 && (kept == KEPT_FLUSHED || read_id(boot_id, text)) &&
-           write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-    if (!good)
+}
+
+/* Not made durable: a note that is lost with the power was void with it. */
+static void write_note(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
         qb_log(LOG_ERR, "%s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
+}
+
+void kept_note(const char *state_dir, const char *group, enum kept kept)
+{
+    char boot_path[512], flushed_path[512], now[ID];
+
+    path_of(boot_path, sizeof boot_path, state_dir, boot_note, group);
+    path_of(flushed_path, sizeof flushed_path, state_dir, flushed_note, group);
+    forget(flushed_path);
+    if (kept == KEPT_FLUSHED) {
+        write_note(flushed_path, flushed);
+        return;
+    }
+    forget(boot_path);
+    if (kept == KEPT_BOOT && read_id(boot_id, now))
+        write_note(boot_path, now);
+    else if (kept == KEPT_BOOT)
+        qb_log(LOG_ERR, "%s: %s", boot_id, strerror(errno));
 }

@@ -10,7 +10,8 @@
 enum kept {
     KEPT_NOT,     /* the copy is not complete (any more) */
     KEPT_BOOT,    /* it is, for as long as this boot lasts */
-    KEPT_FLUSHED, /* it is, all is on stable storage, and nothing is written to it before kept_take() */
+    KEPT_FLUSHED, /* it is, all is on stable storage, and nothing is written to it before kept_take(). Where that cannot be
+                   * noted, a KEPT_BOOT from before stays */
 };
 
 /* Before the copy is opened; what was noted as flushed counts no longer, durably. False also when it is not known. */
