@@ -4,6 +4,6 @@
 #include <stddef.h>
 
 const struct sim_checker *const sim_checkers[] = {
-    &sim_caches,   &check_owner,  &check_state, &check_wall,    &check_late, &check_lanes,
+    &sim_caches,   &check_owner,  &check_state, &check_wall,    &check_late,   &check_lanes,
     &check_copies, &check_stable, &check_story, &check_history, NULL,
 };

@@ -20,7 +20,7 @@ static struct shared_state state = {.groups = &shared_group, .group_count = 1};
 static struct group *group = &halund.groups[0];
 static struct replica_status replica_state;
 static uint32_t present; /* bits: nodes */
-static unsigned submitted, started, promoted, given_up;
+static unsigned submitted, started, promoted, demoted, given_up;
 
 const struct shared_state *cluster_state(const struct cluster_driver *driver) { return &state; }
 uint32_t cluster_present(const struct cluster_driver *driver) { return present; }
@@ -35,7 +35,11 @@ void group_outdate_step(struct group *g) {}
 void replica_get_status(const struct replica *replica, struct replica_status *status) { *status = replica_state; }
 bool replica_hands_over(enum config_replication replication) { return false; }
 void replica_connect(struct replica *replica, bool discard_my_data) {}
-void replica_demote(struct replica *replica, group_done *done, void *context) { done(context, 0, ""); }
+void replica_demote(struct replica *replica, group_done *done, void *context)
+{
+    demoted++;
+    done(context, 0, "");
+}
 void replica_give_up(struct replica *replica) { given_up++; }
 void replica_promote(struct replica *replica, bool force, group_done *done, void *context) { promoted++; }
 
@@ -63,7 +67,7 @@ static int set_up(void **unused)
     halund.stopping = false;
     halund.view.serving = true;
     halund.loop = qb_loop_create();
-    submitted = started = promoted = given_up = 0;
+    submitted = started = promoted = demoted = given_up = 0;
     return 0;
 }
 
@@ -121,6 +125,25 @@ static void stop_when_a_promotion_has_an_answer_to_come_then_it_ends_there(void 
     groups_changed();
     assert_int_equal(promote.count, 1);
     assert_int_equal(promote.error, -ESHUTDOWN);
+    assert_int_equal(submitted, 1);
+}
+
+/* As a Primary it could neither be marked nor be resynchronised. */
+static void promotion_when_outdated_before_the_group_is_acquired_then_secondary_again(void **unused)
+{
+    struct answer promote = {0};
+
+    group->replica = (struct replica *)&replica_state;
+    group_config.replication = REPLICATION_BUILTIN;
+    group->primary = true;
+    shared_group.current = 1 << 1 | 1 << 2;
+    group_promote(group, 1000, answered, &promote);
+    assert_int_equal(submitted, 1);
+    assert_int_equal(group->request.op.kind, SHARED_OP_GROUP_ACQUIRE);
+    shared_group.current = 1 << 2;
+    group->request.answer(&group->request, REASON_INSUFFICIENT_RESOURCES, 0);
+    assert_int_equal(demoted, 1);
+    assert_false(group->primary);
     assert_int_equal(submitted, 1);
 }
 
@@ -204,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(wish_when_the_daemon_stops_then_refused),
         TEST(stop_when_a_promotion_waits_then_that_ends_and_the_group_is_given_up),
+        TEST(promotion_when_outdated_before_the_group_is_acquired_then_secondary_again),
         TEST(promotion_when_the_copies_are_not_compared_then_only_one_that_lost_nothing_and_is_alone),
         TEST(stop_when_a_promotion_has_an_answer_to_come_then_it_ends_there),
         TEST(release_when_it_takes_long_then_what_waits_beside_a_failed_disk_is_given_up),
