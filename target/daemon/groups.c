@@ -289,13 +289,11 @@ static void give_up_later(struct group *group, unsigned ms);
 static void release_late(void *data)
 {
     struct group *group = data;
-    struct replica_status status;
 
     group->release_late = 0;
     if (!group->replica)
         return;
-    replica_get_status(group->replica, &status);
-    if (shared_of(group)->owner != halund.self && status.disk == DISK_FAILED)
+    if (shared_of(group)->owner != halund.self && group_disk_failed(group))
         replica_give_up(group->replica);
     give_up_later(group, GROUP_RETRY_MS);
 }

@@ -32,6 +32,7 @@ const char *nodes_name(unsigned id) { return "node"; }
 void group_start_step(struct group *g) { started++; }
 void group_current_step(struct group *g) { started++; }
 void group_outdate_step(struct group *g) {}
+bool group_disk_failed(const struct group *g) { return replica_state.disk == DISK_FAILED; }
 void replica_get_status(const struct replica *replica, struct replica_status *status) { *status = replica_state; }
 bool replica_hands_over(enum config_replication replication) { return false; }
 void replica_connect(struct replica *replica, bool discard_my_data) {}
