@@ -68,7 +68,9 @@ struct replica_callbacks {
     void (*outdated_in_vain)(void *context, struct replica *replica);
     /* This node is Primary, its disk failed, the peer's copy has all: ask the cluster to agree that this
      * node's copy is outdated. Answer with replica_self_outdated(). Reads go to the peer at once, no write
-     * is acknowledged until then. */
+     * is acknowledged until then.
+     * On a Secondary: its copy is to be filled from the peer's, and the record calls both current. Nothing is copied before
+     * that is agreed; asked again at every connection, no answer needed. */
     void (*outdate_self)(void *context, struct replica *replica);
     /* A resync to (or from) the peer finished and is durable: `node`'s copy is current again. Called on
      * the Primary's (or source's) side only; the replica may acknowledge writes with the peer meanwhile.
@@ -142,7 +144,8 @@ void replica_self_outdated(struct replica *replica, bool agreed);
 enum replica_standing {
     REPLICA_UNSETTLED, /* nothing now: the cluster does not serve */
     REPLICA_OWNED,     /* this one is current, and the peer's node the owner: should that be lost, the cluster has yet to decide */
-    REPLICA_EQUAL,     /* both are current, or none */
+    REPLICA_EQUAL,     /* both are current */
+    REPLICA_NONE,      /* none is: nobody has said yet which one is good */
     REPLICA_BETTER,    /* only this one is */
     REPLICA_WORSE,     /* only the peer's is */
 };

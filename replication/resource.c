@@ -188,6 +188,11 @@ void resource_ask_self_outdate(struct resource *r)
     tell(r, &r->self_post, &r->self_posted, run_self);
 }
 
+void resource_tell_gives_way(struct resource *r)
+{
+    tell(r, &r->self_post, &r->self_posted, run_self);
+}
+
 void resource_tell_in_vain(struct resource *r)
 {
     tell(r, &r->vain_post, &r->vain_posted, run_vain);

@@ -476,6 +476,8 @@ struct volume *resource_volume(struct resource *r, unsigned number);
 /* The cluster is to agree that the peer's copy is outdated. Only outdating.c, when this copy is on stable storage. */
 void resource_tell_outdate(struct resource *r);
 void resource_ask_self_outdate(struct resource *r);
+/* This Secondary's copy, recorded as current, is to be filled from the peer's. */
+void resource_tell_gives_way(struct resource *r);
 /* The agreed outdating of the peer's copy is of no use. */
 void resource_tell_in_vain(struct resource *r);
 void resource_tell_current(struct resource *r);

@@ -6,6 +6,7 @@
 #include "replication/resource.h"
 
 enum {
+    RULE_CRASHED = 40,   /* one generation, and one of them crashed as Primary */
     RULE_OLDER = 50,     /* from here on: one generation follows the other's */
     RULE_SAME_BASE = 90, /* split brain: both maps begin with the same generation */
 };
@@ -168,31 +169,13 @@ static bool follows(const struct volume *v, const struct generation_verdict *ver
     return false;
 }
 
-bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
-                    const struct wire_state *peer)
+/* What the table says after a crash of a Primary. */
+static bool crashed_primary_waits(struct volume *v, const struct generation_verdict *verdict, const struct wire_state *peer)
 {
     struct resource *r = v->resource;
     bool target = verdict->table < 0;
 
-    if (verdict->split_brain && verdict->rule == RULE_SAME_BASE)
-        r->same_base = true;
-    if (r->recorded && verdict->split_brain && will_give_way(v, peer)) {
-        link_fail(r, "split brain: the copy that is recorded as outdated gives way when it is connected again");
-        return true;
-    }
-    if (r->recorded && follows(v, verdict, peer))
-        return true;
-    if (!r->recorded || ((r->primary || peer->role == WIRE_PRIMARY) && !r->separating))
-        return false;
-    if (r->separate || r->separating) {
-        link_fail(r, "this copy begins a new generation");
-        return true;
-    }
-    if (replaced(v, verdict, peer)) {
-        link_fail(r, "the only current copy has no data any more: see \"halunctl group make-current\"");
-        return true;
-    }
-    if (verdict->rule != 40 || !verdict->table)
+    if (verdict->rule != RULE_CRASHED || !verdict->table)
         return false;
     if (target ? v->state.disk < DISK_CONSISTENT : peer->disk < DISK_CONSISTENT)
         return false; /* it could not be the source anyway */
@@ -218,4 +201,45 @@ bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
         return true;
     }
     return false;
+}
+
+/* Both copies are recorded as current, and this one is to be filled from the other. Were that one's node the owner before that
+ * is over, and lost, the record would prefer this half filled copy: so it is outdated by agreement before anything is copied.
+ * The target asks, as it alone knows that it has nothing that the other one lacks. */
+static bool outdated_first(struct resource *r, const struct generation_verdict *verdict)
+{
+    if (verdict->action != GENERATION_SYNC_TARGET || r->standing != REPLICA_EQUAL)
+        return false;
+    for (unsigned i = 0; i < r->volume_count; i++)
+        if (witness(r->volumes[i]))
+            return false;
+    resource_tell_gives_way(r);
+    link_fail(r, "this copy is to be filled from the peer's: that it is outdated has to be agreed on first");
+    return true;
+}
+
+bool standing_holds(struct volume *v, const struct generation_verdict *verdict,
+                    const struct wire_state *peer)
+{
+    struct resource *r = v->resource;
+
+    if (verdict->split_brain && verdict->rule == RULE_SAME_BASE)
+        r->same_base = true;
+    if (r->recorded && verdict->split_brain && will_give_way(v, peer)) {
+        link_fail(r, "split brain: the copy that is recorded as outdated gives way when it is connected again");
+        return true;
+    }
+    if (r->recorded && follows(v, verdict, peer))
+        return true;
+    if (!r->recorded || ((r->primary || peer->role == WIRE_PRIMARY) && !r->separating))
+        return false;
+    if (r->separate || r->separating) {
+        link_fail(r, "this copy begins a new generation");
+        return true;
+    }
+    if (replaced(v, verdict, peer)) {
+        link_fail(r, "the only current copy has no data any more: see \"halunctl group make-current\"");
+        return true;
+    }
+    return crashed_primary_waits(v, verdict, peer) || outdated_first(r, verdict);
 }

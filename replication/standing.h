@@ -20,6 +20,8 @@
  * cluster to agree that the peer's copy is outdated. Complete: it was compared with the peer's, or
  * resynchronised, or Primary, since when no cache lost its power (replica_options.kept). Nothing
  * was acknowledged without it since, or the generations differed.
+ * - Where it calls both current, the one that is to be filled from the other is outdated by agreement before anything is copied:
+ * half filled, it must not be taken for the good one when the other is lost.
  * - A copy that was outdated by agreement, and of which the record says that only the peer's is current, gives way in a
  * split brain: nothing that was acknowledged is on it alone. Nor is it on one that has not been marked, as its node was away or
  * its daemon ended, but has no dirty bit since the common generation: what a Primary without a disk writes to it waits until the

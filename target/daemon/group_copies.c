@@ -33,7 +33,7 @@ static enum replica_standing standing_of(const struct group *group)
     if (shared->owner == other && mine)
         return REPLICA_OWNED;
     if (mine == theirs)
-        return REPLICA_EQUAL;
+        return mine ? REPLICA_EQUAL : REPLICA_NONE;
     return mine ? REPLICA_BETTER : REPLICA_WORSE;
 }
 
@@ -308,7 +308,7 @@ void group_outdate_step(struct group *group)
     group->outdate.op.node = group->outdate_node;
     group->outdate.op.group = group->index;
     group->outdate.op.lu = SHARED_NO_LU;
-    group->outdate.op.action = group->outdate_node == halund.self;
+    group->outdate.op.action = group->outdate_node == halund.self && group->primary;
     group->outdate.answer = outdated;
     cluster_submit(halund.cluster, &group->outdate);
 }
@@ -349,12 +349,30 @@ static void on_outdate_peer(void *context, struct replica *replica, unsigned pee
     group_outdate_step(group);
 }
 
+/* This copy, which is recorded as current, is to be filled from the other one. What was asked for before goes first. */
+static void give_way(struct group *group)
+{
+    if (group->outdate_wanted || !(shared_of(group)->current & 1u << halund.self))
+        return;
+    qb_log(LOG_WARNING, "group %s: the copy of this node is to be filled from the other one, asking to outdate it",
+           config_of(group)->name);
+    group->outdate_node = halund.self;
+    group->outdate_wanted = true;
+    group_outdate_step(group);
+}
+
 static void on_outdate_self(void *context, struct replica *replica)
 {
     struct group *group = group_of(replica);
+    struct replica_status status;
 
     if (!group)
         return;
+    replica_get_status(replica, &status);
+    if (!group->primary && status.disk >= DISK_INCONSISTENT) {
+        give_way(group);
+        return;
+    }
     qb_log(LOG_WARNING, "group %s: the disk of this node failed, asking to outdate its copy",
            config_of(group)->name);
     if (config_of(group)->drbd_peer.length) {

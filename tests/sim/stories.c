@@ -414,6 +414,7 @@ static const struct {
     {"disconnect", "replica.disconnect", ""},
     {"connect", "replica.connect", ""},
     {"discard_my_data", "replica.connect", ",\"discard_my_data\":true"},
+    {"pause", "replica.pause", ""},
     {"invalidate", "replica.invalidate", ""},
     {"invalidate_peer", "replica.invalidate", ",\"peer\":true"},
 };

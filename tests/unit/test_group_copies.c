@@ -310,6 +310,29 @@ static void invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it
     replica_state.disk = DISK_UP_TO_DATE;
 }
 
+/* By the other one, both being recorded as current. It is no owner's wish: refused where this node has become that. */
+static void copy_when_it_is_to_be_filled_then_outdated_unless_its_node_is_the_owner(void **state)
+{
+    struct group *group = begun();
+
+    halund.loop = qb_loop_create();
+    replica_state.disk = DISK_OUTDATED;
+    groups_replica_callbacks.outdate_self(NULL, group->replica);
+    groups_replica_callbacks.outdate_self(NULL, group->replica); /* connected once more */
+    assert_int_equal(count, 1);
+    assert_int_equal(submitted[0]->op.kind, SHARED_OP_OUTDATE);
+    assert_int_equal(submitted[0]->op.node, 1);
+    assert_int_equal(submitted[0]->op.action, 0);
+    submitted[0]->answer(submitted[0], REASON_INVALID_FIELD_IN_PARAMETERS, 0);
+    assert_false(group->outdate_wanted);
+    group->outdate_busy = false;
+    shared_group.current = 1 << 2;
+    groups_replica_callbacks.outdate_self(NULL, group->replica);
+    assert_int_equal(count, 1);
+    qb_loop_destroy(halund.loop);
+    replica_state.disk = DISK_UP_TO_DATE;
+}
+
 /* The other copy was outdated at place 5 of the group; `cleared`: it was current until then. */
 static struct group *outdated_at_5(bool cleared)
 {
@@ -408,6 +431,7 @@ int main(void)
         cmocka_unit_test(invalidated_copy_when_it_is_recorded_as_current_then_taken_back_until_it_is_filled),
         cmocka_unit_test(copy_given_up_when_the_peers_is_recorded_as_current_then_taken_back_until_it_is_filled),
         cmocka_unit_test(invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it_is),
+        cmocka_unit_test(copy_when_it_is_to_be_filled_then_outdated_unless_its_node_is_the_owner),
         cmocka_unit_test(outdating_when_it_was_in_vain_then_taken_back_once),
         cmocka_unit_test(outdating_when_the_group_was_released_since_then_taken_back_behind_that),
         cmocka_unit_test(outdating_when_it_was_not_current_before_then_never_taken_back),

@@ -310,17 +310,41 @@ static void copy_when_its_disk_fails_then_not_complete(void **state)
     WAIT(!rig_status(&rig->n[1]).complete && rig_status(&rig->n[0]).complete);
 }
 
-static void crashed_primary_when_both_were_lost_then_source(void **state)
+static void both_were_lost(struct rig *rig, enum replica_standing standing)
 {
-    struct rig *rig = *state;
-
     rig->options.recorded = true;
     lose_the_primary(rig);
     restart(rig, 1);
     open_node(rig, 0);
-    replica_set_standing(rig->n[0].replica, REPLICA_EQUAL);
-    replica_set_standing(rig->n[1].replica, REPLICA_EQUAL);
+    replica_set_standing(rig->n[0].replica, standing);
+    replica_set_standing(rig->n[1].replica, standing);
+}
+
+/* Half filled it would be the good one by the record, should the other one be the owner then, and be lost. */
+static void crashed_primary_when_both_were_lost_then_source_once_the_other_is_outdated(void **state)
+{
+    struct rig *rig = *state;
+
+    both_were_lost(rig, REPLICA_EQUAL);
+    WAIT(rig->n[1].asked_self >= 2);
+    stays_apart(rig);
+    assert_true(rig_status(&rig->n[1]).disk > DISK_INCONSISTENT);
+    assert_int_equal(rig->n[0].asked + rig->n[0].asked_self + rig->n[1].asked, 0);
+    ORDER(&rig->n[1], replica_outdate(rig->n[1].replica, rig_answer, &rig->n[1]));
+    replica_set_standing(rig->n[1].replica, REPLICA_WORSE);
+    replica_set_standing(rig->n[0].replica, REPLICA_BETTER);
     WAIT(good(0) && good(1) && rig->n[0].told_current);
+    assert_equal_copies(rig);
+}
+
+/* Copies that were in use before there was a record (a pair of DRBD). */
+static void crashed_primary_when_none_is_recorded_as_current_then_source(void **state)
+{
+    struct rig *rig = *state;
+
+    both_were_lost(rig, REPLICA_NONE);
+    WAIT(good(0) && good(1) && rig->n[0].told_current);
+    assert_int_equal(rig->n[1].asked_self, 0);
     assert_equal_copies(rig);
 }
 
@@ -560,7 +584,8 @@ int main(void)
         PAIR_CASE(crashed_primary_when_this_copy_is_not_stable_then_nobody_is_asked_yet),
         PAIR_CASE(crashed_primary_when_the_survivor_was_restarted_then_the_record_decides),
         PAIR_CASE(crashed_primary_when_only_the_daemon_of_the_other_died_then_held_until_agreed),
-        PAIR_CASE(crashed_primary_when_both_were_lost_then_source),
+        PAIR_CASE(crashed_primary_when_both_were_lost_then_source_once_the_other_is_outdated),
+        PAIR_CASE(crashed_primary_when_none_is_recorded_as_current_then_source),
         PAIR_CASE(copy_when_restarted_and_compared_then_complete),
         PAIR_CASE(copy_when_the_only_current_one_and_followed_then_source),
         PAIR_CASE(copy_when_the_only_current_one_and_followed_then_source_as_primary),

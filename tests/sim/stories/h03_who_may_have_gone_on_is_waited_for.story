@@ -2,7 +2,7 @@
 # The write waits until the other copy is agreed to be outdated, its disk is full when its daemon is started again
 nodes 3
 seconds 130
-seed 1
+seed 3
 at 0 switch 0 2
 at 100 power_cut 3
 at 5800 A2 read 1
