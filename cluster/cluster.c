@@ -8,6 +8,7 @@
 #include <syslog.h>
 
 #include "cluster/machine.h"
+#include "target/base/pages.h"
 
 enum { RECORD_FORMAT = 1, RESERVE_UPDATES = 24, RESERVE_BYTES = 8 << 10, TEXT = 256 };
 
@@ -24,8 +25,8 @@ struct cluster *cluster_new(const struct cluster_setup *setup, struct shared_sta
         c->setup.wire_max = WIRE_MAX;
     c->state = state;
     c->digest_order = UINT64_MAX;
-    c->transfer = malloc(SNAPSHOT_MAX);
-    c->replay_bytes = malloc(REPLAY_BYTES);
+    c->transfer = pages_new(SNAPSHOT_MAX);
+    c->replay_bytes = pages_new(REPLAY_BYTES);
     if (!c->transfer || !c->replay_bytes) {
         c->state = NULL;
         cluster_free(c);
@@ -39,8 +40,8 @@ void cluster_free(struct cluster *c)
     if (!c)
         return;
     shared_state_free(c->state);
-    free(c->transfer);
-    free(c->replay_bytes);
+    pages_free(c->transfer, SNAPSHOT_MAX);
+    pages_free(c->replay_bytes, REPLAY_BYTES);
     free(c);
 }
 

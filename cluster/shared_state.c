@@ -6,8 +6,11 @@
 #include <stdlib.h>
 
 #include "cluster/shared_internal.h"
+#include "target/base/pages.h"
 
 static const struct nexus_identity nobody;
+
+enum { POOL_SIZE = 2 * SHARED_POOL_HALF * sizeof(struct shared_registrant) };
 
 struct shared_state *shared_state_new(uint32_t lu_count, uint32_t group_count)
 {
@@ -17,8 +20,8 @@ struct shared_state *shared_state_new(uint32_t lu_count, uint32_t group_count)
         goto fail;
     state->lus = calloc(lu_count + 1, sizeof *state->lus);
     state->groups = calloc(group_count + 1, sizeof *state->groups);
-    /* Pages that no run has reached yet cost nothing. */
-    state->registrant_pool = calloc(2 * SHARED_POOL_HALF, sizeof *state->registrant_pool);
+    /* Most of it stays untouched: an array has few registrants. */
+    state->registrant_pool = pages_new(POOL_SIZE);
     if (!state->lus || !state->groups || !state->registrant_pool)
         goto fail;
     state->lu_count = lu_count;
@@ -39,7 +42,7 @@ void shared_state_free(struct shared_state *state)
         return;
     free(state->lus);
     free(state->groups);
-    free(state->registrant_pool);
+    pages_free(state->registrant_pool, POOL_SIZE);
     free(state);
 }
 

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "target/base/pages.h"
 
 /* Free segments are kept on stacks (last used first, so still in the cache). */
 struct stack {
@@ -40,9 +41,8 @@ struct payload_pool *payload_pool_new(size_t bytes)
     large = bytes * 3 / 4 / SEGMENT_LARGE;
     small = bytes / 4 / SEGMENT_SMALL;
     pool->bytes = large * SEGMENT_LARGE + small * SEGMENT_SMALL;
-    pool->memory = mmap(NULL, pool->bytes ? pool->bytes : 4096, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pool->memory == MAP_FAILED) {
+    pool->memory = pages_new(pool->bytes);
+    if (!pool->memory) {
         free(pool);
         return NULL;
     }
@@ -58,7 +58,7 @@ void payload_pool_free(struct payload_pool *pool)
 {
     if (!pool)
         return;
-    munmap(pool->memory, pool->bytes ? pool->bytes : 4096);
+    pages_free(pool->memory, pool->bytes);
     free(pool->small.slots);
     free(pool->large.slots);
     free(pool);
