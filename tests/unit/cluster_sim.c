@@ -658,10 +658,13 @@ static void disk(struct sim *sim, unsigned node)
         step(sim, node, &event);
     }
     if (!n->writing && n->wanted) {
-        struct writer w = {.data = malloc(RECORD), .size = RECORD};
+        static uint8_t room[RECORD];
+        struct writer w = {.data = room, .size = sizeof room};
+
         cluster_record(n->machine, &w);
         assert(w.used <= w.size);
-        n->writing = w.data;
+        n->writing = malloc(w.used);
+        memcpy(n->writing, room, w.used);
         n->writing_size = w.used;
         n->writing_sequence = n->wanted;
         n->wanted = 0;
@@ -766,8 +769,12 @@ static void receipts(struct sim *sim)
 {
     for (unsigned i = 0; i < SIM_RECEIPTS; i++) {
         struct sim_receipt *r = &sim->receipts[i];
-        struct sim_node *n = &sim->node[r->to];
-        if (!r->due || r->due > sim->now || n->frozen)
+        struct sim_node *n;
+
+        if (!r->due || r->due > sim->now)
+            continue;
+        n = &sim->node[r->to];
+        if (n->frozen)
             continue;
         if (n->up && n->running && !n->fatal)
             receipt_arrives(sim, r->from, r->to, r->bytes);

@@ -23,4 +23,4 @@ halun_test(test_consult SOURCES test_consult.c ${CMAKE_SOURCE_DIR}/target/daemon
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_log SOURCES test_log.c ${CMAKE_SOURCE_DIR}/target/daemon/log.c ${CMAKE_SOURCE_DIR}/target/daemon/log_writer.c
            LINK halun_base PkgConfig::libqb)
-set_tests_properties(unit/test_log PROPERTIES LABELS "unit;threads")
+halun_thread_tests(test_log)

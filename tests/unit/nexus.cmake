@@ -1,2 +1,2 @@
 halun_test(test_nexus LINK halun_nexus halun_shared halun_base)
-set_tests_properties(unit/test_nexus PROPERTIES LABELS "unit;threads")
+halun_thread_tests(test_nexus)

@@ -69,6 +69,8 @@ int run_io(struct rig_node *node, unsigned lu, enum store_operation operation, u
 /* Random writes, clears and flushes, many at once; waits for all. */
 void churn(struct rig *rig, unsigned node, unsigned count);
 void read_file(struct rig *rig, unsigned node, unsigned lu, uint8_t *data);
+/* The first `size` bytes of a LU, whole sectors, are equal in both nodes' files. */
+void assert_equal_up_to(struct rig *rig, unsigned lu, uint64_t size);
 void assert_equal_copies(struct rig *rig);
 /* Changes a few bytes of LU 0 behind the replica's back. */
 void spoil(struct rig *rig, unsigned node, uint64_t offset);
