@@ -2,7 +2,7 @@
 # The write waits until the other copy is agreed to be outdated, its disk is full when its daemon is started again
 nodes 3
 seconds 130
-seed 3
+seed 1
 at 0 switch 0 2
 at 100 power_cut 3
 at 5800 A2 read 1
@@ -15,6 +15,8 @@ at 6100 full_disk 1
 at 17000 power_cut 1
 at 25000 A2 read 1 -> NOT_READY_TRANSITION
 at 60000 good_disk 1
+# It may have been off before its ring formed: nobody fences it, so nobody switches it on
+at 60000 power_on 1
 at 119000 A2 read 1
 at 119000 B2 read 1
 at 120000 A2 read 1 -> GOOD value 1
