@@ -68,10 +68,12 @@ struct replica_callbacks {
     void (*outdated_in_vain)(void *context, struct replica *replica);
     /* This node is Primary, its disk failed, the peer's copy has all: ask the cluster to agree that this
      * node's copy is outdated. Answer with replica_self_outdated(). Reads go to the peer at once, no write
-     * is acknowledged until then.
-     * On a Secondary: its copy is to be filled from the peer's, and the record calls both current. Nothing is copied before
-     * that is agreed; asked again at every connection, no answer needed. */
+     * is acknowledged until then. */
     void (*outdate_self)(void *context, struct replica *replica);
+    /* This node is Secondary, its copy is to be filled from the peer's, and the record calls both current: ask the cluster to
+     * agree that this node's copy is outdated. Nothing is copied before; asked again at every connection, no answer needed.
+     * May be NULL. */
+    void (*to_be_filled)(void *context, struct replica *replica);
     /* A resync to (or from) the peer finished and is durable: `node`'s copy is current again. Called on
      * the Primary's (or source's) side only; the replica may acknowledge writes with the peer meanwhile.
      * REPLICA_PEER_OUTSIDE: both copies are, called on either side, perhaps more than once. */

@@ -88,6 +88,16 @@ static void run_self(struct post *post)
         callbacks->outdate_self(callbacks->context, &r->public);
 }
 
+static void run_fill(struct post *post)
+{
+    struct resource *r = container_of(post, struct resource, fill_post);
+    const struct replica_callbacks *callbacks = r->public.options.callbacks;
+
+    atomic_store(&r->fill_posted, false);
+    if (callbacks->to_be_filled)
+        callbacks->to_be_filled(callbacks->context, &r->public);
+}
+
 static void run_vain(struct post *post)
 {
     struct resource *r = container_of(post, struct resource, vain_post);
@@ -188,9 +198,9 @@ void resource_ask_self_outdate(struct resource *r)
     tell(r, &r->self_post, &r->self_posted, run_self);
 }
 
-void resource_tell_gives_way(struct resource *r)
+void resource_tell_to_be_filled(struct resource *r)
 {
-    tell(r, &r->self_post, &r->self_posted, run_self);
+    tell(r, &r->fill_post, &r->fill_posted, run_fill);
 }
 
 void resource_tell_in_vain(struct resource *r)

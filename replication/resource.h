@@ -441,8 +441,8 @@ struct resource {
     bool again;  /* something was begun that the round that is running may have passed already */
     char why[128], why_before[128]; /* why the link is not up; the sentence before that */
 
-    struct post start_post, changed_post, outdate_post, self_post, vain_post, current_post, lost_post, place_post;
-    _Atomic bool changed_posted, outdate_posted, self_posted, vain_posted, current_posted, lost_posted, place_posted;
+    struct post start_post, changed_post, outdate_post, self_post, fill_post, vain_post, current_post, lost_post, place_post;
+    _Atomic bool changed_posted, outdate_posted, self_posted, fill_posted, vain_posted, current_posted, lost_posted, place_posted;
     /* Asked last, after the copies were equal for a moment: a control thread that stood still meanwhile has the post of the
      * question before that of the answer, and may not take that for the last word. */
     _Atomic bool outdate_due;
@@ -477,7 +477,7 @@ struct volume *resource_volume(struct resource *r, unsigned number);
 void resource_tell_outdate(struct resource *r);
 void resource_ask_self_outdate(struct resource *r);
 /* This Secondary's copy, recorded as current, is to be filled from the peer's. */
-void resource_tell_gives_way(struct resource *r);
+void resource_tell_to_be_filled(struct resource *r);
 /* The agreed outdating of the peer's copy is of no use. */
 void resource_tell_in_vain(struct resource *r);
 void resource_tell_current(struct resource *r);

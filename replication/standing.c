@@ -213,7 +213,7 @@ static bool outdated_first(struct resource *r, const struct generation_verdict *
     for (unsigned i = 0; i < r->volume_count; i++)
         if (witness(r->volumes[i]))
             return false;
-    resource_tell_gives_way(r);
+    resource_tell_to_be_filled(r);
     link_fail(r, "this copy is to be filled from the peer's: that it is outdated has to be agreed on first");
     return true;
 }

@@ -51,7 +51,8 @@ struct group {
     enum replica_standing standing; /* as last told to the replica */
     bool kept;                      /* as last noted (kept.h) */
     unsigned outdate_node;
-    bool outdate_wanted, outdate_busy; /* outdate_node is this node when its disk failed */
+    bool outdate_wanted, outdate_busy;
+    bool outdate_filled; /* outdate_node is this node: its copy is to be filled; otherwise because its disk failed */
     bool invalidated;    /* this node's copy was marked as Inconsistent by order, and not seen UpToDate since */
     bool other_invalidated; /* the other node's was given up by order here, and not seen connected and UpToDate since */
     bool confirming;     /* the replica is asked whether the other copy, not recorded as current, is equal */

@@ -113,6 +113,7 @@ static void outdate_again(struct group *group, unsigned node)
     qb_log(LOG_WARNING, "group %s: the copy of node %u is recorded as current, but was invalidated: asking to outdate it",
            config_of(group)->name, node);
     group->outdate_node = node;
+    group->outdate_filled = node == halund.self;
     group->outdate_wanted = true;
     group_outdate_step(group);
 }
@@ -285,7 +286,7 @@ static void outdated(struct cluster_request *request, enum scsi_reason reason, u
     }
     /* A Primary waits for it with its writes. A Secondary asks again when its peer is back the next
      * time: until then the peer may have become the owner, and its copy the good one. */
-    if (!group->primary)
+    if (!group->primary || group->outdate_filled)
         group->outdate_wanted = false;
     qb_loop_timer_add(halund.loop, QB_LOOP_MED, GROUP_RETRY_MS * 1000000ull, group, outdate_retry,
                       NULL);
@@ -302,13 +303,17 @@ void group_outdate_step(struct group *group)
         group->outdate_wanted = false;
         return;
     }
+    if (group->outdate_filled && group->primary) { /* it is the good one by now */
+        group->outdate_wanted = false;
+        return;
+    }
     group->outdate_busy = true;
     memset(&group->outdate, 0, sizeof group->outdate);
     group->outdate.op.kind = SHARED_OP_OUTDATE;
     group->outdate.op.node = group->outdate_node;
     group->outdate.op.group = group->index;
     group->outdate.op.lu = SHARED_NO_LU;
-    group->outdate.op.action = group->outdate_node == halund.self && group->primary;
+    group->outdate.op.action = group->outdate_node == halund.self && !group->outdate_filled;
     group->outdate.answer = outdated;
     cluster_submit(halund.cluster, &group->outdate);
 }
@@ -345,18 +350,7 @@ static void on_outdate_peer(void *context, struct replica *replica, unsigned pee
                config_of(group)->name, peer_node, peer_node);
     group->survivor_told = !group->primary;
     group->outdate_node = peer_node;
-    group->outdate_wanted = true;
-    group_outdate_step(group);
-}
-
-/* This copy, which is recorded as current, is to be filled from the other one. What was asked for before goes first. */
-static void give_way(struct group *group)
-{
-    if (group->outdate_wanted || !(shared_of(group)->current & 1u << halund.self))
-        return;
-    qb_log(LOG_WARNING, "group %s: the copy of this node is to be filled from the other one, asking to outdate it",
-           config_of(group)->name);
-    group->outdate_node = halund.self;
+    group->outdate_filled = false;
     group->outdate_wanted = true;
     group_outdate_step(group);
 }
@@ -364,15 +358,9 @@ static void give_way(struct group *group)
 static void on_outdate_self(void *context, struct replica *replica)
 {
     struct group *group = group_of(replica);
-    struct replica_status status;
 
     if (!group)
         return;
-    replica_get_status(replica, &status);
-    if (!group->primary && status.disk >= DISK_INCONSISTENT) {
-        give_way(group);
-        return;
-    }
     qb_log(LOG_WARNING, "group %s: the disk of this node failed, asking to outdate its copy",
            config_of(group)->name);
     if (config_of(group)->drbd_peer.length) {
@@ -381,6 +369,22 @@ static void on_outdate_self(void *context, struct replica *replica)
         return;
     }
     group->outdate_node = halund.self;
+    group->outdate_filled = false;
+    group->outdate_wanted = true;
+    group_outdate_step(group);
+}
+
+/* What was asked for before goes first: this is told again at the next connection. */
+static void on_to_be_filled(void *context, struct replica *replica)
+{
+    struct group *group = group_of(replica);
+
+    if (!group || group->primary || group->outdate_wanted || !(shared_of(group)->current & 1u << halund.self))
+        return;
+    qb_log(LOG_WARNING, "group %s: the copy of this node is to be filled from the other one, asking to outdate it",
+           config_of(group)->name);
+    group->outdate_node = halund.self;
+    group->outdate_filled = true;
     group->outdate_wanted = true;
     group_outdate_step(group);
 }
@@ -472,6 +476,7 @@ static bool on_outdated(void *context, struct replica *replica)
 const struct replica_callbacks groups_replica_callbacks = {
     .outdate_peer = on_outdate_peer,
     .outdate_self = on_outdate_self,
+    .to_be_filled = on_to_be_filled,
     .outdated_in_vain = on_outdated_in_vain,
     .current = on_current,
     .changed = on_changed,

@@ -66,6 +66,13 @@ static void ask_self(void *context, struct replica *replica)
         node->on_outdate_self(node);
 }
 
+static void to_be_filled(void *context, struct replica *replica)
+{
+    struct rig_node *node = context;
+
+    node->to_be_filled++;
+}
+
 static void in_vain(void *context, struct replica *replica)
 {
     ((struct rig_node *)context)->in_vain++;
@@ -180,6 +187,7 @@ int rig_open(struct rig_node *node, unsigned index, const struct rig_options *o)
         .context = node,
         .outdate_peer = ask,
         .outdate_self = ask_self,
+        .to_be_filled = to_be_filled,
         .outdated_in_vain = in_vain,
         .current = current,
         .changed = changed,

@@ -47,7 +47,7 @@ struct rig_node {
     struct replica *replica;
     struct replica_callbacks callbacks;
 
-    unsigned asked, asked_self, told_current, changed, lost; /* calls of the callbacks */
+    unsigned asked, asked_self, to_be_filled, told_current, changed, lost; /* calls of the callbacks */
     void (*on_outdate)(struct rig_node *node);
     void (*on_outdate_self)(struct rig_node *node);
     unsigned in_vain; /* how often it said that the outdating of the other copy is of no use */

@@ -316,9 +316,8 @@ static void copy_when_it_is_to_be_filled_then_outdated_unless_its_node_is_the_ow
     struct group *group = begun();
 
     halund.loop = qb_loop_create();
-    replica_state.disk = DISK_OUTDATED;
-    groups_replica_callbacks.outdate_self(NULL, group->replica);
-    groups_replica_callbacks.outdate_self(NULL, group->replica); /* connected once more */
+    groups_replica_callbacks.to_be_filled(NULL, group->replica);
+    groups_replica_callbacks.to_be_filled(NULL, group->replica); /* connected once more */
     assert_int_equal(count, 1);
     assert_int_equal(submitted[0]->op.kind, SHARED_OP_OUTDATE);
     assert_int_equal(submitted[0]->op.node, 1);
@@ -327,10 +326,38 @@ static void copy_when_it_is_to_be_filled_then_outdated_unless_its_node_is_the_ow
     assert_false(group->outdate_wanted);
     group->outdate_busy = false;
     shared_group.current = 1 << 2;
-    groups_replica_callbacks.outdate_self(NULL, group->replica);
+    groups_replica_callbacks.to_be_filled(NULL, group->replica);
     assert_int_equal(count, 1);
     qb_loop_destroy(halund.loop);
-    replica_state.disk = DISK_UP_TO_DATE;
+}
+
+/* Promoted before the answer, or before it could be asked for: its copy is the good one, and what it acknowledges must not be
+ * on one that is outdated by its own wish. */
+static void copy_when_it_was_to_be_filled_and_is_promoted_then_not_outdated(void **state)
+{
+    struct group *group = begun();
+
+    halund.loop = qb_loop_create();
+    groups_replica_callbacks.to_be_filled(NULL, group->replica);
+    group->primary = true;
+    submitted[0]->answer(submitted[0], REASON_NOT_READY_TRANSITION, 0);
+    group->outdate_busy = false; /* as the timer would do */
+    group_outdate_step(group);
+    assert_int_equal(count, 1);
+    groups_replica_callbacks.to_be_filled(NULL, group->replica); /* told on the way */
+    assert_int_equal(count, 1);
+    group->primary = false;
+    group->outdate_busy = true;
+    groups_replica_callbacks.to_be_filled(NULL, group->replica); /* waits for the one before */
+    group->primary = true;
+    group->outdate_busy = false;
+    group_outdate_step(group);
+    assert_int_equal(count, 1);
+    assert_false(group->outdate_wanted);
+    groups_replica_callbacks.outdate_self(NULL, group->replica); /* the disk fails: its own wish */
+    assert_int_equal(count, 2);
+    assert_int_equal(submitted[1]->op.action, 1);
+    qb_loop_destroy(halund.loop);
 }
 
 /* The other copy was outdated at place 5 of the group; `cleared`: it was current until then. */
@@ -432,6 +459,7 @@ int main(void)
         cmocka_unit_test(copy_given_up_when_the_peers_is_recorded_as_current_then_taken_back_until_it_is_filled),
         cmocka_unit_test(invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it_is),
         cmocka_unit_test(copy_when_it_is_to_be_filled_then_outdated_unless_its_node_is_the_owner),
+        cmocka_unit_test(copy_when_it_was_to_be_filled_and_is_promoted_then_not_outdated),
         cmocka_unit_test(outdating_when_it_was_in_vain_then_taken_back_once),
         cmocka_unit_test(outdating_when_the_group_was_released_since_then_taken_back_behind_that),
         cmocka_unit_test(outdating_when_it_was_not_current_before_then_never_taken_back),

@@ -326,10 +326,10 @@ static void crashed_primary_when_both_were_lost_then_source_once_the_other_is_ou
     struct rig *rig = *state;
 
     both_were_lost(rig, REPLICA_EQUAL);
-    WAIT(rig->n[1].asked_self >= 2);
+    WAIT(rig->n[1].to_be_filled >= 2);
     stays_apart(rig);
     assert_true(rig_status(&rig->n[1]).disk > DISK_INCONSISTENT);
-    assert_int_equal(rig->n[0].asked + rig->n[0].asked_self + rig->n[1].asked, 0);
+    assert_int_equal(rig->n[0].asked + rig->n[0].asked_self + rig->n[1].asked + rig->n[1].asked_self, 0);
     ORDER(&rig->n[1], replica_outdate(rig->n[1].replica, rig_answer, &rig->n[1]));
     replica_set_standing(rig->n[1].replica, REPLICA_WORSE);
     replica_set_standing(rig->n[0].replica, REPLICA_BETTER);
@@ -344,7 +344,7 @@ static void crashed_primary_when_none_is_recorded_as_current_then_source(void **
 
     both_were_lost(rig, REPLICA_NONE);
     WAIT(good(0) && good(1) && rig->n[0].told_current);
-    assert_int_equal(rig->n[1].asked_self, 0);
+    assert_int_equal(rig->n[1].to_be_filled, 0);
     assert_equal_copies(rig);
 }
 
