@@ -31,7 +31,12 @@ const struct config_host *config_host_for(const struct config *config, const cha
 
 /* ---- doubles of the command layer: a task runs until the test ends it ---- */
 
-enum { REACTORS = 2, TASKS = 16 };
+enum {
+    REACTORS = 2,
+    TASKS = 16,
+    HOLD_MS = 600000,   /* nothing ends by it while one of these threads is kept waiting by a busy machine */
+    SHORT_HOLD_MS = 50, /* for what ends by it */
+};
 
 static struct {
     pthread_mutex_t mutex;
@@ -158,7 +163,7 @@ static int set_up(void **state)
         assert_int_equal(reactor_init(threads.reactors[i], i, 64), 0);
     }
     nexus_table_init();
-    lanes_init(1, 300);
+    lanes_init(1, HOLD_MS);
     unit.index = 0;
     lanes_init_lu(&unit, 0);
     device_lus[0] = &unit;
@@ -339,8 +344,10 @@ static void task_held_too_long_ends_with_transition(void **state)
 
     set_gate(&order, GATE_HOLD, true);
     wait_for(&seen.switched, before + 1);
+    lanes.hold_ns = SHORT_HOLD_MS * UINT64_C(1000000);
     on_reactor(task, admit);
     wait_for(&seen.completed, completed + 1);
+    lanes.hold_ns = HOLD_MS * UINT64_C(1000000);
     assert_int_equal(seen.last, REASON_NOT_READY_TRANSITION);
 }
 
