@@ -158,7 +158,7 @@ static void pages_that_changed_are_found_and_others_not(void **state)
     assert_false(dirty_map_page_is_dirty(&map, 66));
     dirty_map_clear_bits(&map, DIRTY_MAP_PAGE_BITS * 66 + 5, 1);
     assert_true(dirty_map_page_is_dirty(&map, 66));
-    assert_int_equal(dirty_map_set_extent(&map, 33), 1024 - (map.bytes[4096 + 128] & 1));
+    assert_int_equal(dirty_map_set_extent(&map, 33), 1024);
     assert_true(dirty_map_test(&map, 33 * 1024) && dirty_map_test(&map, 34 * 1024 - 1));
     assert_int_equal(dirty_map_set_extent(&map, 70 * 32), 0);
     assert_true(dirty_map_any(&map, 33 * 8192 + 3, 1));

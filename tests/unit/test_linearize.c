@@ -30,9 +30,12 @@ static int teardown(void **context)
 
 static struct history_op *add(struct history_op op, uint64_t end, const char *result)
 {
+    size_t at;
+
     if (result)
         assert_int_equal(history_set_reason(&op, result, end), 0);
-    return &history.ops[history_add(&history, &op)];
+    at = history_add(&history, &op); /* which may move them all */
+    return &history.ops[at];
 }
 
 static struct history_op pr_out(int nexus, uint8_t action, uint64_t key, uint64_t action_key,
