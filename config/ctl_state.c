@@ -52,7 +52,7 @@ int ctl_score(json_t *status, json_t *group)
 {
     bool promoted = ctl_promoted(status, group);
 
-    if (!ctl_current(status, group))
+    if (!ctl_current(status, group) || !strcmp(disk(group), "Diskless"))
         return -1;
     if (strcmp(disk(group), "UpToDate"))
         return 1000;

@@ -10,6 +10,7 @@ halun_library(halun_replication
     builtin.c
     connector.c
     digest.c
+    diskless.c
     drbd_engine.c
     drbd_event.c
     drbd_follow.c

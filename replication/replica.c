@@ -1,8 +1,10 @@
 /* The contract of replica.h: what is common to the engines. The rest is a row of engines[]. */
 #include "replication/replica.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "replication/diskless.h"
 #include "replication/replica_engine.h"
 
 static const struct replica_engine *const engines[] = {
@@ -24,7 +26,9 @@ bool replica_hands_over(enum config_replication replication)
 
 int replica_open(const struct replica_options *options, struct replica **replica, char *why)
 {
-    return engine_of(options->group->replication)->open(options, replica, why);
+    int rc = engine_of(options->group->replication)->open(options, replica, why);
+
+    return rc == -ENOMEDIUM ? replica_diskless_open(options, replica, why) : rc;
 }
 
 struct store *replica_store(struct replica *replica, unsigned volume)

@@ -108,6 +108,8 @@ struct replica_options {
      * ends with -ERESTART, with -EAGAIN if a part of it was begun before. NULL: it always does. */
     bool (*lease)(const struct reactor *home);
 };
+/* With a disk that is gone or fails the replica of the built-in engine is Diskless: its stores answer -EIO, what needs a copy is
+ * refused with -EIO, `why` of its status tells the reason; until it is opened anew. */
 int replica_open(const struct replica_options *options, struct replica **replica, char *why);
 /* May an owner that Pacemaker has demoted execute until its successor asks for the group? Also without replication. */
 bool replica_hands_over(enum config_replication replication);

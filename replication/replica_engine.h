@@ -42,6 +42,7 @@ struct replica_engine {
     /* An owner that Pacemaker has demoted may execute until its successor asks for the group. False: the engine's
      * role has to be given up when Pacemaker says so. */
     bool hands_over;
+    /* -ENOMEDIUM: a disk is gone or fails; the replica is to be Diskless. */
     int (*open)(const struct replica_options *options, struct replica **replica, char *why);
     struct store *(*store)(struct replica *replica, unsigned volume);
     /* Files beside the configuration; NULL: the engine has none. */

@@ -489,7 +489,7 @@ bool volume_without_peer(const struct volume *v);
 void resource_start(struct resource *r);
 void resource_stop_timers(struct resource *r);
 
-/* volume.c: control thread */
+/* volume.c: control thread. -ENOMEDIUM: its disk is gone or fails. */
 int volume_open(struct resource *r, const struct config_lu *lu, struct volume **volume, char *why);
 void volume_free(struct volume *v);
 /* Has where the metadata are kept outside of the device. */

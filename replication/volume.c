@@ -61,9 +61,8 @@ void volume_keep_place(const struct volume *v)
 }
 
 /* Metadata are at the end of the device as it was when they were written: it may have grown. */
-static uint64_t size_with_metadata(const struct volume *v, int fd, uint64_t device_bytes)
+static uint64_t size_with_metadata(const struct volume *v, int fd, uint64_t device_bytes, uint64_t last)
 {
-    uint64_t last = last_place_read(v->resource->public.options.config->state_dir, v->uuid);
     char why[MD_WHY];
 
     if (last && last < device_bytes && md_file_probe(fd, METADATA_INTERNAL, device_bytes, why) == -ENODATA &&
@@ -128,6 +127,7 @@ static int choose_size(struct volume *v, const struct config_lu *lu, char *why)
 static int attach(struct volume *v, const struct config_lu *lu, int fd, char *why)
 {
     const struct config_group *group = v->resource->group;
+    uint64_t last = last_place_read(v->resource->public.options.config->state_dir, v->uuid);
     int64_t device_bytes = md_device_bytes(fd);
     unsigned slots;
     int rc;
@@ -136,7 +136,11 @@ static int attach(struct volume *v, const struct config_lu *lu, int fd, char *wh
         snprintf(why, MD_WHY, "its size is unknown");
         return (int)device_bytes;
     }
-    device_bytes = (int64_t)size_with_metadata(v, fd, (uint64_t)device_bytes);
+    if ((uint64_t)device_bytes < last) { /* not the disk that it was, or what is left of it */
+        snprintf(why, MD_WHY, "has %" PRIi64 " bytes, and had %" PRIu64, device_bytes, last);
+        return -ENOMEDIUM;
+    }
+    device_bytes = (int64_t)size_with_metadata(v, fd, (uint64_t)device_bytes, last);
     rc = load(v, fd, (uint64_t)device_bytes, why);
     if (rc)
         return rc;
@@ -200,10 +204,22 @@ static bool to_be_made(const char *path)
     return stat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode) && !st.st_size;
 }
 
+/* Is it the disk that is to blame, and not who configured it? As the kernel's block layer tells of a disk that fails, does not
+ * answer or has been taken out. */
+static bool disk_lost(int error, const char *path)
+{
+    static const int errors[] = {EIO, ENXIO, ENODEV, ENOMEDIUM, EREMOTEIO, ETIMEDOUT, ENODATA, EILSEQ};
+
+    for (unsigned i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (error == -errors[i])
+            return true;
+    return error == -ENOENT && !strncmp(path, "/dev/", 5);
+}
+
 int volume_open(struct resource *r, const struct config_lu *lu, struct volume **volume, char *why)
 {
     const struct config *config = r->public.options.config;
-    char path[512], reason[MD_WHY] = "";
+    char path[512] = "", reason[MD_WHY] = "";
     struct store_options options = {
         .path = path,
         .block_size = lu->block_size,
@@ -260,7 +276,7 @@ int volume_open(struct resource *r, const struct config_lu *lu, struct volume **
     return 0;
 failed:
     volume_free(v);
-    return rc;
+    return disk_lost(rc, path) ? -ENOMEDIUM : rc;
 }
 
 void volume_free(struct volume *v)

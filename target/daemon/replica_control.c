@@ -299,12 +299,23 @@ static bool owned_here(const struct group *group)
     return cluster_state(halund.cluster)->groups[group->index].owner == halund.self;
 }
 
+static bool has_disk(struct control_call *call, const struct group *group)
+{
+    struct replica_status status;
+
+    replica_get_status(group->replica, &status);
+    if (status.disk != DISK_DISKLESS || config_of(group)->replication != REPLICATION_BUILTIN)
+        return true;
+    control_fail(call, CONTROL_REFUSED, "no disk of it is here until halund is started anew: %s", status.why);
+    return false;
+}
+
 void on_replica_connect(struct control_call *call, json_t *arguments)
 {
     struct group *group = replicated(call, arguments);
     bool discard = json_is_true(json_object_get(arguments, "discard_my_data"));
 
-    if (!group)
+    if (!group || !has_disk(call, group))
         return;
     if (discard && owned_here(group)) {
         control_fail(call, CONTROL_REFUSED, "this node is the owner: its data are the ones in use");

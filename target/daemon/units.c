@@ -116,6 +116,18 @@ failed:
     return error;
 }
 
+/* A disk that is not here may come back without what was in its cache. */
+static void forget_lost(struct group *group, const struct config *config)
+{
+    struct replica_status status;
+
+    replica_get_status(group->replica, &status);
+    if (status.disk != DISK_DISKLESS || !group->kept)
+        return;
+    group->kept = false;
+    kept_note(config->state_dir, config->groups[group->index].name, KEPT_NOT);
+}
+
 static int open_group(struct daemon *daemon, unsigned index, char *why)
 {
     const struct config_group *config = &daemon->config->groups[index];
@@ -140,6 +152,8 @@ static int open_group(struct daemon *daemon, unsigned index, char *why)
     error = replica_open(&options, &daemon->groups[index].replica, sentence);
     if (error)
         snprintf(why, 512, "group \"%s\": %s", config->name, sentence);
+    else
+        forget_lost(&daemon->groups[index], daemon->config);
     return error;
 }
 

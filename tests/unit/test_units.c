@@ -25,8 +25,10 @@ static struct config_group group;
 static struct config_lu lu_config;
 static struct daemon this_daemon;
 static struct {
-    unsigned files, nulls, replicas, closed, done, flushed;
+    unsigned files, nulls, replicas, closed, done, flushed, not_kept;
     int close_error;
+    enum replica_disk disk;
+    bool kept;
 } seen;
 
 static void count_close(struct store *store)
@@ -65,6 +67,11 @@ int replica_open(const struct replica_options *options, struct replica **replica
     return 0;
 }
 
+void replica_get_status(const struct replica *replica, struct replica_status *status)
+{
+    *status = (struct replica_status){.disk = seen.disk};
+}
+
 bool lane_lease_valid(const struct reactor *reactor)
 {
     return true;
@@ -82,12 +89,13 @@ void replica_close(struct replica *replica, void (*done)(void *context, int erro
 
 bool kept_take(const char *state_dir, const char *name)
 {
-    return false;
+    return seen.kept;
 }
 
 void kept_note(const char *state_dir, const char *name, enum kept kept)
 {
     seen.flushed += kept == KEPT_FLUSHED;
+    seen.not_kept += kept == KEPT_NOT;
 }
 
 void device_identify(struct lu *lu)
@@ -193,6 +201,23 @@ static void copy_when_closed_in_order_then_noted_as_flushed_if_it_was_complete(v
     }
 }
 
+static void copy_when_its_disk_is_gone_then_not_complete_when_it_comes_back(void **state)
+{
+    char why[512];
+
+    for (unsigned gone = 0; gone < 2; gone++) {
+        set_up(NULL);
+        group.replication = REPLICATION_BUILTIN;
+        this_daemon.self = 2;
+        seen.kept = true;
+        seen.disk = gone ? DISK_DISKLESS : DISK_CONSISTENT;
+        assert_int_equal(0, open_all(why));
+        assert_int_equal(gone, seen.not_kept);
+        units_close(&this_daemon, on_closed);
+        assert_int_equal(!gone, seen.flushed);
+    }
+}
+
 static void unit_when_not_replicated_then_its_path_is_opened_and_closed(void **state)
 {
     char why[512];
@@ -210,6 +235,7 @@ int main(void)
         cmocka_unit_test_setup(unit_when_its_copies_are_elsewhere_then_its_size_has_to_be_told, set_up),
         cmocka_unit_test_setup(unit_when_a_copy_is_here_then_it_is_the_replicas, set_up),
         cmocka_unit_test_setup(copy_when_closed_in_order_then_noted_as_flushed_if_it_was_complete, set_up),
+        cmocka_unit_test_setup(copy_when_its_disk_is_gone_then_not_complete_when_it_comes_back, set_up),
         cmocka_unit_test_setup(unit_when_not_replicated_then_its_path_is_opened_and_closed, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
