@@ -26,16 +26,18 @@ static void resource_free(struct resource *r)
     free(r);
 }
 
-static int open_volumes(struct resource *r, char *why)
+/* Before a disk is touched: a mistake is refused, whatever becomes of the disks. */
+static int check_volumes(const struct resource *r, char *why)
 {
     const struct config *config = r->public.options.config;
+    unsigned count = 0;
 
     for (unsigned i = 0; i < config->lu_count; i++) {
         const struct config_lu *lu = &config->lus[i];
-        int rc;
 
         if (lu->group_index != r->public.options.group_index)
             continue;
+        count++;
         if (lu->volume >= RESOURCE_VOLUMES) { /* they count from 0 in each group */
             snprintf(why, 256, "group \"%s\": expected at most %d logical units", r->group->name,
                      RESOURCE_VOLUMES);
@@ -46,15 +48,29 @@ static int open_volumes(struct resource *r, char *why)
                      lu->name);
             return -EINVAL;
         }
+    }
+    if (!count) {
+        snprintf(why, 256, "group \"%s\" has no logical unit", r->group->name);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int open_volumes(struct resource *r, char *why)
+{
+    const struct config *config = r->public.options.config;
+
+    for (unsigned i = 0; i < config->lu_count; i++) {
+        const struct config_lu *lu = &config->lus[i];
+        int rc;
+
+        if (lu->group_index != r->public.options.group_index)
+            continue;
         rc = volume_open(r, lu, &r->volumes[r->volume_count], why);
         if (rc)
             return rc;
         r->by_number[lu->volume] = r->volumes[r->volume_count];
         r->volume_count++;
-    }
-    if (!r->volume_count) {
-        snprintf(why, 256, "group \"%s\" has no logical unit", r->group->name);
-        return -EINVAL;
     }
     return 0;
 }
@@ -91,10 +107,7 @@ static int builtin_open(const struct replica_options *options, struct replica **
         snprintf(why, 256, "out of memory");
         return -ENOMEM;
     }
-    pthread_mutex_init(&r->public.lock, NULL);
-    r->public.engine = &replica_builtin;
-    r->public.options = *options;
-    r->public.control = options->control;
+    replica_begin(&r->public, &replica_builtin, options);
     r->home = options->home;
     r->group = options->group;
     r->recorded = options->recorded;
@@ -107,6 +120,8 @@ static int builtin_open(const struct replica_options *options, struct replica **
         rc = find_peer(r, why);
     if (!rc)
         rc = link_tls_open(r, why);
+    if (!rc)
+        rc = check_volumes(r, why);
     if (!rc)
         rc = open_volumes(r, why);
     if (!rc) {

@@ -84,10 +84,7 @@ int replica_diskless_open(const struct replica_options *options, struct replica 
         snprintf(why, 256, "out of memory");
         return -ENOMEM;
     }
-    pthread_mutex_init(&d->public.lock, NULL);
-    d->public.engine = &replica_diskless;
-    d->public.options = *options;
-    d->public.control = options->control;
+    replica_begin(&d->public, &replica_diskless, options);
     snprintf(d->why, sizeof d->why, "%s", why);
     d->public.status = (struct replica_status){
         .disk = DISK_DISKLESS,

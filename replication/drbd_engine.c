@@ -242,10 +242,7 @@ static int drbd_open(const struct replica_options *options, struct replica **rep
         snprintf(why, 256, "out of memory");
         return -ENOMEM;
     }
-    pthread_mutex_init(&d->public.lock, NULL);
-    d->public.engine = &replica_drbd;
-    d->public.options = *options;
-    d->public.control = options->control;
+    replica_begin(&d->public, &replica_drbd, options);
     d->public.status = (struct replica_status){.disk = DISK_UNKNOWN, .peer_disk = DISK_UNKNOWN};
     d->loop = options->loop;
     d->resource = options->group->drbd_resource[0] ? options->group->drbd_resource : options->group->name;

@@ -17,6 +17,14 @@ static const struct replica_engine *engine_of(enum config_replication replicatio
     return replication < sizeof engines / sizeof *engines ? engines[replication] : NULL;
 }
 
+void replica_begin(struct replica *replica, const struct replica_engine *engine, const struct replica_options *options)
+{
+    pthread_mutex_init(&replica->lock, NULL);
+    replica->engine = engine;
+    replica->options = *options;
+    replica->control = options->control;
+}
+
 bool replica_hands_over(enum config_replication replication)
 {
     const struct replica_engine *engine = engine_of(replication);

@@ -65,5 +65,7 @@ struct replica {
     struct replica_volume_status *volumes;
     unsigned volume_count;
 };
+/* What every replica begins with; the rest is zero. Its engine destroys the lock. */
+void replica_begin(struct replica *replica, const struct replica_engine *engine, const struct replica_options *options);
 
 #endif

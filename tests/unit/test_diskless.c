@@ -32,6 +32,12 @@ static void and_a_folder_is_missing(struct rig_node *node)
         strcpy(node->lus[0].path, "/tmp/halun-test-no-such-folder/disk");
 }
 
+static void and_another_unit_cannot_be_replicated(struct rig_node *node)
+{
+    second_has_no_disk(node);
+    node->lus[1].store = STORE_KIND_MEMORY;
+}
+
 static void disk_when_gone_then_diskless(void **state)
 {
     struct rig *rig = *state;
@@ -92,6 +98,10 @@ static void configuration_when_wrong_then_refused(void **state)
 
     rig->options.arrange = and_a_folder_is_missing;
     assert_int_equal(rig_open(&rig->n[1], 1, &rig->options), -ENOENT);
+    rig->options.lus = 2;
+    rig->options.arrange = and_another_unit_cannot_be_replicated;
+    assert_int_equal(rig_open(&rig->n[1], 1, &rig->options), -EINVAL);
+    assert_non_null(strstr(rig->n[1].why, "lu1"));
 }
 
 static void disk_when_back_then_filled_by_the_other_node(void **state)
