@@ -52,7 +52,8 @@ int ctl_score(json_t *status, json_t *group)
 {
     bool promoted = ctl_promoted(status, group);
 
-    if (!ctl_current(status, group) || !strcmp(disk(group), "Diskless"))
+    /* an owner whose kernel's copy has lost its disk goes on with the peer's until another one is promoted */
+    if (!ctl_current(status, group) || (!promoted && !strcmp(disk(group), "Diskless")))
         return -1;
     if (strcmp(disk(group), "UpToDate"))
         return 1000;

@@ -303,6 +303,8 @@ static const char conditions[] =
     "\"peer_disk\":\"DUnknown\",\"connection\":\"WFConnection\",\"out_of_sync\":9}},"
     "{\"name\":\"gone\",\"owner\":\"n2\",\"current\":[\"n1\",\"n2\"],\"replication\":{\"disk\":\"Diskless\","
     "\"peer_disk\":\"DUnknown\",\"connection\":\"StandAlone\",\"out_of_sync\":0}},"
+    "{\"name\":\"far\",\"owner\":\"n1\",\"current\":[\"n1\",\"n2\"],\"replication\":{\"disk\":\"Diskless\","
+    "\"peer_disk\":\"UpToDate\",\"connection\":\"Connected\",\"out_of_sync\":0}},"
     "{\"name\":\"none\",\"owner\":\"n2\",\"current\":[\"n1\"],\"replication\":null}]}";
 
 static void score_when_asked_then_follows_freshness(void **state)
@@ -311,9 +313,9 @@ static void score_when_asked_then_follows_freshness(void **state)
     static const struct {
         const char *group;
         int score;
-    } rows[] = {{"up", 10010}, {"sync", 1000}, {"old", -1}, {"gone", -1}, {"none", 10000}};
+    } rows[] = {{"up", 10010}, {"sync", 1000}, {"old", -1}, {"gone", -1}, {"far", 1000}, {"none", 10000}};
 
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_int_equal(ctl_score(status, ctl_find_group(status, rows[i].group)), rows[i].score);
     json_decref(status);
 }
