@@ -112,7 +112,7 @@ static struct group_facts facts_of(const struct group *group)
                              (halund.view.members & other);
         /* Incomplete: lost something with its power, or the connection before it was sent what it had missed. It waits for
          * the other copy even if that one's daemon is not here. */
-        facts.doubtful = config_of(group)->replication == REPLICATION_BUILTIN &&
+        facts.doubtful = config_of(group)->replication == REPLICATION_BUILTIN && status.disk != DISK_DISKLESS &&
                          status.connection < CONN_CONNECTED && (shared->current & other) &&
                          (!status.complete ||
                           (status.disk == DISK_CONSISTENT && cluster_present(halund.cluster) & other));

@@ -164,6 +164,7 @@ static void promotion_when_the_copies_are_not_compared_then_only_one_that_lost_n
         {DISK_CONSISTENT, false, false, 1 << 1, 1},          /* that one is older, it is agreed */
         {DISK_UP_TO_DATE, true, true, 1 << 1 | 1 << 2, 1},
         {DISK_UP_TO_DATE, false, true, 1 << 1 | 1 << 2, 0}, /* lost again before it was sent what it had missed */
+        {DISK_DISKLESS, false, true, 1 << 1 | 1 << 2, 1},   /* its replica says why not, at once */
     };
 
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
