@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "replication/resource.h"
 #include "replication/replica_engine.h"
+#include "replication/resource.h"
 #include "target/base/container.h"
 
 struct diskless {
-    struct replica public;
-    char why[128];
+    struct replica public; /* status.why is why there is none, and stays */
     struct store stores[RESOURCE_VOLUMES]; /* by volume; of block size 0: there is none */
 };
 
@@ -53,7 +52,8 @@ static void diskless_free(struct diskless *d)
 static int add_volume(struct diskless *d, const struct config_lu *lu, char *why)
 {
     if (!lu->size) {
-        snprintf(why, 256, "%s; without it the size of LU \"%s\" has to be configured", d->why, lu->name);
+        snprintf(why, 256, "%s; without it the size of LU \"%s\" has to be configured", d->public.status.why,
+                 lu->name);
         return -EINVAL;
     }
     d->stores[lu->volume] = (struct store){
@@ -85,7 +85,6 @@ int replica_diskless_open(const struct replica_options *options, struct replica 
         return -ENOMEM;
     }
     replica_begin(&d->public, &replica_diskless, options);
-    snprintf(d->why, sizeof d->why, "%s", why);
     d->public.status = (struct replica_status){
         .disk = DISK_DISKLESS,
         .peer_disk = DISK_UNKNOWN,
@@ -102,7 +101,7 @@ int replica_diskless_open(const struct replica_options *options, struct replica 
         }
     }
     qb_log(LOG_ERR, "group \"%s\": %s: no copy of it is here until halund is started with that disk",
-           options->group->name, d->why);
+           options->group->name, d->public.status.why);
     *replica = &d->public;
     return 0;
 }
@@ -140,7 +139,7 @@ static void diskless_order(struct replica *replica, enum replica_order order, bo
     bool refuse = needs_copy(order);
     char why[128];
 
-    snprintf(why, sizeof why, "%s", refuse ? d->why : "");
+    snprintf(why, sizeof why, "%s", refuse ? d->public.status.why : "");
     if (order == ORDER_CLOSE)
         diskless_free(d);
     if (done)

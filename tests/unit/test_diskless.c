@@ -1,8 +1,7 @@
 /* A node that is started while a disk of a group is gone: it has no copy, and says so; the other node goes on, and fills the
  * disk when it is back.
  *
- * Not covered here: what the cluster agrees on meanwhile (the simulator), a disk that answers with errors of the medium
- * (tests/cluster/disk has one that ends early). */
+ * Not covered here: what the cluster agrees on meanwhile, and a disk that answers with errors (the simulator). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
