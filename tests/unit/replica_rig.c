@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "target/base/container.h"
@@ -30,6 +32,20 @@ static bool port_free(uint16_t port)
     return is_free;
 }
 
+/* Whether no other process has it: a node that is closed for a while does not hold its port, this does until the
+ * process ends. */
+static bool port_taken_over(uint16_t port)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int length = snprintf(a.sun_path + 1, sizeof a.sun_path - 1, "halun-rig-port-%u", port); /* unix(7), abstract */
+
+    if (!bind(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)))
+        return true;
+    close(fd);
+    return false;
+}
+
 /* Below the ports that the kernel gives to connecting sockets. */
 uint16_t rig_port(void)
 {
@@ -38,7 +54,7 @@ uint16_t rig_port(void)
     for (;;) {
         uint16_t port = (uint16_t)(20000 + ((unsigned)getpid() * 7 + next++) % 10000);
 
-        if (port_free(port))
+        if (port_taken_over(port) && port_free(port))
             return port;
     }
 }
