@@ -219,7 +219,8 @@ unsigned replica_get_volumes(const struct replica *replica, struct replica_volum
                              unsigned room);
 /* Disk states as of now (a copy kept for the control thread). */
 void replica_get_status(const struct replica *replica, struct replica_status *status);
-/* Clean detach: flush, metadata clean, sockets closed; then done and the replica is freed. */
+/* Clean detach: flush, metadata clean, sockets closed; then done and the replica is freed. No order may follow, not even
+ * from a callback, which may still come until then. */
 void replica_close(struct replica *replica, void (*done)(void *context, int error, const char *why),
                    void *context);
 

@@ -69,7 +69,7 @@ static void ask(void *context, struct replica *replica, unsigned peer)
     struct rig_node *node = context;
 
     node->asked++;
-    if (node->on_outdate)
+    if (node->on_outdate && !node->closing)
         node->on_outdate(node);
 }
 
@@ -78,7 +78,7 @@ static void ask_self(void *context, struct replica *replica)
     struct rig_node *node = context;
 
     node->asked_self++;
-    if (node->on_outdate_self)
+    if (node->on_outdate_self && !node->closing)
         node->on_outdate_self(node);
 }
 
@@ -99,7 +99,7 @@ static void current(void *context, struct replica *replica, unsigned peer)
     struct rig_node *node = context;
 
     node->told_current++;
-    if (node->on_current)
+    if (node->on_current && !node->closing)
         node->on_current(node);
 }
 
@@ -241,6 +241,7 @@ static void closed(void *context, int error, const char *why)
 int rig_close(struct rig_node *node)
 {
     node->closed = false;
+    node->closing = true;
     replica_close(node->replica, closed, node);
     while (!node->closed)
         rig_turn(node, 1, 100);

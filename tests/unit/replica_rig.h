@@ -55,6 +55,7 @@ struct rig_node {
 
     bool answered; /* by the order given last */
     bool closed;   /* not the same: closing answers an order that is under way */
+    bool closing;  /* no order may follow (replica.h): the functions above are not called any more */
     int error;
     char why[256];
 };

@@ -435,16 +435,21 @@ static void grow_alone(struct rig *rig, unsigned owner, bool early, uint64_t mor
     grown = exported(rig, 1);
     assert_in_range(grown, before + more - (1 << 20), before + more); /* the map takes some */
     rig_close(&rig->n[0]);
+    replica_disconnect(rig->n[1].replica); /* it grows as soon as they meet */
+    WAIT(connection(1, CONN_STANDALONE));
     spoil(rig, 0, before + (9 << 20));
     open_node(rig, 0);
     for (unsigned i = 0; i < 2; i++)
         replica_set_standing(rig->n[i].replica, REPLICA_EQUAL);
     assert_int_equal(exported(rig, 0), before);
-    if (early) {
+    if (!early)
+        replica_connect(rig->n[1].replica, false);
+    else {
         rig->agree = false; /* or it would begin a new generation */
         layout = pair_layout(rig, 0, 0);
         fault = pair_fault(rig, 0, 0);
         fault_hold(fault, STORE_WRITE, layout.superblock, layout.superblock + MD_BLOCK);
+        replica_connect(rig->n[1].replica, false);
         WAIT(fault_held(fault));
         promote(&rig->n[owner]);
         fault_release(fault);
