@@ -50,11 +50,6 @@ void admin_persist(struct resource *r, struct admin *a, bool pages)
             md_request(r->volumes[i], admin_waiter(a, i, r->volumes[i], pages));
 }
 
-unsigned admin_timeout_ms(const struct resource *r)
-{
-    return r->group->timeout_ms ? r->group->timeout_ms : 2000;
-}
-
 bool admin_settling(const struct resource *r)
 {
     if (r->link.phase >= LINK_FEATURES && r->link.phase <= LINK_PARAMS)

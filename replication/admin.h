@@ -18,7 +18,6 @@ void admin_persist(struct resource *r, struct admin *a, bool pages);
 /* The connection is made, or a volume is between two lasting states. */
 bool admin_settling(const struct resource *r);
 bool admin_link_up(const struct resource *r);
-unsigned admin_timeout_ms(const struct resource *r);
 
 /* Steps of the orders; true when one is over. */
 /* admin_role.c */

@@ -1,4 +1,6 @@
 /* The replica is closed: Secondary, the link taken down, everything durable. */
+#include <assert.h>
+
 #include "replication/admin.h"
 #include "replication/outdating.h"
 
@@ -37,10 +39,25 @@ static bool quiet(struct resource *r)
     return true;
 }
 
+/* A change of role that was ordered before writes its marks last, up to a moment later: not behind the closing. */
+static bool role_changes(const struct resource *r, const struct admin *a)
+{
+    const struct admin *b;
+
+    qb_list_for_each_entry(b, &r->admins, link)
+    {
+        if (b == a)
+            break;
+        if (b->kind == ORDER_PROMOTE || b->kind == ORDER_DEMOTE)
+            return true;
+    }
+    return false;
+}
+
 bool admin_close(struct resource *r, struct admin *a)
 {
     if (a->phase < CLOSE_SAY) {
-        if (!admin_demote(r, a))
+        if (role_changes(r, a) || !admin_demote(r, a))
             return false;
         a->phase = CLOSE_SAY;
     }
@@ -84,6 +101,8 @@ bool admin_close(struct resource *r, struct admin *a)
     if (a->waiting)
         return false;
     resource_stop_timers(r);
+    for (unsigned i = 0; i < r->volume_count; i++)
+        assert(!r->volumes[i]->md.running); /* its disk is closed now */
     r->closed = true;
     return admin_finish(a, a->error, "%s", a->error ? "metadata cannot be written" : "");
 }

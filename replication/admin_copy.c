@@ -49,7 +49,7 @@ bool admin_verify(struct resource *r, struct admin *a)
     }
     if (a->phase % 2) {
         if (r->replies_wanted) {
-            if (r->home->now_ns - a->since_ns > 2000000ull * admin_timeout_ms(r))
+            if (r->home->now_ns - a->since_ns > 2000000ull * resource_timeout_ms(r))
                 link_fail(r, "the peer does not answer when asked for a verify");
             return false;
         }
@@ -145,7 +145,7 @@ static bool ask_whole(struct resource *r, struct admin *a, bool source)
             return admin_finish(a, -EAGAIN, "the connection was lost");
         }
         if (r->replies_wanted) {
-            if (r->home->now_ns - a->since_ns > 2000000ull * admin_timeout_ms(r))
+            if (r->home->now_ns - a->since_ns > 2000000ull * resource_timeout_ms(r))
                 link_fail(r, "the peer does not answer when a copy is invalidated");
             return false;
         }

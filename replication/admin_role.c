@@ -57,7 +57,7 @@ static bool tells_role(const struct resource *r, unsigned index)
  * nevertheless gives it less time than that to show that it is. */
 static bool impatient(struct resource *r, struct admin *a)
 {
-    uint64_t patience = admin_timeout_ms(r) * 1000000ull / 4;
+    uint64_t patience = resource_timeout_ms(r) * 1000000ull / 4;
 
     if (a->serial != r->link.serial) {
         a->serial = r->link.serial;

@@ -11,8 +11,6 @@
 #include "replication/link_private.h"
 #include "replication/resource.h"
 
-enum { LINGER_MS = 2000 };
-
 void link_fail(struct resource *r, const char *format, ...)
 {
     va_list args;
@@ -161,7 +159,7 @@ void link_drop(struct resource *r)
      * has read what it needs to refuse as well. */
     if (!link->data.rx_running && !link->data.bulk_active)
         link_receive_and_forget(&link->data);
-    link->linger_ns = r->home->now_ns + LINGER_MS * 1000000ull;
+    link->linger_ns = r->home->now_ns + resource_timeout_ms(r) * 1000000ull;
     if (!link->data.tx_running)
         link_end_sending(&link->data);
 }

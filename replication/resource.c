@@ -479,7 +479,7 @@ static uint64_t ms(unsigned n)
     return n * UINT64_C(1000000);
 }
 
-static unsigned timeout_ms(const struct resource *r)
+unsigned resource_timeout_ms(const struct resource *r)
 {
     return r->group->timeout_ms ? r->group->timeout_ms : 2000;
 }
@@ -488,7 +488,7 @@ static unsigned ping_ms(const struct resource *r)
 {
     unsigned ping = r->group->ping_ms ? r->group->ping_ms : 1000;
 
-    return ping < timeout_ms(r) / 2 ? ping : timeout_ms(r) / 2;
+    return ping < resource_timeout_ms(r) / 2 ? ping : resource_timeout_ms(r) / 2;
 }
 
 static uint64_t since(uint64_t now, uint64_t then)
@@ -499,7 +499,7 @@ static uint64_t since(uint64_t now, uint64_t then)
 static void watch_link(struct resource *r)
 {
     struct link *link = &r->link;
-    uint64_t now = r->home->now_ns, heard = link->meta.last_ns, limit = ms(timeout_ms(r));
+    uint64_t now = r->home->now_ns, heard = link->meta.last_ns, limit = ms(resource_timeout_ms(r));
 
     if (!link_alive(link))
         return;
@@ -511,13 +511,13 @@ static void watch_link(struct resource *r)
         return;
     }
     if (since(now, heard) > limit)
-        link_fail(r, "the peer does not answer for %u ms", timeout_ms(r));
+        link_fail(r, "the peer does not answer for %u ms", resource_timeout_ms(r));
     else if (since(now, heard) >= ms(ping_ms(r)) && since(now, link->ping_ns) >= ms(ping_ms(r)))
         link_ping(r);
     if (!qb_list_empty(&r->sent) && since(now, write_oldest_ns(r)) > KO_COUNT * limit)
-        link_fail(r, "the peer does not finish a write for %u ms", KO_COUNT * timeout_ms(r));
+        link_fail(r, "the peer does not finish a write for %u ms", KO_COUNT * resource_timeout_ms(r));
     if (write_flush_overdue(r, KO_COUNT * limit))
-        link_fail(r, "the peer does not finish a flush for %u ms", KO_COUNT * timeout_ms(r));
+        link_fail(r, "the peer does not finish a flush for %u ms", KO_COUNT * resource_timeout_ms(r));
     for (unsigned i = 0; i < r->volume_count; i++)
         if (conn_in_transition(r->volumes[i]->state.conn) && !r->volumes[i]->step_running &&
             since(now, r->volumes[i]->transition_ns) > KO_COUNT * limit)

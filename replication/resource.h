@@ -486,6 +486,8 @@ void resource_tell_lost(struct resource *r);
 void resource_tell_place(struct resource *r);
 /* The peer gets no writes of this volume, and it is not about to. */
 bool volume_without_peer(const struct volume *v);
+/* How long the peer may be silent; by configuration. */
+unsigned resource_timeout_ms(const struct resource *r);
 void resource_start(struct resource *r);
 void resource_stop_timers(struct resource *r);
 

@@ -268,6 +268,25 @@ static void closing_when_the_peer_has_not_flushed_then_after_that(void **state)
     assert_equal_copies(rig);
 }
 
+/* The marks are cleared a moment later. */
+static void closing_when_being_demoted_then_after_that(void **state)
+{
+    static struct rig_node demotion; /* takes its answer */
+    struct rig *rig = rig_of(state);
+    static uint8_t data[4096] = {9};
+
+    demotion = (struct rig_node){0};
+    start(rig);
+    assert_int_equal(run_io(&rig->n[0], 0, STORE_WRITE, 0, 0, data, sizeof data), 0);
+    replica_demote(rig->n[0].replica, rig_answer, &demotion);
+    assert_int_equal(rig_close(&rig->n[0]), 0);
+    assert_true(demotion.answered);
+    assert_int_equal(demotion.error, 0);
+    open_node(rig, 0);
+    WAIT(good(0) && good(1));
+    assert_equal_copies(rig);
+}
+
 static void closing_when_marks_lag_then_ends_clean(void **state)
 {
     struct rig *rig = rig_of(state);
@@ -295,6 +314,7 @@ int main(void)
         PAIR_CASE(demotion_when_the_peer_has_not_flushed_then_it_may_take_over),
         PAIR_CASE(link_when_lost_before_the_successor_has_flushed_then_it_gets_it_again),
         PAIR_CASE(closing_when_the_peer_has_not_flushed_then_after_that),
+        PAIR_CASE(closing_when_being_demoted_then_after_that),
         PAIR_CASE(closing_when_marks_lag_then_ends_clean),
     };
 
