@@ -187,6 +187,8 @@ void admin_run(struct resource *r)
 
     qb_list_for_each_entry_safe(a, next, &r->admins, link)
     {
+        if (r->at_rest && a->kind != ORDER_CLOSE)
+            continue; /* refused at its end */
         if (!steps[a->kind](r, a))
             continue;
         qb_list_del(&a->link);

@@ -79,6 +79,7 @@ bool admin_close(struct resource *r, struct admin *a)
     if (a->phase == CLOSE_LINK) {
         if (!quiet(r))
             return false;
+        r->at_rest = true;
         for (unsigned i = 0; i < r->volume_count; i++) {
             struct volume *v = r->volumes[i];
             struct wire_state s;

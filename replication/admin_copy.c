@@ -104,6 +104,8 @@ static bool alone_now(struct resource *r)
 
 static void connect_again(struct resource *r)
 {
+    if (r->closing)
+        return;
     r->standalone = false;
     if (r->link.phase != LINK_IDLE) {
         /* An order to connect came meanwhile. What was compared may not have been on disk: once more. */

@@ -3,6 +3,7 @@
  * later. When both connect at once, the active node (the group's first) keeps its own, the other
  * gives way. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -475,6 +476,7 @@ void connector_start(struct resource *r)
 {
     struct link *link = &r->link;
 
+    assert(!link->stopping);
     link->phase = LINK_CONNECTING;
     link->phase_ns = r->home->now_ns;
     /* What is up at this node may be refused by the peer in the same moment, as long as something there takes its time. */

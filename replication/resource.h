@@ -434,6 +434,7 @@ struct resource {
     unsigned depth;
     bool submitting;
     bool closing, closed, standalone;
+    bool at_rest; /* closing: nothing is under way any more, and nothing is begun */
     bool blocked_memory; /* something waits for buffers */
     uint64_t written, received_bytes, sent_bytes;
     uint64_t published_ns;
