@@ -7,12 +7,12 @@
  * One whose node lost its power has all again when it and the other copy are connected and
  * UpToDate, or when it is served from after nobody was left: then what it has is what there is.
  *
- * One whose disk failed does not have all any more, though it shows here what it was given and its daemon may use it again
- * later. Where a write fails, a kernel may have dropped others from its cache that were written before and acknowledged, and
- * calls those pages clean: what was not flushed before is on that disk or it is not, nobody can say. So it is as good as one
- * that lost its power (docs/replication.md, "What is promised when"), also where it was the last one. What was flushed is
- * another matter (check_stable.c). The last one is written to on all the same, where the disk of another unit of the group
- * failed: what is acknowledged from then on is lost with its power again. */
+ * One whose disk failed, or could not be attached at a start, does not have all any more, though it shows here what it was
+ * given and its daemon may use it again later. Where a write fails, a kernel may have dropped others from its cache that were
+ * written before and acknowledged, and calls those pages clean: what was not flushed before is on that disk or it is not, nobody
+ * can say. So it is as good as one that lost its power (docs/replication.md, "What is promised when"), also where it was the last
+ * one. What was flushed is another matter (check_stable.c). The last one is written to on all the same, where the disk of another
+ * unit of the group failed: what is acknowledged from then on is lost with its power again. */
 #include <string.h>
 
 #include "tests/sim/checkers.h"
@@ -103,7 +103,7 @@ static void note_failed(unsigned node, unsigned group)
 
     if (!((copies[group].holders | copies[group].failed) & bit) || !sim_replica(node, group, &status))
         return;
-    if (status.disk != DISK_FAILED) {
+    if (status.disk != DISK_FAILED && status.disk != DISK_DISKLESS) {
         copies[group].failed &= ~bit;
     } else if (!(copies[group].failed & bit)) {
         copies[group].failed |= bit;

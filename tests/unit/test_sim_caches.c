@@ -89,8 +89,8 @@ static int setup(void **context)
     losses = 0;
     state = (struct shared_state){.groups = &group, .group_count = 1, .version = 1};
     sim_caches.begin();
-    agree(1, BOTH);
     disks(DISK_UP_TO_DATE, DISK_UP_TO_DATE, CONN_CONNECTED);
+    agree(1, BOTH);
     return 0;
 }
 
@@ -133,6 +133,15 @@ static void disk_when_it_failed_then_its_copy_does_not_count(void **context)
 {
     disks(DISK_UP_TO_DATE, DISK_FAILED, CONN_CONNECTED);
     sim_caches.power_cut(1);
+    assert_int_equal(losses, 1);
+}
+
+/* Its daemon ended, and was started again while its disk failed. */
+static void disk_when_it_failed_at_a_start_then_its_copy_does_not_count(void **context)
+{
+    sim_caches.power_cut(1);
+    sim_caches.ended(2);
+    disks(DISK_UP_TO_DATE, DISK_DISKLESS, CONN_STANDALONE);
     assert_int_equal(losses, 1);
 }
 
@@ -189,6 +198,7 @@ int main(void)
         TEST(power_when_both_are_equal_again_then_either_may_lose_it),
         TEST(power_when_it_was_lost_and_nothing_was_compared_then_the_copy_does_not_count),
         TEST(disk_when_it_failed_then_its_copy_does_not_count),
+        TEST(disk_when_it_failed_at_a_start_then_its_copy_does_not_count),
         TEST(disk_when_it_is_used_again_then_its_copy_counts_once_they_are_equal),
         TEST(disk_when_the_last_one_failed_then_nothing_has_all),
         TEST(power_when_the_last_one_went_on_with_a_failed_disk_then_lost_again),
