@@ -135,7 +135,7 @@ static void close_during(struct rig *rig, unsigned which, unsigned closed)
     assert_equal_copies(rig);
 }
 
-static void orders_when_closed_meanwhile_then_answered_and_nothing_is_left(struct rig *rig, unsigned closed)
+static void close_during_each(struct rig *rig, unsigned closed)
 {
     rig->options.tune = with_verify;
     rig->options.keep_state = true;
@@ -150,12 +150,12 @@ static void orders_when_closed_meanwhile_then_answered_and_nothing_is_left(struc
 
 static void orders_when_the_node_is_closed_then_answered_and_nothing_is_left(void **state)
 {
-    orders_when_closed_meanwhile_then_answered_and_nothing_is_left(*state, 0);
+    close_during_each(*state, 0);
 }
 
 static void orders_when_the_peer_is_closed_then_answered_and_nothing_is_left(void **state)
 {
-    orders_when_closed_meanwhile_then_answered_and_nothing_is_left(*state, 1);
+    close_during_each(*state, 1);
 }
 
 int main(void)
