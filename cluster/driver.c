@@ -19,7 +19,7 @@
 #include "cluster/receipts.h"
 #include "target/base/container.h"
 
-enum { TICK_MIN_MS = 10, TICK_MAX_MS = 100, ASK_FENCER_NS = 500000000 };
+enum { TICK_MIN_MS = 10, TICK_MAX_MS = 100, ASK_FENCER_NS = 200000000 };
 
 /* What came while the machine was at work (a callback submits or acknowledges, the loopback delivers). */
 struct later {
@@ -352,8 +352,8 @@ static int32_t on_written(int32_t fd, int32_t events, void *data)
     return 0;
 }
 
-/* Asks the fencer about the lost members, where its answer counts, one after the other: twice a second, and when
- * somebody has a reason. */
+/* Asks the fencer about the lost members, where its answer counts, one after the other: five times a second, as
+ * commands wait, and when somebody has a reason. */
 static void ask_fencer(struct cluster_driver *d, bool now_wanted)
 {
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
