@@ -290,8 +290,8 @@ colocation {GROUP}-with-halun inf: {GROUP}-clone halun-clone
     def up(self):
         self.down()
         self.install()
-        self.rig("up", self.shape.nodes, "--token", self.token, "--nets", 2, "--boot-delay", self.boot_delay, "--fence-delay", self.fence_delay,
-                 "--overlay", self.root, "--env",
+        self.rig("up", self.shape.nodes, "--token", self.token, "--totem", "token_coefficient: 0", "--nets", 2,
+                 "--boot-delay", self.boot_delay, "--fence-delay", self.fence_delay, "--overlay", self.root, "--env",
                  "ASAN_OPTIONS=log_path=/var/log/sanitizer:detect_leaks=0")
         if self.tls:
             self.certify(*self.copies())
