@@ -150,9 +150,20 @@ static int builtin_open(const struct replica_options *options, struct replica **
         .connection = CONN_UNCONNECTED,
     };
     *replica = &r->public;
+    return 0;
+}
+
+static void builtin_start(struct replica *replica)
+{
+    struct resource *r = resource_of(replica);
+
     r->start_post.run = start;
     reactor_post(r->home, &r->start_post);
-    return 0;
+}
+
+static void builtin_free(struct replica *replica)
+{
+    resource_free(resource_of(replica));
 }
 
 static struct store *builtin_store(struct replica *replica, unsigned volume)
@@ -205,7 +216,7 @@ void admin_answer(struct post *post)
     struct admin *a = container_of(post, struct admin, post);
 
     /* All the replica's posts to this thread came before this one. */
-    if (a->kind == ORDER_CLOSE)
+    if (a->kind == ORDER_CLOSE && !a->flag)
         resource_free(a->resource);
     if (a->done)
         a->done(a->context, a->error, a->why);
@@ -216,8 +227,10 @@ const struct replica_engine replica_builtin = {
     .name = "builtin",
     .hands_over = true,
     .open = builtin_open,
+    .start = builtin_start,
     .store = builtin_store,
     .reload = link_tls_reload,
+    .free = builtin_free,
     .order = builtin_order,
     .standing = builtin_standing,
 };

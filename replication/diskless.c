@@ -1,6 +1,5 @@
-/* The engine of a replica of which a disk could not be attached at the start: its node has no copy until halund is started
- * anew, serves its other groups, and forwards what is asked of this one's units to the owner. No link is made: to the peer
- * this node is one that is away. */
+/* The engine of a replica of which a disk could not be attached: its node has no copy until one is, serves its other groups,
+ * and forwards what is asked of this one's units to the owner. No link is made: to the peer this node is one that is away. */
 #include "replication/diskless.h"
 
 #include <errno.h>
@@ -42,47 +41,24 @@ static const struct store_operations diskless_operations = {
     .room = diskless_room,
 };
 
-static void diskless_free(struct diskless *d)
+static void diskless_free(struct replica *replica)
 {
+    struct diskless *d = container_of(replica, struct diskless, public);
+
     free(d->public.volumes);
     pthread_mutex_destroy(&d->public.lock);
     free(d);
 }
 
-static int add_volume(struct diskless *d, const struct config_lu *lu, char *why)
-{
-    if (!lu->size) {
-        snprintf(why, 256, "%s; without it the size of LU \"%s\" has to be configured", d->public.status.why,
-                 lu->name);
-        return -EINVAL;
-    }
-    d->stores[lu->volume] = (struct store){
-        .operations = &diskless_operations,
-        .size = lu->size,
-        .block_size = lu->block_size,
-        .volatile_cache = true,
-    };
-    d->public.volumes[d->public.volume_count++] = (struct replica_volume_status){
-        .number = lu->volume,
-        .disk = DISK_DISKLESS,
-        .peer_disk = DISK_UNKNOWN,
-        .connection = CONN_STANDALONE,
-        .size = lu->size,
-    };
-    return 0;
-}
-
-int replica_diskless_open(const struct replica_options *options, struct replica **replica, char *why)
+static struct diskless *diskless_new(const struct replica_options *options, const char *why)
 {
     struct diskless *d = calloc(1, sizeof *d);
-    int rc;
 
     if (d)
         d->public.volumes = calloc(RESOURCE_VOLUMES, sizeof *d->public.volumes);
     if (!d || !d->public.volumes) {
         free(d);
-        snprintf(why, 256, "out of memory");
-        return -ENOMEM;
+        return NULL;
     }
     replica_begin(&d->public, &replica_diskless, options);
     d->public.status = (struct replica_status){
@@ -91,19 +67,83 @@ int replica_diskless_open(const struct replica_options *options, struct replica 
         .connection = CONN_STANDALONE,
     };
     snprintf(d->public.status.why, sizeof d->public.status.why, "%s", why);
-    for (unsigned i = 0; i < options->config->lu_count; i++) {
-        const struct config_lu *lu = &options->config->lus[i];
+    return d;
+}
 
-        rc = lu->group_index == options->group_index ? add_volume(d, lu, why) : 0;
-        if (rc) {
-            diskless_free(d);
-            return rc;
+static void add_volume(struct diskless *d, const struct config_lu *lu, uint64_t size)
+{
+    d->stores[lu->volume] = (struct store){
+        .operations = &diskless_operations,
+        .size = size,
+        .block_size = lu->block_size,
+        .volatile_cache = true,
+    };
+    d->public.volumes[d->public.volume_count++] = (struct replica_volume_status){
+        .number = lu->volume,
+        .disk = DISK_DISKLESS,
+        .peer_disk = DISK_UNKNOWN,
+        .connection = CONN_STANDALONE,
+        .size = size,
+    };
+}
+
+/* The next unit of the group from *at on, which is left behind it; NULL: there is none. */
+static const struct config_lu *next_lu(const struct replica_options *options, unsigned *at)
+{
+    while (*at < options->config->lu_count) {
+        const struct config_lu *lu = &options->config->lus[(*at)++];
+
+        if (lu->group_index == options->group_index)
+            return lu;
+    }
+    return NULL;
+}
+
+int replica_diskless_open(const struct replica_options *options, struct replica **replica, char *why)
+{
+    struct diskless *d = diskless_new(options, why);
+    const struct config_lu *lu;
+    unsigned at = 0;
+
+    if (!d) {
+        snprintf(why, 256, "out of memory");
+        return -ENOMEM;
+    }
+    while ((lu = next_lu(options, &at))) {
+        if (!lu->size) {
+            snprintf(why, 256, "%s; without it the size of LU \"%s\" has to be configured", d->public.status.why,
+                     lu->name);
+            diskless_free(&d->public);
+            return -EINVAL;
         }
+        add_volume(d, lu, lu->size);
     }
     qb_log(LOG_ERR, "group \"%s\": %s: no copy of it is here until halund is started with that disk",
            options->group->name, d->public.status.why);
     *replica = &d->public;
     return 0;
+}
+
+struct replica *replica_stand_in(const struct replica *replica)
+{
+    const struct replica_options *options = &replica->options;
+    struct replica_status status;
+    const struct config_lu *lu;
+    struct diskless *d;
+    unsigned at = 0;
+
+    replica_get_status(replica, &status);
+    d = diskless_new(options, status.disk == DISK_DISKLESS ? status.why : "the disk has failed");
+    while (d && (lu = next_lu(options, &at)))
+        add_volume(d, lu, replica_store((struct replica *)replica, lu->volume)->size);
+    return d ? &d->public : NULL;
+}
+
+void replica_still_diskless(struct replica *stand_in, const char *why)
+{
+    pthread_mutex_lock(&stand_in->lock);
+    snprintf(stand_in->status.why, sizeof stand_in->status.why, "%s", why);
+    pthread_mutex_unlock(&stand_in->lock);
 }
 
 static struct store *diskless_store(struct replica *replica, unsigned volume)
@@ -135,20 +175,20 @@ static bool needs_copy(enum replica_order order)
 static void diskless_order(struct replica *replica, enum replica_order order, bool flag, replica_done *done,
                            void *context)
 {
-    struct diskless *d = container_of(replica, struct diskless, public);
     bool refuse = needs_copy(order);
-    char why[128];
+    struct replica_status status;
 
-    snprintf(why, sizeof why, "%s", refuse ? d->public.status.why : "");
-    if (order == ORDER_CLOSE)
-        diskless_free(d);
+    replica_get_status(replica, &status);
+    if (order == ORDER_CLOSE && !flag)
+        diskless_free(replica);
     if (done)
-        done(context, refuse ? -EIO : 0, why);
+        done(context, refuse ? -EIO : 0, refuse ? status.why : "");
 }
 
 const struct replica_engine replica_diskless = {
     .name = "diskless",
     .hands_over = true,
     .store = diskless_store,
+    .free = diskless_free,
     .order = diskless_order,
 };

@@ -36,7 +36,25 @@ int replica_open(const struct replica_options *options, struct replica **replica
 {
     int rc = engine_of(options->group->replication)->open(options, replica, why);
 
-    return rc == -ENOMEDIUM ? replica_diskless_open(options, replica, why) : rc;
+    if (rc == -ENOMEDIUM)
+        rc = replica_diskless_open(options, replica, why);
+    if (!rc)
+        replica_start(*replica);
+    return rc;
+}
+
+int replica_attach(const struct replica *stand_in, struct replica **attached, char *why)
+{
+    struct replica_options options = stand_in->options;
+
+    options.kept = false;
+    return engine_of(options.group->replication)->open(&options, attached, why);
+}
+
+void replica_start(struct replica *replica)
+{
+    if (replica->engine->start)
+        replica->engine->start(replica);
 }
 
 struct store *replica_store(struct replica *replica, unsigned volume)
@@ -207,4 +225,15 @@ void replica_close(struct replica *replica, void (*done)(void *context, int erro
                    void *context)
 {
     order(replica, ORDER_CLOSE, false, done, context);
+}
+
+void replica_detach(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                    void *context)
+{
+    order(replica, ORDER_CLOSE, true, done, context);
+}
+
+void replica_free(struct replica *replica)
+{
+    replica->engine->free(replica);
 }

@@ -111,6 +111,17 @@ struct replica_options {
 /* With a disk that is gone or fails the replica of the built-in engine is Diskless: its stores answer -EIO, what needs a copy is
  * refused with -EIO, `why` of its status tells the reason; until it is opened anew. */
 int replica_open(const struct replica_options *options, struct replica **replica, char *why);
+/* A disk that failed, or was not there, is there again: the new replica takes the place of the old one. First of all what stands
+ * for a copy without a disk does, for as long as that takes: Diskless, with the sizes of `replica`'s stores, the same options
+ * and the reason in its status. NULL: no memory. */
+struct replica *replica_stand_in(const struct replica *replica);
+/* Opens the disks with the options of `stand_in`, once the replica before it is closed, as replica_open() does; where that would be
+ * Diskless it fails. Whatever was complete may have lost what was in its cache. Nothing is asked of the cluster, nor connected,
+ * before replica_start(). Blocks; any thread. The built-in engine alone. */
+int replica_attach(const struct replica *stand_in, struct replica **attached, char *why);
+void replica_start(struct replica *replica);
+/* It could not be attached: the reason in the stand-in's status. */
+void replica_still_diskless(struct replica *stand_in, const char *why);
 /* May an owner that Pacemaker has demoted execute until its successor asks for the group? Also without replication. */
 bool replica_hands_over(enum config_replication replication);
 /* The store of volume `volume` (what an LU stands on): size is the exported size without metadata. Owned
@@ -223,6 +234,11 @@ void replica_get_status(const struct replica *replica, struct replica_status *st
  * from a callback, which may still come until then. */
 void replica_close(struct replica *replica, void (*done)(void *context, int error, const char *why),
                    void *context);
+/* The same, but it is freed by replica_free() alone, after done(): closing a disk that has failed may block. Any thread. The
+ * built-in engine alone. */
+void replica_detach(struct replica *replica, void (*done)(void *context, int error, const char *why),
+                    void *context);
+void replica_free(struct replica *replica);
 
 const char *replica_disk_name(enum replica_disk disk);             /* "UpToDate" as drbd prints it */
 const char *replica_connection_name(enum replica_connection conn); /* "Connected" */

@@ -1,7 +1,7 @@
 /* Between the contract (replica.h) and its engines: one row per engine, and what every replica begins with. An
  * engine embeds struct replica as its first member.
  *
- * Threads: open() and order() are called on the control thread; an order is answered there, once, later or at
+ * Threads: start() and order() are called on the control thread; an order is answered there, once, later or at
  * once. `status` and `volumes` are copies for the control thread, under `lock`, written by the engine. */
 #ifndef HALUN_REPLICATION_REPLICA_ENGINE_H
 #define HALUN_REPLICATION_REPLICA_ENGINE_H
@@ -19,7 +19,7 @@ enum replica_order {
     ORDER_PEER_OUTDATED, /* flag: agreed */
     ORDER_SELF_OUTDATED, /* flag: agreed */
     ORDER_OUTDATE,
-    ORDER_CLOSE,
+    ORDER_CLOSE, /* flag: free() comes later */
     ORDER_DISCONNECT,
     ORDER_CONNECT, /* flag: discard my data */
     ORDER_PAUSE,   /* flag: pause, else resume */
@@ -42,12 +42,16 @@ struct replica_engine {
     /* An owner that Pacemaker has demoted may execute until its successor asks for the group. False: the engine's
      * role has to be given up when Pacemaker says so. */
     bool hands_over;
-    /* -ENOMEDIUM: a disk is gone or fails; the replica is to be Diskless. */
+    /* -ENOMEDIUM: a disk is gone or fails; the replica is to be Diskless. On any thread where there is start(). */
     int (*open)(const struct replica_options *options, struct replica **replica, char *why);
+    /* Once it is where its callbacks find it. NULL: nothing has waited for that. */
+    void (*start)(struct replica *replica);
     struct store *(*store)(struct replica *replica, unsigned volume);
     /* Files beside the configuration; NULL: the engine has none. */
     int (*reload)(struct replica *replica, bool apply, char *why);
-    /* `done` NULL: nobody waits for it. After ORDER_CLOSE the replica is freed. */
+    /* Of what has been closed; blocks. On any thread where there is start(). */
+    void (*free)(struct replica *replica);
+    /* `done` NULL: nobody waits for it. After ORDER_CLOSE the replica is freed, or is to be. */
     void (*order)(struct replica *replica, enum replica_order order, bool flag, replica_done *done,
                   void *context);
     /* NULL: the engine goes by what its copies say. */
