@@ -38,6 +38,8 @@ const struct ctl_command ctl_commands[] = {
      ctl_replica_order},
     {"replica invalidate", "GROUP", "--peer " WAITING,
      "give up this node's copy and copy everything again", 1, 1, ctl_replica_order},
+    {"replica attach", "GROUP", WAITING, "use this node's disk again, which failed and was repaired or replaced", 1, 1,
+     ctl_replica_order},
     {"replica resize", "GROUP", "--assume-clean " WAITING,
      "use what the devices of both nodes have grown; on the owner", 1, 1, ctl_replica_order},
     {"replica new-current-uuid", "GROUP", WAITING, "begin a new data generation while disconnected", 1, 1,

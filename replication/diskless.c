@@ -118,7 +118,7 @@ int replica_diskless_open(const struct replica_options *options, struct replica 
         }
         add_volume(d, lu, lu->size);
     }
-    qb_log(LOG_ERR, "group \"%s\": %s: no copy of it is here until halund is started with that disk",
+    qb_log(LOG_ERR, "group \"%s\": %s: no copy of it is here until it is attached (halunctl replica attach)",
            options->group->name, d->public.status.why);
     *replica = &d->public;
     return 0;

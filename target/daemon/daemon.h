@@ -53,6 +53,8 @@ struct group {
     unsigned outdate_node;
     bool outdate_wanted, outdate_busy;
     bool outdate_filled; /* outdate_node is this node: its copy is to be filled; otherwise because its disk failed */
+    struct attaching *attaching; /* attach.c; NULL: nobody waits for its disk */
+    bool attached;       /* this node's copy was attached while the daemon runs, and not seen UpToDate since */
     bool invalidated;    /* this node's copy was marked as Inconsistent by order, and not seen UpToDate since */
     bool other_invalidated; /* the other node's was given up by order here, and not seen connected and UpToDate since */
     bool confirming;     /* the replica is asked whether the other copy, not recorded as current, is equal */
@@ -88,6 +90,9 @@ extern struct daemon halund;
 /* units.c: opens stores and replicas of every LU, fills device_lus and lanes. Returns 0 or -errno with a
  * sentence in `why` (512 bytes). */
 int units_open(struct daemon *daemon, char *why);
+/* The group's units stand on another replica's stores from now on, which is its replica. No command of the group may execute
+ * here, nor be let in (decisions_drain()). */
+void units_stand_on(struct group *group, struct replica *replica);
 /* Closes every replica and store; `done` when nothing is open any more. No task may run. */
 void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon));
 
@@ -98,6 +103,9 @@ json_t *metrics_json(void);
 extern const struct cluster_callbacks decisions_callbacks;
 /* This node is the confirmed owner of a group: its gate opens. */
 void decisions_open(struct group *group);
+/* `done` when every reactor has seen what was decided of a group, and nothing of it executes here, unless this node is its
+ * confirmed owner. */
+void decisions_drain(struct group *group, void (*done)(void *context), void *context);
 
 /* groups.c, group_start.c, group_current.c, group_copies.c */
 extern const struct replica_callbacks groups_replica_callbacks;

@@ -160,6 +160,14 @@ void decisions_open(struct group *group)
     lane_change_run(change);
 }
 
+void decisions_drain(struct group *group, void (*done)(void *context), void *context)
+{
+    struct lane_change *change = lane_change_new(done, context);
+
+    change_group(change, cluster_state(halund.cluster), group->index, true);
+    lane_change_run(change);
+}
+
 /* True: it became smaller. */
 static bool change_capacity(const struct shared_state *state, unsigned lu)
 {

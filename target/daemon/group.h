@@ -54,6 +54,9 @@ void group_commit_current(struct group *group, unsigned node, unsigned slot);
 bool group_disk_failed(const struct group *group);
 /* It is agreed that the other node's copy is outdated, whoever asked for it. */
 void group_given_up(struct group *group);
+/* Another replica has taken the place of the group's: it is told what is recorded. What the one before had asked for is not asked
+ * any more, and what it had is not believed to be there, as at a start. */
+void group_replaced(struct group *group);
 /* A copy was given up by order, which is on disk: this node's is Inconsistent, or it has gone on from the `other` node's. */
 void group_invalidated(struct group *group, bool other);
 /* Has it agreed that a copy is outdated, if somebody wants that. */

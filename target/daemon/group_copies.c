@@ -110,7 +110,7 @@ static void outdate_again(struct group *group, unsigned node)
 {
     if (shared_of(group)->owner == node || group->outdate_wanted)
         return;
-    qb_log(LOG_WARNING, "group %s: the copy of node %u is recorded as current, but was invalidated: asking to outdate it",
+    qb_log(LOG_WARNING, "group %s: the copy of node %u is recorded as current, but has to be filled: asking to outdate it",
            config_of(group)->name, node);
     group->outdate_node = node;
     group->outdate_filled = node == halund.self;
@@ -118,16 +118,19 @@ static void outdate_again(struct group *group, unsigned node)
     group_outdate_step(group);
 }
 
-/* Equal for a moment behind the agreement, a copy was about to be recorded as current when it was given up: that record is not
- * true, and would be believed if the other copy was lost before the resync is over. */
+/* Equal for a moment behind the agreement, a copy was about to be recorded as current when it was given up, or its disk failed and
+ * was attached anew: that record is not true, and would be believed if the other copy was lost before the resync is over. */
 static void take_back(struct group *group)
 {
     uint32_t current = shared_of(group)->current, self = 1u << halund.self;
     struct replica_status status;
 
-    if (!(group->invalidated || group->other_invalidated) || !group->replica)
+    if (!(group->invalidated || group->other_invalidated || group->attached) || !group->replica)
         return;
     replica_get_status(group->replica, &status);
+    group->attached &= status.disk != DISK_UP_TO_DATE;
+    if (group->attached && current & self && current != self)
+        outdate_again(group, halund.self);
     if (status.connection == CONN_CONNECTED && status.peer_disk == DISK_UP_TO_DATE)
         group->other_invalidated = false;
     if (group->other_invalidated && current & self && current & 1u << other_node(group))
@@ -143,6 +146,21 @@ void group_invalidated(struct group *group, bool other)
 {
     *(other ? &group->other_invalidated : &group->invalidated) = true;
     take_back(group);
+}
+
+void group_replaced(struct group *group)
+{
+    group->standing = REPLICA_UNSETTLED;
+    group->kept = false;
+    kept_note(halund.config->state_dir, config_of(group)->name, KEPT_NOT);
+    group->outdated_epoch = 0;
+    group->outdated_told = group->invalidated = group->other_invalidated = false;
+    group->survivor_told = group->alone_awaited = false;
+    group->given_up = 0;
+    group->attached = true;
+    take_back(group);
+    tell_standing(group);
+    replica_events_changed();
 }
 
 void groups_recorded(void)

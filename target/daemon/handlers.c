@@ -10,6 +10,7 @@
 #include <uuid/uuid.h>
 
 #include "target/base/threads.h"
+#include "target/daemon/attach.h"
 #include "target/daemon/daemon.h"
 #include "target/daemon/log.h"
 #include "target/daemon/reload.h"
@@ -453,6 +454,7 @@ static const struct control_handlers handlers = {
     .replica_verify = on_replica_verify,
     .replica_outdate = on_replica_outdate,
     .replica_invalidate = on_replica_invalidate,
+    .replica_attach = on_replica_attach,
     .replica_resize = on_replica_resize,
     .replica_new_current_uuid = on_replica_new_current_uuid,
     .group_switch = on_switch,

@@ -306,7 +306,7 @@ static bool has_disk(struct control_call *call, const struct group *group)
     replica_get_status(group->replica, &status);
     if (status.disk != DISK_DISKLESS || config_of(group)->replication != REPLICATION_BUILTIN)
         return true;
-    control_fail(call, CONTROL_REFUSED, "group \"%s\" has no disk here until halund is started anew: %s",
+    control_fail(call, CONTROL_REFUSED, "group \"%s\" has no disk here until it is attached (halunctl replica attach): %s",
                  config_of(group)->name, status.why);
     return false;
 }

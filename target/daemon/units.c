@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "target/base/threads.h"
+#include "target/daemon/attach.h"
 #include "target/daemon/daemon.h"
 #include "target/daemon/kept.h"
+#include "target/daemon/resize.h"
 #include "target/device/device.h"
 #include "target/nexus/lane.h"
 #include "target/nexus/lane_change.h"
@@ -116,6 +118,19 @@ failed:
     return error;
 }
 
+void units_stand_on(struct group *group, struct replica *replica)
+{
+    group->replica = replica;
+    for (unsigned i = 0; i < device_lu_count; i++) {
+        struct lu *lu = device_lus[i];
+
+        if (!lu || lu->group_index != group->index)
+            continue;
+        lu->store = replica_store(replica, lu->config.volume);
+        resize_apply(i, atomic_load(&lu->blocks)); /* it may have grown since it was configured */
+    }
+}
+
 /* A disk that is not here may come back without what was in its cache. */
 static void forget_lost(struct group *group, const struct config *config)
 {
@@ -207,10 +222,10 @@ static void closed(void *context, int error, const char *why)
     one_closed();
 }
 
-void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon))
+static void close_all(void)
 {
-    closing.daemon = daemon;
-    closing.done = done;
+    struct daemon *daemon = closing.daemon;
+
     closing.waiting = 1;
     for (unsigned i = 0; i < daemon->config->group_count; i++) {
         struct replica *replica = daemon->groups[i].replica;
@@ -221,4 +236,11 @@ void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon))
         }
     }
     one_closed();
+}
+
+void units_close(struct daemon *daemon, void (*done)(struct daemon *daemon))
+{
+    closing.daemon = daemon;
+    closing.done = done;
+    attach_settle(close_all);
 }

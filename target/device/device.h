@@ -25,7 +25,8 @@ struct lu {
     _Atomic uint32_t unsettled;
     _Atomic uint64_t blocks;           /* capacity; changes only through a cluster commit */
     struct meter *meter;               /* NULL: not counted, not limited */
-    struct store *store;               /* executes media commands where this node owns the group */
+    struct store *store;               /* executes media commands where this node owns the group; replaced while it does not
+                                        * (daemon/attach.h) */
     struct lane lanes[LIMIT_REACTORS]; /* by reactor index */
     struct config_lu config;           /* its own copy */
     uint8_t naa[16];                   /* NAA 6h designator made from the uuid (device_identify) */

@@ -42,6 +42,10 @@ struct node {
     uint64_t stalled;      /* since; 0 = not */
     uint64_t terminated;   /* when it was told to stop; 0 = not */
     bool starting;
+    struct {
+        void (*answer)(void *context, int code, const char *reply); /* of the order that is not answered; NULL: there is none */
+        void *context;
+    } attach;
     uint64_t start_again; /* the last time that its start had failed: when it is tried again */
     struct sim_event start, boot;
 };
@@ -446,14 +450,47 @@ void sim_start(unsigned node)
     hosts[node].stopped_by_operator = false;
 }
 
-/* A disk that was given up is used again when the daemon attaches it anew: the operator has repaired it. */
+static void attach_answered(void *context, int code, const char *reply)
+{
+    struct node *node = context;
+    void (*answer)(void *context, int code, const char *reply) = node->attach.answer;
+
+    node->attach.answer = NULL;
+    answer(node->attach.context, code, reply);
+}
+
+void sim_attach(unsigned group, unsigned node, void (*answer)(void *context, int code, const char *reply), void *context)
+{
+    char arguments[64];
+
+    snprintf(arguments, sizeof arguments, "{\"group\":\"g%u\"}", group);
+    nodes[node].attach.answer = answer;
+    nodes[node].attach.context = context;
+    sim_order(node, "replica.attach", arguments, attach_answered, &nodes[node]);
+}
+
+static void attached(void *context, int code, const char *reply)
+{
+    sim_trace(0, "replica.attach ended with %d: %s", code, reply);
+    sim_count(code ? "disks not attached" : "disks attached", 1);
+}
+
+/* A disk that was given up is used again when the daemon attaches it anew: the operator has repaired it. One who looks after
+ * copies gives the order for that at times, instead of starting the daemon anew. */
 static void repair(unsigned n)
 {
+    bool may_order = sim_config()->faults & 1u << SIM_COPIES && !nodes[n].terminated;
     struct replica_status status;
 
+    if (nodes[n].attach.answer)
+        return;
     for (unsigned g = 0; g < sim_config()->groups; g++)
         if (sim_ready(n) && !hosts[n].disk_error && !hosts[n].read_error && sim_replica(n, g, &status) &&
             (status.disk == DISK_FAILED || status.disk == DISK_DISKLESS)) {
+            if (may_order && sim_random(2)) {
+                sim_attach(g, n, attached, NULL);
+                return;
+            }
             if (!nodes[n].terminated)
                 sim_trace(n, "the operator starts the daemon anew for its disk");
             terminate(n);

@@ -140,7 +140,7 @@ enum sim_fault {
     SIM_READ_ERROR,     /* nothing can be read from a disk either */
     SIM_STATE_DISK,     /* state_dir is full or broken, so that the daemon ends */
     SIM_GROW,           /* a unit's files become larger, the owner is told */
-    SIM_COPIES,         /* the operator verifies, pauses, disconnects, invalidates */
+    SIM_COPIES,         /* the operator verifies, pauses, disconnects, invalidates, and attaches disks */
     SIM_FAULTS
 };
 const char *sim_fault_name(enum sim_fault fault);
@@ -171,6 +171,8 @@ void sim_disk_slow(unsigned node, uint64_t extra_ns); /* added to each operation
 /* The operator makes the file of a unit larger, on all nodes; then has the group grow, on the node that owns it. */
 void sim_enlarge(unsigned lu, uint64_t bytes);
 void sim_resize(unsigned group, unsigned node);
+/* He has repaired a disk, and has it attached; until that is answered he does not start the daemon anew for it. */
+void sim_attach(unsigned group, unsigned node, void (*answer)(void *context, int code, const char *reply), void *context);
 /* What else an operator orders by halunctl: a method of config/methods.def. The answer: its code, -1 when the daemon ended. */
 void sim_order(unsigned node, const char *method, const char *arguments,
                void (*answer)(void *context, int code, const char *reply), void *context);

@@ -417,6 +417,7 @@ static const struct {
     {"pause", "replica.pause", ""},
     {"invalidate", "replica.invalidate", ""},
     {"invalidate_peer", "replica.invalidate", ",\"peer\":true"},
+    {"attach", "replica.attach", NULL}, /* sim_attach() */
 };
 
 static void ordered(void *context, int code, const char *reply)
@@ -436,6 +437,10 @@ static void order(struct step *step)
     for (unsigned i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         if (strcmp(step->words[1], orders[i].word) != 0)
             continue;
+        if (!orders[i].more) {
+            sim_attach((unsigned)number(step, 2), (unsigned)number(step, 3), ordered, step);
+            return;
+        }
         snprintf(arguments, sizeof arguments, "{\"group\":\"g%u\"%s}", (unsigned)number(step, 2), orders[i].more);
         sim_order((unsigned)number(step, 3), orders[i].method, arguments, ordered, step);
         return;

@@ -23,6 +23,8 @@ static struct shared_state shared = {.groups = &shared_group, .group_count = 1};
 static struct cluster_request *submitted[8];
 static struct replica_status replica_state;
 static unsigned count, agreed, asked_equal;
+static enum replica_standing told_standing;
+static int kept_noted;
 static void (*asked_done)(void *, int, const char *);
 static void *asked_context;
 
@@ -30,7 +32,7 @@ const struct shared_state *cluster_state(const struct cluster_driver *driver) { 
 void cluster_submit(struct cluster_driver *driver, struct cluster_request *request) { submitted[count++] = request; }
 void group_step(struct group *group) {}
 void group_demote(struct group *group, bool yield, unsigned timeout_ms, group_done *done, void *context) {}
-void kept_note(const char *state_dir, const char *group, enum kept kept) {}
+void kept_note(const char *state_dir, const char *group, enum kept kept) { kept_noted = (int)kept; }
 void replica_connect(struct replica *replica, bool discard) {}
 void replica_events_changed(void) {}
 void replica_get_status(const struct replica *replica, struct replica_status *status) { *status = replica_state; }
@@ -46,7 +48,7 @@ void replica_reinstate(struct replica *replica, void (*done)(void *, int, const 
     done(context, 0, "");
 }
 void replica_self_outdated(struct replica *replica, bool yes) {}
-void replica_set_standing(struct replica *replica, enum replica_standing standing) {}
+void replica_set_standing(struct replica *replica, enum replica_standing standing) { told_standing = standing; }
 
 static struct group *begun(void)
 {
@@ -310,6 +312,63 @@ static void invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it
     replica_state.disk = DISK_UP_TO_DATE;
 }
 
+/* Its disk failed and was attached anew as it was about to be recorded as current. */
+static void attached_copy_when_it_is_recorded_as_current_then_taken_back_until_it_is_good(void **state)
+{
+    struct group *group = begun();
+
+    halund.loop = qb_loop_create();
+    shared_group.owner = 2;
+    shared_group.current = 1 << 2;
+    replica_state.disk = DISK_DISKLESS;
+    group_replaced(group);
+    assert_int_equal(count, 0);
+    shared_group.current = 1 << 1 | 1 << 2;
+    groups_recorded();
+    groups_recorded();
+    assert_int_equal(count, 1);
+    assert_int_equal(submitted[0]->op.kind, SHARED_OP_OUTDATE);
+    assert_int_equal(submitted[0]->op.node, 1);
+    shared_group.current = 1 << 2;
+    submitted[0]->answer(submitted[0], REASON_GOOD, 0);
+    replica_state.disk = DISK_OUTDATED; /* with the metadata that are on it */
+    group_replaced(group);
+    assert_int_equal(count, 1);
+    shared_group.current = 1 << 1 | 1 << 2;
+    groups_recorded();
+    assert_int_equal(count, 2);
+    shared_group.current = 1 << 2;
+    submitted[1]->answer(submitted[1], REASON_GOOD, 0);
+    replica_state.disk = DISK_UP_TO_DATE; /* resynchronised */
+    shared_group.current = 1 << 1 | 1 << 2;
+    groups_recorded();
+    assert_int_equal(count, 2);
+    qb_loop_destroy(halund.loop);
+}
+
+static void replica_when_another_takes_its_place_then_told_what_is_recorded_and_nothing_is_left_of_the_one_before(void **state)
+{
+    struct group *group = begun();
+
+    shared_group.current = 1 << 2;
+    halund.view.serving = true;
+    groups_recorded();
+    assert_int_equal(told_standing, REPLICA_WORSE);
+    group->kept = group->invalidated = group->other_invalidated = group->outdated_told = true;
+    group->given_up = 7;
+    group->outdated_epoch = 5;
+    told_standing = REPLICA_UNSETTLED;
+    kept_noted = -1;
+    replica_state.disk = DISK_OUTDATED;
+    group_replaced(group);
+    assert_int_equal(told_standing, REPLICA_WORSE);
+    assert_int_equal(kept_noted, KEPT_NOT);
+    assert_false(group->kept || group->invalidated || group->other_invalidated || group->outdated_told);
+    assert_int_equal(0, group->given_up);
+    assert_int_equal(0, group->outdated_epoch);
+    replica_state.disk = DISK_UP_TO_DATE;
+}
+
 /* By the other one, both being recorded as current. It is no owner's wish: refused where this node has become that. */
 static void copy_when_it_is_to_be_filled_then_outdated_unless_its_node_is_the_owner(void **state)
 {
@@ -458,6 +517,9 @@ int main(void)
         cmocka_unit_test(invalidated_copy_when_it_is_recorded_as_current_then_taken_back_until_it_is_filled),
         cmocka_unit_test(copy_given_up_when_the_peers_is_recorded_as_current_then_taken_back_until_it_is_filled),
         cmocka_unit_test(invalidated_copy_when_it_alone_is_recorded_or_marked_late_then_as_it_is),
+        cmocka_unit_test(attached_copy_when_it_is_recorded_as_current_then_taken_back_until_it_is_good),
+        cmocka_unit_test(
+            replica_when_another_takes_its_place_then_told_what_is_recorded_and_nothing_is_left_of_the_one_before),
         cmocka_unit_test(copy_when_it_is_to_be_filled_then_outdated_unless_its_node_is_the_owner),
         cmocka_unit_test(copy_when_it_was_to_be_filled_and_is_promoted_then_not_outdated),
         cmocka_unit_test(outdating_when_it_was_in_vain_then_taken_back_once),

@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "target/base/threads.h"
+#include "target/daemon/attach.h"
 #include "target/daemon/daemon.h"
 #include "target/daemon/kept.h"
+#include "target/daemon/resize.h"
 #include "target/device/device.h"
 #include "target/nexus/lane_change.h"
 #include "target/nexus/meter.h"
@@ -28,7 +30,10 @@ static struct {
     unsigned files, nulls, replicas, closed, done, flushed, not_kept;
     int close_error;
     enum replica_disk disk;
-    bool kept;
+    bool kept, attaching;
+    void (*settling)(void);
+    unsigned applied_lu;
+    uint64_t applied;
 } seen;
 
 static void count_close(struct store *store)
@@ -37,12 +42,14 @@ static void count_close(struct store *store)
 }
 
 static const struct store_operations operations = {.name = "counted", .close = count_close};
-static struct store the_store = {.operations = &operations, .size = 1 << 20, .block_size = 512};
+/* Of the first replica and what is not replicated, of the one that takes its place. */
+static struct store the_stores[] = {{.operations = &operations, .size = 1 << 20, .block_size = 512},
+                                    {.operations = &operations, .size = 1 << 20, .block_size = 512}};
 
 int file_store_open(const struct store_options *options, struct store **store, char *why)
 {
     seen.files++;
-    *store = &the_store;
+    *store = &the_stores[0];
     return 0;
 }
 
@@ -56,14 +63,14 @@ int null_store_open(const struct store_options *options, struct store **store, c
 {
     seen.nulls++;
     assert_int_equal(options->size, lu_config.size);
-    *store = &the_store;
+    *store = &the_stores[0];
     return 0;
 }
 
 int replica_open(const struct replica_options *options, struct replica **replica, char *why)
 {
     seen.replicas++;
-    *replica = (struct replica *)&the_store; /* never looked into here */
+    *replica = (struct replica *)the_stores; /* never looked into here */
     return 0;
 }
 
@@ -79,7 +86,7 @@ bool lane_lease_valid(const struct reactor *reactor)
 
 struct store *replica_store(struct replica *replica, unsigned volume)
 {
-    return &the_store;
+    return (struct store *)replica;
 }
 
 void replica_close(struct replica *replica, void (*done)(void *context, int error, const char *why), void *context)
@@ -96,6 +103,19 @@ void kept_note(const char *state_dir, const char *name, enum kept kept)
 {
     seen.flushed += kept == KEPT_FLUSHED;
     seen.not_kept += kept == KEPT_NOT;
+}
+
+void attach_settle(void (*done)(void))
+{
+    seen.settling = done;
+    if (!seen.attaching)
+        done();
+}
+
+void resize_apply(unsigned index, uint64_t blocks)
+{
+    seen.applied_lu = index;
+    seen.applied = blocks;
 }
 
 void device_identify(struct lu *lu)
@@ -218,6 +238,41 @@ static void copy_when_its_disk_is_gone_then_not_complete_when_it_comes_back(void
     }
 }
 
+static void unit_when_another_replica_takes_the_place_then_on_its_store_with_the_agreed_capacity(void **state)
+{
+    char why[512];
+
+    group.replication = REPLICATION_BUILTIN;
+    this_daemon.self = 2;
+    assert_int_equal(0, open_all(why));
+    assert_ptr_equal(&the_stores[0], device_lus[0]->store);
+    device_lus[0]->blocks = 4096; /* it has grown */
+    seen.applied_lu = 7;
+    units_stand_on(&this_daemon.groups[0], (struct replica *)&the_stores[1]);
+    assert_ptr_equal(&the_stores[1], device_lus[0]->store);
+    assert_ptr_equal(&the_stores[1], this_daemon.groups[0].replica);
+    assert_int_equal(0, seen.applied_lu);
+    assert_int_equal(4096, seen.applied);
+    assert_int_equal(4096, device_lus[0]->blocks);
+    units_close(&this_daemon, on_closed);
+}
+
+static void units_when_a_disk_is_being_attached_then_closed_after_that(void **state)
+{
+    char why[512];
+
+    group.replication = REPLICATION_BUILTIN;
+    this_daemon.self = 2;
+    seen.attaching = true;
+    assert_int_equal(0, open_all(why));
+    units_close(&this_daemon, on_closed);
+    assert_int_equal(0, seen.done);
+    assert_non_null(this_daemon.groups[0].replica);
+    seen.settling();
+    assert_int_equal(1, seen.done);
+    assert_null(this_daemon.groups[0].replica);
+}
+
 static void unit_when_not_replicated_then_its_path_is_opened_and_closed(void **state)
 {
     char why[512];
@@ -236,6 +291,8 @@ int main(void)
         cmocka_unit_test_setup(unit_when_a_copy_is_here_then_it_is_the_replicas, set_up),
         cmocka_unit_test_setup(copy_when_closed_in_order_then_noted_as_flushed_if_it_was_complete, set_up),
         cmocka_unit_test_setup(copy_when_its_disk_is_gone_then_not_complete_when_it_comes_back, set_up),
+        cmocka_unit_test_setup(unit_when_another_replica_takes_the_place_then_on_its_store_with_the_agreed_capacity, set_up),
+        cmocka_unit_test_setup(units_when_a_disk_is_being_attached_then_closed_after_that, set_up),
         cmocka_unit_test_setup(unit_when_not_replicated_then_its_path_is_opened_and_closed, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
