@@ -327,13 +327,14 @@ colocation {GROUP}-with-halun inf: {GROUP}-clone halun-clone
 
     LINE = re.compile(r"(\w+ +\d+ [\d:]+\.\d+) (.*)")
 
-    def log(self, node, since=0.0):
-        """[(monotonic time, text)] of halund's log on a node."""
+    def log(self, node, since=0.0, name="halund.log"):
+        """[(monotonic time, text)] of a log on a node: halund's, or that at `name` below /var/log if its lines have
+        such stamps (Pacemaker's, Corosync's)."""
         wall = time.time() - now()
         year = time.localtime().tm_year
         found = []
         try:
-            lines = open(f"{self.dir}/{node}/var/log/halund.log", errors="replace")
+            lines = open(f"{self.dir}/{node}/var/log/{name}", errors="replace")
         except FileNotFoundError:
             return found
         with lines:
