@@ -198,6 +198,17 @@ static void make_buffers(void)
         give_back(i << IORING_CQE_BUFFER_SHIFT | IORING_CQE_F_BUFFER);
 }
 
+/* A server that has just ended still has the port until the kernel has taken down its ring, which accepts. */
+static int take_port(int listener, const struct sockaddr_in *address)
+{
+    for (int tries = 0; bind(listener, (const struct sockaddr *)address, sizeof *address); tries++) {
+        if (errno != EADDRINUSE || tries == 200)
+            return -1;
+        usleep(10000);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct io_uring_params params = {.flags =
@@ -221,7 +232,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < CONNECTIONS; i++)
         connections[i].fd = -1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 64)) {
+    if (take_port(listener, &address) || listen(listener, 64)) {
         perror("echo");
         return 1;
     }

@@ -2,11 +2,12 @@
  * second machine, which writes it to its own file and answers; done when both are. O_DIRECT, bare io_uring,
  * nothing else. One side serves, the other asks and prints one line of JSON.
  *
- *   halun-floor serve PORT FILE [durable]
+ *   halun-floor serve PORT FILE [barriers] [durable]
  *   halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential] [durable]
  *
- * durable, on both sides: a write is done when it is on stable storage. The files are there and written: no block is
- * allocated on the way. */
+ * durable, on both sides: a write is done when it is on stable storage. barriers: what was written is flushed 10 ms
+ * later, one flush at a time, which is what a peer has to do for the barriers of DRBD's protocol; no write waits for
+ * it. The files are there and written: no block is allocated on the way. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -20,8 +21,8 @@
 
 #include "tests/bench/histogram.h"
 
-enum { SLOTS = 64, LARGEST = 1 << 20 };
-enum kind { WRITE, SEND, RECEIVE };
+enum { SLOTS = 64, LARGEST = 1 << 20, BARRIER_NS = 10000000 };
+enum kind { WRITE, SEND, RECEIVE, FLUSH };
 
 struct header {
     uint64_t offset;
@@ -143,6 +144,9 @@ static void run(void (*event)(struct slot *slot, enum kind kind, int32_t res), u
 
 /* --- serve --- */
 
+static bool barriers;
+static enum { CLEAN, WAITING, FLUSHING } cache;
+static bool written; /* since the flush began */
 static struct header next_header;
 static struct slot *receiving; /* NULL: its header */
 
@@ -151,12 +155,41 @@ static void receive(void *bytes, size_t n)
     io_uring_prep_recv(sqe_for(NULL, RECEIVE), peer, bytes, n, MSG_WAITALL);
 }
 
+static void flush_later(void)
+{
+    static struct __kernel_timespec delay = {.tv_nsec = BARRIER_NS};
+
+    written = true;
+    if (!barriers || cache != CLEAN)
+        return;
+    cache = WAITING;
+    io_uring_prep_timeout(sqe_for(NULL, FLUSH), &delay, 0, 0);
+}
+
+static void flush_goes_on(int32_t res)
+{
+    if (cache == WAITING) {
+        cache = FLUSHING;
+        written = false;
+        io_uring_prep_fsync(sqe_for(NULL, FLUSH), file, IORING_FSYNC_DATASYNC);
+        return;
+    }
+    if (res)
+        fail("fdatasync");
+    cache = CLEAN;
+    if (written)
+        flush_later();
+}
+
 static void served(struct slot *slot, enum kind kind, int32_t res)
 {
     if (kind == WRITE) {
         if (res != (int32_t)slot->header.length)
             fail("write");
         queue_send(slot, 0);
+        flush_later();
+    } else if (kind == FLUSH) {
+        flush_goes_on(res);
     } else if (kind == SEND) {
         sent(res);
     } else if (!receiving) {
@@ -284,12 +317,13 @@ static bool option(int *argc, char **argv, const char *word)
 int main(int argc, char **argv)
 {
     durable = option(&argc, argv, "durable");
+    barriers = option(&argc, argv, "barriers");
     sequential = option(&argc, argv, "sequential");
     if (argc == 4 && !strcmp(argv[1], "serve"))
         return serve(argv + 2);
     if (argc == 9 && !strcmp(argv[1], "ask"))
         return asker(argv + 2);
-    fputs("usage: halun-floor serve PORT FILE [durable]\n"
+    fputs("usage: halun-floor serve PORT FILE [barriers] [durable]\n"
           "       halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential] [durable]\n", stderr);
     return 2;
 }

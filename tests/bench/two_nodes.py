@@ -6,6 +6,8 @@ Replicated writes are compared with halun-floor: the same blocks, at the same de
 here while they travel to the other node and are written there; it has no SCSI, no iSCSI, no order to keep. A plain
 write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both. Its asker is on
 node1 itself; what the way from a client to node1 and back costs is told by hop-write4k-q1: a bare echo server.
+replicated-write4k-q1-hop is the same write beside both of them, one after the other. In the rows "-barriers" the
+floor's peer flushes as often as the barriers of DRBD's protocol ask of one.
 
 PERSISTENT RESERVE OUT is compared with what Corosync needs on the same nodes until the other one has answered one
 message. switchover is the longest pause between two acknowledged writes at depth 16 while Pacemaker moves the group
@@ -103,13 +105,13 @@ class TwoNodes:
     def floor(self, block, depth, seconds, words):
         program = os.path.join(self.array.build, "tests/bench/halun-floor")
         server = subprocess.Popen(self.entry("node2") + [program, "serve", FLOOR_PORT, self.floor_file("node2"),
-                                                         *(w for w in words if w == "durable")],
+                                                         *(w for w in words if w != "sequential")],
                                   stdout=subprocess.PIPE, text=True)
         try:
             server.stdout.readline()
             done = subprocess.run(self.entry("node1") + [program, "ask", "10.99.1.2", FLOOR_PORT,
                                                          self.floor_file("node1"), str(SIZE), str(block), str(depth),
-                                                         str(seconds), *words],
+                                                         str(seconds), *(w for w in words if w != "barriers")],
                                   capture_output=True, text=True, timeout=60)
         finally:
             server.terminate()
@@ -185,6 +187,17 @@ class Floor:
         return bench.server(self.server).floor(self.block, self.depth, seconds, self.words)
 
 
+class FloorAndHop(Floor):
+    """The floor for who asks from the client: both medians added up, measured one after the other."""
+
+    def __init__(self, block, depth, *words):
+        super().__init__(block, depth, *words)
+        self.name += " and hop"
+
+    def measure(self, bench, seconds):
+        return {"p50_us": super().measure(bench, seconds)["p50_us"] + bench.server(self.server).hop()["p50_us"]}
+
+
 class Call:
     """What a method of TwoNodes measures, however long that takes."""
 
@@ -198,7 +211,11 @@ class Call:
 
 
 W4, R4 = "--block 4096 --reads 0", "--block 4096"
-W1M = "--block 1048576 --depth 8 --sequential --reads 0"
+
+
+def write1m(depth):
+    return f"--block 1048576 --depth {depth} --sequential --reads 0"
+
 
 START = {"two-nodes": lambda bench: TwoNodes(False), "two-nodes-tls": lambda bench: TwoNodes(True)}
 
@@ -215,16 +232,20 @@ def rows(Row):
 
     return [
         Row("replicated-write4k-q1", Load("two-nodes", DISK, True, W4), Floor(4096, 1), ("p50_us", "<=", 1.3)),
+        Row("replicated-write4k-q1-hop", Load("two-nodes", DISK, True, W4), FloorAndHop(4096, 1),
+            ("p50_us", "<=", 1.3)),
         Row("hop-write4k-q1", Call("echo 4096 x 1", TwoNodes.hop), None, ("p50_us", None, None)),
         Row("replicated-write4k-q1-fua", Load("two-nodes", DISK, True, W4 + " --fua"), Floor(4096, 1, "durable"),
             ("p50_us", None, None)),
         Row("replicated-write4k-q32", Load("two-nodes", DISK, True, W4 + " --depth 32"), Floor(4096, 32),
             ("iops", None, None)),
-        Row("replicated-write1m-q8", Load("two-nodes", DISK, True, W1M), Floor(1 << 20, 8, "sequential"),
+        Row("replicated-write1m-q8", Load("two-nodes", DISK, True, write1m(8)), Floor(1 << 20, 8, "sequential"),
             ("MBps", ">=", 0.85)),
+        *(Row(f"replicated-write1m-q{depth}-barriers", Load("two-nodes", DISK, True, write1m(depth)),
+              Floor(1 << 20, depth, "sequential", "barriers"), ("MBps", ">=", 0.85)) for depth in (8, 32)),
         tls("tls-write4k-q1", W4, "p50_us"),
         tls("tls-write4k-q32", W4 + " --depth 32", "iops"),
-        tls("tls-write1m-q8", W1M, "MBps"),
+        tls("tls-write1m-q8", write1m(8), "MBps"),
         forwarded("forwarded-read4k-q1", R4, "p50_us", "<=", 1.6),
         forwarded("forwarded-write4k-q1", W4, "p50_us", "<=", 1.6),
         forwarded("forwarded-read4k-q32", R4 + " --depth 32", "iops", ">=", 0.6),
