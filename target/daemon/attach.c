@@ -10,6 +10,7 @@
 #include "target/base/threads.h"
 #include "target/daemon/group.h"
 #include "target/daemon/replica_control.h"
+#include "target/daemon/wanted_group.h"
 
 struct attaching {
     struct group *group;
@@ -230,8 +231,7 @@ static void outdate(struct attaching *a)
 
 void on_replica_attach(struct control_call *call, json_t *arguments)
 {
-    const char *name = json_string_value(json_object_get(arguments, "group"));
-    struct group *group = group_find(&halund, name);
+    struct group *group;
     struct attaching *a;
     char why[256];
     int code;
@@ -240,13 +240,12 @@ void on_replica_attach(struct control_call *call, json_t *arguments)
         control_fail(call, CONTROL_REFUSED, "%s", being_stopped);
         return;
     }
-    if (!group || !group->replica) {
-        control_fail(call, group ? CONTROL_REFUSED : CONTROL_USAGE,
-                     group ? "group \"%s\" is not replicated" : "no group is named \"%s\"", name);
+    group = wanted_replicated_group(call, arguments);
+    if (!group)
         return;
-    }
     if (config_of(group)->replication != REPLICATION_BUILTIN) {
-        control_fail(call, CONTROL_REFUSED, "the disk of group \"%s\" is DRBD's: drbdadm attach", name);
+        control_fail(call, CONTROL_REFUSED, "the disk of group \"%s\" is DRBD's: drbdadm attach",
+                     config_of(group)->name);
         return;
     }
     if (group->attaching) {

@@ -16,6 +16,7 @@
 #include "target/daemon/reload.h"
 #include "target/daemon/replica_control.h"
 #include "target/daemon/resize.h"
+#include "target/daemon/wanted_group.h"
 #include "target/device/device.h"
 #include "target/nexus/nexus_table.h"
 
@@ -291,16 +292,6 @@ static void on_pr(struct control_call *call, json_t *arguments)
 }
 
 /* ---- groups ---- */
-
-static struct group *wanted_group(struct control_call *call, json_t *arguments)
-{
-    const char *name = json_string_value(json_object_get(arguments, "group"));
-    struct group *group = group_find(&halund, name);
-
-    if (!group)
-        control_fail(call, CONTROL_USAGE, "no group is named \"%s\"", name);
-    return group;
-}
 
 static void answer(void *context, int error, const char *why)
 {

@@ -10,6 +10,7 @@
 #include "target/base/threads.h"
 #include "target/daemon/group.h"
 #include "target/daemon/reinstate.h"
+#include "target/daemon/wanted_group.h"
 
 enum { EVENTS_MS = 10000 }; /* a call for events is answered so late at the latest */
 
@@ -163,10 +164,6 @@ static json_t *groups_json(const char *name)
             json_array_append_new(groups, json_pack("{s:s, s:o}", "name",
                                                     halund.config->groups[i].name, "replication",
                                                     replica_json(&halund.groups[i], true)));
-    if (name && !json_array_size(groups)) {
-        json_decref(groups);
-        return NULL;
-    }
     return groups;
 }
 
@@ -177,12 +174,10 @@ static const char *group_name(json_t *arguments)
 
 void on_replica_status(struct control_call *call, json_t *arguments)
 {
-    json_t *groups = groups_json(group_name(arguments));
+    const char *name = group_name(arguments);
 
-    if (groups)
-        control_reply(call, json_pack("{s:o}", "groups", groups));
-    else
-        control_fail(call, CONTROL_USAGE, "no group is named \"%s\"", group_name(arguments));
+    if (!name || wanted_group(call, arguments))
+        control_reply(call, json_pack("{s:o}", "groups", groups_json(name)));
 }
 
 /* ---- events: a call waits until something is newer than what its client knows ---- */
@@ -199,10 +194,7 @@ static json_int_t serial = 1;
 
 static void tell(struct listener *listener)
 {
-    json_t *groups = groups_json(listener->group);
-
-    control_reply(listener->call, json_pack("{s:I, s:o}", "serial", serial, "groups",
-                                            groups ? groups : json_array()));
+    control_reply(listener->call, json_pack("{s:I, s:o}", "serial", serial, "groups", groups_json(listener->group)));
     free(listener->group);
     free(listener);
 }
@@ -244,10 +236,8 @@ void on_replica_events(struct control_call *call, json_t *arguments)
     const char *name = group_name(arguments);
     struct listener *listener;
 
-    if (name && !group_find(&halund, name)) {
-        control_fail(call, CONTROL_USAGE, "no group is named \"%s\"", name);
+    if (name && !wanted_group(call, arguments))
         return;
-    }
     listener = calloc(1, sizeof *listener);
     if (!listener) {
         control_fail(call, CONTROL_FAILED, "out of memory");
@@ -266,19 +256,6 @@ void on_replica_events(struct control_call *call, json_t *arguments)
 }
 
 /* ---- orders ---- */
-
-static struct group *replicated(struct control_call *call, json_t *arguments)
-{
-    struct group *group = group_find(&halund, group_name(arguments));
-
-    if (!group)
-        control_fail(call, CONTROL_USAGE, "no group is named \"%s\"", group_name(arguments));
-    else if (!group->replica)
-        control_fail(call, CONTROL_REFUSED, "group \"%s\" is not replicated", group_name(arguments));
-    else
-        return group;
-    return NULL;
-}
 
 static void answer(void *context, int error, const char *why)
 {
@@ -313,7 +290,7 @@ static bool has_disk(struct control_call *call, const struct group *group)
 
 void on_replica_connect(struct control_call *call, json_t *arguments)
 {
-    struct group *group = replicated(call, arguments);
+    struct group *group = wanted_replicated_group(call, arguments);
     bool discard = json_is_true(json_object_get(arguments, "discard_my_data"));
 
     if (!group || !has_disk(call, group))
@@ -328,7 +305,7 @@ void on_replica_connect(struct control_call *call, json_t *arguments)
 
 void on_replica_disconnect(struct control_call *call, json_t *arguments)
 {
-    struct group *group = replicated(call, arguments);
+    struct group *group = wanted_replicated_group(call, arguments);
 
     if (!group)
         return;
@@ -338,7 +315,7 @@ void on_replica_disconnect(struct control_call *call, json_t *arguments)
 
 static void pause_resync(struct control_call *call, json_t *arguments, bool pause)
 {
-    struct group *group = replicated(call, arguments);
+    struct group *group = wanted_replicated_group(call, arguments);
 
     if (!group)
         return;
@@ -358,7 +335,7 @@ void on_replica_resume(struct control_call *call, json_t *arguments)
 
 void on_replica_verify(struct control_call *call, json_t *arguments)
 {
-    struct group *group = replicated(call, arguments);
+    struct group *group = wanted_replicated_group(call, arguments);
 
     if (group)
         replica_verify(group->replica, answer, call);
@@ -366,7 +343,7 @@ void on_replica_verify(struct control_call *call, json_t *arguments)
 
 void on_replica_new_current_uuid(struct control_call *call, json_t *arguments)
 {
-    struct group *group = replicated(call, arguments);
+    struct group *group = wanted_replicated_group(call, arguments);
 
     if (group)
         replica_new_generation(group->replica, answer, call);
@@ -438,7 +415,7 @@ static bool other_is_good(struct control_call *call, const struct group *group, 
 
 static void give_up(struct control_call *call, json_t *arguments, bool invalidate)
 {
-    struct group *group = replicated(call, arguments);
+    struct group *group = wanted_replicated_group(call, arguments);
     bool peer = json_is_true(json_object_get(arguments, "peer"));
     struct giving_up *g;
 

@@ -10,6 +10,8 @@
 #include "target/base/bytes.h"
 #include "target/base/container.h"
 #include "target/daemon/consult.h"
+#include "target/daemon/group.h"
+#include "target/daemon/wanted_group.h"
 #include "target/device/device.h"
 
 enum { WIRE_RESIZE = 3 };
@@ -196,17 +198,13 @@ static void agree_next(void *context, int error, const char *why)
 
 void on_replica_resize(struct control_call *call, json_t *arguments)
 {
-    const char *name = json_string_value(json_object_get(arguments, "group"));
-    struct group *group = group_find(&halund, name);
+    struct group *group = wanted_replicated_group(call, arguments);
     struct growing *g;
 
-    if (!group || !group->replica) {
-        control_fail(call, group ? CONTROL_REFUSED : CONTROL_USAGE,
-                     group ? "group \"%s\" is not replicated" : "no group is named \"%s\"", name);
+    if (!group)
         return;
-    }
     if (cluster_state(halund.cluster)->groups[group->index].owner != halund.self) {
-        control_fail(call, CONTROL_REFUSED, "this node is not the owner of group \"%s\"", name);
+        control_fail(call, CONTROL_REFUSED, "this node is not the owner of group \"%s\"", config_of(group)->name);
         return;
     }
     g = calloc(1, sizeof *g);

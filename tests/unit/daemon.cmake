@@ -2,6 +2,7 @@ halun_test(test_group_plan SOURCES test_group_plan.c ${CMAKE_SOURCE_DIR}/target/
 halun_test(test_outdate SOURCES test_outdate.c ${CMAKE_SOURCE_DIR}/target/daemon/outdate.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_test(test_attach SOURCES test_attach.c ${CMAKE_SOURCE_DIR}/target/daemon/attach.c
+                               ${CMAKE_SOURCE_DIR}/target/daemon/wanted_group.c
            LINK halun_base PkgConfig::libqb PkgConfig::jansson)
 halun_thread_tests(test_attach)
 halun_test(test_recorded SOURCES test_recorded.c ${CMAKE_SOURCE_DIR}/target/daemon/recorded.c
