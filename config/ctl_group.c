@@ -103,7 +103,7 @@ static int read_group(struct ctl *ctl, const char *name, json_t **status, json_t
     if (*group)
         return 0;
     json_decref(*status);
-    return ctl_error(EXIT_FAILED, "group %s is not configured", name);
+    return ctl_error(EXIT_USAGE, "no group is named \"%s\"", name);
 }
 
 int ctl_group_role(struct ctl *ctl, int count, char **arguments)
