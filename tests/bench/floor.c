@@ -5,9 +5,9 @@
  *   halun-floor serve PORT FILE [barriers] [durable]
  *   halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential] [durable]
  *
- * durable, on both sides: a write is done when it is on stable storage. barriers: what was written is flushed 10 ms
- * later, one flush at a time, which is what a peer has to do for the barriers of DRBD's protocol; no write waits for
- * it. The files are there and written: no block is allocated on the way. */
+ * durable, on both sides: a write is done when it is on stable storage. barriers: what was written is flushed
+ * BARRIER_NS later, or when the flush before that ends, as halun's peer does for the barriers of DRBD's protocol
+ * (BARRIER_DELAY_MS, replication/resource.h); no write waits for it. The files are there and written: no block is allocated on the way. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -22,7 +22,7 @@
 #include "tests/bench/histogram.h"
 
 enum { SLOTS = 64, LARGEST = 1 << 20, BARRIER_NS = 10000000 };
-enum kind { WRITE, SEND, RECEIVE, FLUSH };
+enum kind { WRITE, SEND, RECEIVE, BARRIER, FLUSH };
 
 struct header {
     uint64_t offset;
@@ -136,7 +136,7 @@ static void run(void (*event)(struct slot *slot, enum kind kind, int32_t res), u
         io_uring_for_each_cqe(&ring, head, cqe)
         {
             seen++;
-            event((struct slot *)(uintptr_t)(cqe->user_data & ~3ull), cqe->user_data & 3, cqe->res);
+            event((struct slot *)(uintptr_t)(cqe->user_data & ~7ull), cqe->user_data & 7, cqe->res);
         }
         io_uring_cq_advance(&ring, seen);
     }
@@ -145,8 +145,7 @@ static void run(void (*event)(struct slot *slot, enum kind kind, int32_t res), u
 /* --- serve --- */
 
 static bool barriers;
-static enum { CLEAN, WAITING, FLUSHING } cache;
-static bool written; /* since the flush began */
+static bool barrier_set, barrier_came, flushing;
 static struct header next_header;
 static struct slot *receiving; /* NULL: its header */
 
@@ -155,30 +154,23 @@ static void receive(void *bytes, size_t n)
     io_uring_prep_recv(sqe_for(NULL, RECEIVE), peer, bytes, n, MSG_WAITALL);
 }
 
-static void flush_later(void)
+static void barrier_later(void)
 {
     static struct __kernel_timespec delay = {.tv_nsec = BARRIER_NS};
 
-    written = true;
-    if (!barriers || cache != CLEAN)
+    if (!barriers || barrier_set)
         return;
-    cache = WAITING;
-    io_uring_prep_timeout(sqe_for(NULL, FLUSH), &delay, 0, 0);
+    barrier_set = true;
+    io_uring_prep_timeout(sqe_for(NULL, BARRIER), &delay, 0, 0);
 }
 
-static void flush_goes_on(int32_t res)
+static void flush_next(void)
 {
-    if (cache == WAITING) {
-        cache = FLUSHING;
-        written = false;
-        io_uring_prep_fsync(sqe_for(NULL, FLUSH), file, IORING_FSYNC_DATASYNC);
+    if (!barrier_came || flushing)
         return;
-    }
-    if (res)
-        fail("fdatasync");
-    cache = CLEAN;
-    if (written)
-        flush_later();
+    barrier_came = false;
+    flushing = true;
+    io_uring_prep_fsync(sqe_for(NULL, FLUSH), file, IORING_FSYNC_DATASYNC);
 }
 
 static void served(struct slot *slot, enum kind kind, int32_t res)
@@ -187,9 +179,16 @@ static void served(struct slot *slot, enum kind kind, int32_t res)
         if (res != (int32_t)slot->header.length)
             fail("write");
         queue_send(slot, 0);
-        flush_later();
+        barrier_later();
+    } else if (kind == BARRIER) {
+        barrier_set = false;
+        barrier_came = true;
+        flush_next();
     } else if (kind == FLUSH) {
-        flush_goes_on(res);
+        if (res)
+            fail("fdatasync");
+        flushing = false;
+        flush_next();
     } else if (kind == SEND) {
         sent(res);
     } else if (!receiving) {
@@ -321,7 +320,7 @@ int main(int argc, char **argv)
     sequential = option(&argc, argv, "sequential");
     if (argc == 4 && !strcmp(argv[1], "serve"))
         return serve(argv + 2);
-    if (argc == 9 && !strcmp(argv[1], "ask"))
+    if (argc == 9 && !barriers && !strcmp(argv[1], "ask"))
         return asker(argv + 2);
     fputs("usage: halun-floor serve PORT FILE [barriers] [durable]\n"
           "       halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential] [durable]\n", stderr);

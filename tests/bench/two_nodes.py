@@ -7,7 +7,7 @@ here while they travel to the other node and are written there; it has no SCSI, 
 write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both. Its asker is on
 node1 itself; what the way from a client to node1 and back costs is told by hop-write4k-q1: a bare echo server.
 replicated-write4k-q1-hop is the same write beside both of them, one after the other. In the rows "-barriers" the
-floor's peer flushes as often as the barriers of DRBD's protocol ask of one.
+floor's peer flushes as halun's does for the barriers of DRBD's protocol.
 
 PERSISTENT RESERVE OUT is compared with what Corosync needs on the same nodes until the other one has answered one
 message. switchover is the longest pause between two acknowledged writes at depth 16 while Pacemaker moves the group
