@@ -166,6 +166,7 @@ static void send_parameters(struct resource *r)
         struct volume *v = r->volumes[i];
 
         v->have_sizes = v->have_uuids = v->have_state = false;
+        v->peer_uuids = (struct packet_uuids){0};
         v->sequence = 0;
         v->state.conn = CONN_WF_REPORT_PARAMS;
         v->transition_ns = r->home->now_ns;
@@ -554,6 +555,17 @@ static void judge_without_peer_disk(struct volume *v)
         v->state.disk = DISK_UP_TO_DATE;
 }
 
+/* DRBD without a disk says no generations, but what it takes this copy for, having seen its generation: as a Primary it
+ * drops the connection when that is not the one that it served last. There is no better copy to wait for. */
+static void judge_as_drbd(struct volume *v, const struct wire_state *peer)
+{
+    if (v->resource->peer_node != REPLICA_PEER_OUTSIDE || v->have_uuids || v->state.conn != CONN_CONNECTED ||
+        peer->disk >= DISK_NEGOTIATING || peer->pdsk != DISK_UP_TO_DATE || v->state.disk != DISK_CONSISTENT)
+        return;
+    v->state.disk = DISK_UP_TO_DATE;
+    volume_changed(v, true);
+}
+
 void handshake_judge(struct resource *r)
 {
     for (unsigned i = 0; i < r->volume_count; i++) {
@@ -613,6 +625,27 @@ static bool compares_again(const struct volume *v, const struct wire_state *peer
            (begins || forced);
 }
 
+/* A connected peer that had no disk attaches one: before it says so, it has said its size and generations anew. */
+static bool attaches(const struct volume *v, const struct wire_state *peer)
+{
+    return peer->disk == DISK_NEGOTIATING && v->state.conn == CONN_CONNECTED &&
+           v->state.peer_disk < DISK_NEGOTIATING && volume_usable(v);
+}
+
+/* Both compare then, as at a new connection. */
+static void attached(struct volume *v, const struct wire_state *peer)
+{
+    v->state.peer_disk = peer->disk;
+    v->peer_isp = peer->user_isp || peer->aftr_isp;
+    compare_sizes(v);
+    if (v->resource->link.failing)
+        return;
+    send_uuids(v, 0);
+    compare(v, peer);
+    if (!v->resource->link.failing)
+        write_replicating(v);
+}
+
 int handshake_state(struct volume *v, const uint8_t *body, size_t length)
 {
     struct resource *r = v->resource;
@@ -626,8 +659,8 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
                   v->peer_isp != (peer.user_isp || peer.aftr_isp);
     r->publish_roles = true;
     if (!v->have_state) {
-        if (!r->link.have_protocol || !v->have_sizes || !v->have_uuids)
-            return -EPROTO;
+        if (!r->link.have_protocol || !v->have_sizes || !(v->have_uuids || peer.disk < DISK_NEGOTIATING))
+            return -EPROTO; /* DRBD without a disk says no generations */
         first_state(v, &peer);
         return 0;
     }
@@ -635,11 +668,15 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
         link_fail(r, "both nodes are Primary");
         return 0;
     }
-    if (peer.disk == DISK_NEGOTIATING && volume_usable(v)) {
-        link_fail(r, "volume %u: the peer has a disk again", v->number);
+    if (attaches(v, &peer)) {
+        if (!v->have_uuids)
+            return -EPROTO;
+        attached(v, &peer);
         return 0;
     }
     verify_peer_state(v, &peer);
+    if (peer.disk < DISK_NEGOTIATING)
+        v->have_uuids = false; /* those of a disk that it attaches come with that */
     if (peer.disk < DISK_INCONSISTENT && v->state.peer_disk >= DISK_INCONSISTENT &&
         (r->primary || v->state.conn != CONN_CONNECTED)) {
         link_fail(r, "volume %u: the peer's disk failed", v->number);
@@ -655,6 +692,7 @@ int handshake_state(struct volume *v, const uint8_t *body, size_t length)
     if (!conn_in_transition(v->state.conn))
         v->state.peer_disk = peer.disk;
     v->peer_isp = peer.user_isp || peer.aftr_isp;
+    judge_as_drbd(v, &peer);
     resync_paused(v);
     volume_role_changed(v, false);
     resync_peer_state(v, &peer);

@@ -187,7 +187,7 @@ static const struct wire_state new_copy = {
     .pdsk = DISK_UNKNOWN,
 };
 
-/* What the peer says up to its first state. */
+/* What the peer says up to its first state. Without a disk it has no size, and says no generations. */
 static void greet(struct peer *p, const struct packet_protocol *protocol, uint64_t current, uint64_t bitmap,
                   const struct wire_state *first)
 {
@@ -204,6 +204,8 @@ static void greet(struct peer *p, const struct packet_protocol *protocol, uint64
     };
     uint8_t body[BODY];
 
+    if (first->disk == DISK_DISKLESS)
+        sizes.device_size = sizes.current_size = 0;
     p->data = socket_of(p, P_INITIAL_DATA);
     p->meta = socket_of(p, P_INITIAL_META);
     say(p->data, HEADER_80, P_CONNECTION_FEATURES, body, packet_features_encode(&features, body));
@@ -211,7 +213,8 @@ static void greet(struct peer *p, const struct packet_protocol *protocol, uint64
     say(p->data, HEADER_100, P_PROTOCOL, body, packet_protocol_encode(protocol, body));
     say(p->data, HEADER_100, P_SYNC_PARAM89, body, packet_sync_param_encode(&sync, body));
     say(p->data, HEADER_100, P_SIZES, body, packet_sizes_encode(&sizes, true, body));
-    say_uuids(p, current, bitmap);
+    if (first->disk != DISK_DISKLESS)
+        say_uuids(p, current, bitmap);
     say_state(p, first);
 }
 
@@ -524,6 +527,14 @@ static void grow_when_the_peer_does_not_resync_then_neither_does_this_node(void 
     assert_int_equal(rig_status(&p->node).out_of_sync, 0);
 }
 
+static void expect_hung_up(struct peer *p)
+{
+    uint8_t sink[BODY];
+
+    while (readable(p->data, WAIT_MS) && read(p->data, sink, sizeof sink) > 0)
+        ;
+}
+
 static void hang_up(struct peer *p)
 {
     close(p->data);
@@ -535,7 +546,6 @@ static void grow_when_the_peer_did_alone_then_this_node_does_when_they_meet(void
 {
     struct peer *p = *state;
     struct wire_state alone = new_copy;
-    uint8_t sink[BODY];
 
     connect_good(p);
     hang_up(p);
@@ -544,8 +554,7 @@ static void grow_when_the_peer_did_alone_then_this_node_does_when_they_meet(void
     alone.role = WIRE_PRIMARY;
     alone.disk = DISK_UP_TO_DATE;
     greet(p, &protocol_c, 0x5b5bc46a1cbfe8cb, 0x4b5bc46a1cbfe8ca, &alone);
-    while (readable(p->data, WAIT_MS) && read(p->data, sink, sizeof sink) > 0)
-        ;
+    expect_hung_up(p);
     hang_up(p);
     for (unsigned i = 0; replica_store(p->node.replica, 0)->size == SIZE && i < WAIT_MS / 10; i++)
         rig_turn(&p->node, 1, 10);
@@ -623,6 +632,84 @@ static void grow_when_ordered_here_then_what_is_new_is_written(void **state)
     assert_false(p->node.answered);
 }
 
+/* --- a peer without a disk --- */
+
+/* The peer is Primary and gives its disk up (drbdadm detach): this copy alone is written to, so it begins a generation. */
+static void lose_disk_there(struct peer *p)
+{
+    struct wire_state primary = connected;
+    struct packet_uuids uuids;
+    uint8_t body[BODY];
+
+    connect_good(p);
+    primary.role = WIRE_PRIMARY;
+    primary.pdsk = DISK_UP_TO_DATE;
+    primary.disk = DISK_DISKLESS;
+    say_state(p, &primary);
+    assert_int_equal(packet_uuids_decode(body, receive(p->data, HEADER_100, P_UUIDS, body), &uuids), 0);
+    assert_true(generation_equal(uuids.bitmap, 0x4b5bc46a1cbfe8ca));
+}
+
+static const struct wire_state attaching = {
+    .role = WIRE_PRIMARY,
+    .peer = WIRE_SECONDARY,
+    .conn = CONN_CONNECTED,
+    .disk = DISK_NEGOTIATING,
+    .pdsk = DISK_UP_TO_DATE,
+};
+
+static void disk_when_the_peer_attaches_it_again_then_resynced_in_the_same_connection(void **state)
+{
+    struct peer *p = *state;
+    struct packet_uuids uuids;
+    struct wire_state s;
+    uint8_t body[BODY];
+
+    lose_disk_there(p);
+    say_uuids(p, 0x4b5bc46a1cbfe8cb, 0);
+    say_state(p, &attaching);
+    assert_int_equal(packet_uuids_decode(body, receive(p->data, HEADER_100, P_UUIDS, body), &uuids), 0);
+    assert_true(generation_equal(uuids.bitmap, 0x4b5bc46a1cbfe8ca));
+    s = next_state(p);
+    assert_int_equal(s.conn, CONN_WF_BITMAP_S);
+    assert_int_equal(s.disk, DISK_UP_TO_DATE);
+}
+
+/* Of what was said before its disk was gone nothing is true of the one that it attaches. */
+static void disk_when_the_peer_attaches_it_without_its_generations_then_hung_up(void **state)
+{
+    struct peer *p = *state;
+
+    lose_disk_there(p);
+    say_state(p, &attaching);
+    expect_hung_up(p);
+}
+
+/* A Primary without a disk goes on with this copy when this node is back. */
+static void disk_when_the_peer_has_none_then_this_copy_is_what_it_takes_it_for(void **state)
+{
+    struct peer *p = *state;
+    struct wire_state diskless = {
+        .role = WIRE_PRIMARY,
+        .conn = CONN_WF_CONNECTION,
+        .disk = DISK_DISKLESS,
+        .pdsk = DISK_UNKNOWN,
+    };
+
+    connect_good(p);
+    rig_close(&p->node);
+    hang_up(p);
+    assert_int_equal(rig_open(&p->node, 0, &p->options), 0);
+    shake_hands(p, &protocol_c, 0, 0, &diskless);
+    assert_int_equal(next_state(p).conn, CONN_CONNECTED);
+    assert_int_equal(rig_status(&p->node).disk, DISK_CONSISTENT);
+    diskless.conn = CONN_CONNECTED;
+    diskless.peer = WIRE_SECONDARY;
+    diskless.pdsk = DISK_UP_TO_DATE;
+    say_state(p, &diskless);
+    assert_int_equal(next_state(p).disk, DISK_UP_TO_DATE);
+}
+
 static void this_node_loses(struct config_group *group)
 {
     outside(group);
@@ -696,6 +783,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(grow_when_the_peer_did_alone_then_this_node_does_when_they_meet, setup, teardown),
         cmocka_unit_test_setup_teardown(peer_when_new_and_larger_then_this_node_stays_as_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(grow_when_ordered_here_then_what_is_new_is_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(disk_when_the_peer_attaches_it_again_then_resynced_in_the_same_connection, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(disk_when_the_peer_attaches_it_without_its_generations_then_hung_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(disk_when_the_peer_has_none_then_this_copy_is_what_it_takes_it_for, setup, teardown),
         cmocka_unit_test_setup_teardown(
             two_primaries_when_this_one_loses_by_policy_then_it_is_told, setup, teardown),
     };
