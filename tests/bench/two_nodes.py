@@ -7,7 +7,8 @@ here while they travel to the other node and are written there; it has no SCSI, 
 write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both. Its asker is on
 node1 itself; what the way from a client to node1 and back costs is told by hop-write4k-q1: a bare echo server.
 replicated-write4k-q1-hop is the same write beside both of them, one after the other. In the rows "-barriers" the
-floor's peer flushes as halun's does for the barriers of DRBD's protocol.
+floor's peer flushes as halun's does for the barriers of DRBD's protocol; in "-link" the link carries 1 Gbit/s, less
+than the disks.
 
 PERSISTENT RESERVE OUT is compared with what Corosync needs on the same nodes until the other one has answered one
 message. switchover is the longest pause between two acknowledged writes at depth 16 while Pacemaker moves the group
@@ -137,6 +138,13 @@ class TwoNodes:
             sys.exit(f"bench: echo on node1: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
+    def limit_link(self, rate):
+        """Of what the nodes send each other for the replication; None: no limit."""
+        for node, other in ("node1", "10.99.1.2"), ("node2", "10.99.1.1"):
+            route = json.loads(subprocess.check_output(self.entry(node) + ["ip", "-j", "route", "get", other]))
+            change = ["replace", "dev", route[0]["dev"], "root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms"]
+            subprocess.check_call(self.entry(node) + ["tc", "qdisc"] + (change if rate else ["del", *change[1:4]]))
+
     def pr_out(self, *words):
         return json.loads(self.array.client("halun-pr-latency", "--count", COMMANDS, "--registrants", 1, *words,
                                             self.array.urls()[0]))
@@ -198,6 +206,22 @@ class FloorAndHop(Floor):
         return {"p50_us": super().measure(bench, seconds)["p50_us"] + bench.server(self.server).hop()["p50_us"]}
 
 
+class OverSlowLink:
+    """What another cell measures while the link is slower than the disks."""
+
+    server, rate = "two-nodes", "1gbit"
+
+    def __init__(self, cell):
+        self.cell, self.name = cell, f"{cell.name} over {self.rate}"
+
+    def measure(self, bench, seconds):
+        bench.server(self.server).limit_link(self.rate)
+        try:
+            return self.cell.measure(bench, seconds)
+        finally:
+            bench.server(self.server).limit_link(None)
+
+
 class Call:
     """What a method of TwoNodes measures, however long that takes."""
 
@@ -243,6 +267,8 @@ def rows(Row):
             ("MBps", ">=", 0.85)),
         *(Row(f"replicated-write1m-q{depth}-barriers", Load("two-nodes", DISK, True, write1m(depth)),
               Floor(1 << 20, depth, "sequential", "barriers"), ("MBps", ">=", 0.85)) for depth in (8, 32)),
+        Row("replicated-write1m-q8-link", OverSlowLink(Load("two-nodes", DISK, True, write1m(8))),
+            OverSlowLink(Floor(1 << 20, 8, "sequential")), ("MBps", ">=", 0.85)),
         Row("replicated-write1m-q8-fua", Load("two-nodes", DISK, True, write1m(8) + " --fua"),
             Floor(1 << 20, 8, "sequential", "durable"), ("MBps", ">=", 0.85)),
         tls("tls-write4k-q1", W4, "p50_us"),
