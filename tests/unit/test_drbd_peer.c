@@ -531,8 +531,9 @@ static void expect_hung_up(struct peer *p)
 {
     uint8_t sink[BODY];
 
-    while (readable(p->data, WAIT_MS) && read(p->data, sink, sizeof sink) > 0)
-        ;
+    do
+        assert_true(readable(p->data, WAIT_MS));
+    while (read(p->data, sink, sizeof sink) > 0);
 }
 
 static void hang_up(struct peer *p)
