@@ -7,7 +7,8 @@
  *
  * durable, on both sides: a write is done when it is on stable storage. barriers: what was written is flushed
  * BARRIER_NS later, or when the flush before that ends, as halun's peer does for the barriers of DRBD's protocol
- * (BARRIER_DELAY_MS, replication/resource.h); no write waits for it. The files are there and written: no block is allocated on the way. */
+ * (BARRIER_DELAY_MS, replication/resource.h); no write waits for it. The files are there and written: no block is
+ * allocated on the way. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <liburing.h>
