@@ -2,8 +2,7 @@
  * bytes that are always the same, as many in one send as have come in one receive. The answer is
  * one that tests/bench/load takes (--echo). Bare io_uring; no protocol, no memory, no tasks.
  * Ways to try: spin instead of sleeping; multishot receives into a ring of buffers; registered
- * sockets. On 127.0.0.1, or anywhere. */
-#include <errno.h>
+ * sockets. On 127.0.0.1. */
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -198,17 +197,6 @@ static void make_buffers(void)
         give_back(i << IORING_CQE_BUFFER_SHIFT | IORING_CQE_F_BUFFER);
 }
 
-/* A server that has just ended still has the port until the kernel has taken down its ring, which accepts. */
-static int take_port(int listener, const struct sockaddr_in *address)
-{
-    for (int tries = 0; bind(listener, (const struct sockaddr *)address, sizeof *address); tries++) {
-        if (errno != EADDRINUSE || tries == 200)
-            return -1;
-        usleep(10000);
-    }
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     struct io_uring_params params = {.flags =
@@ -217,7 +205,7 @@ int main(int argc, char **argv)
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
     if (argc < 4) {
-        fputs("usage: echo PORT DATA-OUT DATA-IN [spin] [multishot] [fixed] [anywhere]\n", stderr);
+        fputs("usage: echo PORT DATA-OUT DATA-IN [spin] [multishot] [fixed]\n", stderr);
         return 2;
     }
     address.sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10));
@@ -226,13 +214,11 @@ int main(int argc, char **argv)
         spin |= !strcmp(argv[i], "spin");
         multishot |= !strcmp(argv[i], "multishot");
         fixed |= !strcmp(argv[i], "fixed");
-        if (!strcmp(argv[i], "anywhere"))
-            address.sin_addr.s_addr = htonl(INADDR_ANY);
     }
     for (unsigned i = 0; i < CONNECTIONS; i++)
         connections[i].fd = -1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (take_port(listener, &address) || listen(listener, 64)) {
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 64)) {
         perror("echo");
         return 1;
     }

@@ -1,11 +1,13 @@
 /* What a replicated write costs at least: each block is written to a local file while it travels over TCP to a
  * second machine, which writes it to its own file and answers; done when both are. O_DIRECT, bare io_uring,
- * nothing else. One side serves, the other asks and prints one line of JSON.
+ * nothing else. One side serves, the other asks and prints one line of JSON; or it asks, without a file of its own,
+ * one that passes on: a client and the owner.
  *
  *   halun-floor serve PORT FILE [barriers] [durable]
- *   halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential] [durable]
+ *   halun-floor pass PORT FILE HOST PORT-OF-SERVE [durable]
+ *   halun-floor ask HOST PORT FILE|- BYTES BLOCK DEPTH SECONDS [sequential] [durable]
  *
- * durable, on both sides: a write is done when it is on stable storage. barriers: what was written is flushed
+ * durable, on all sides: a write is done when it is on stable storage. barriers: what was written is flushed
  * BARRIER_NS later, or when the flush before that ends, as halun's peer does for the barriers of DRBD's protocol
  * (BARRIER_DELAY_MS, replication/resource.h); no write waits for it. The files are there and written: no block is
  * allocated on the way. */
@@ -36,15 +38,23 @@ struct slot {
     struct msghdr message;
     uint8_t *data;
     uint64_t began;
-    unsigned missing; /* of its own write and the peer's answer */
+    unsigned missing; /* of its write here, its way down and the answer to that */
     struct slot *next;
+};
+
+/* Headers with their data go down, headers alone come back up. */
+struct connection {
+    int fd; /* -1: none */
+    struct slot *send_first, **send_end; /* to be sent in order; the first is being sent */
+    struct header header;                /* being received */
+    struct slot *receiving;              /* NULL: its header */
 };
 
 static struct io_uring ring;
 static struct slot slots[SLOTS];
-static struct slot *send_first, **send_end = &send_first; /* to be sent in order; the first is being sent */
-static int file, peer;
-static bool durable;
+static struct connection above = {.fd = -1}, below = {.fd = -1};
+static int file = -1;
+static bool durable, barriers;
 
 static void fail(const char *what)
 {
@@ -60,15 +70,86 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static struct io_uring_sqe *sqe_for(struct slot *slot, enum kind kind)
+static struct io_uring_sqe *sqe_for(void *about, enum kind kind)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
 
     if (!sqe)
         abort();
-    io_uring_sqe_set_data64(sqe, (uintptr_t)slot | kind);
+    io_uring_sqe_set_data64(sqe, (uintptr_t)about | kind);
     return sqe;
 }
+
+/* --- sockets --- */
+
+static void send_next(struct connection *to)
+{
+    struct slot *slot = to->send_first;
+
+    slot->message = (struct msghdr){.msg_iov = slot->iov, .msg_iovlen = slot->iov[1].iov_len ? 2 : 1};
+    io_uring_prep_sendmsg(sqe_for(to, SEND), to->fd, &slot->message, MSG_WAITALL | MSG_NOSIGNAL);
+}
+
+static void queue_send(struct connection *to, struct slot *slot)
+{
+    slot->iov[0] = (struct iovec){&slot->header, sizeof slot->header};
+    slot->iov[1] = (struct iovec){slot->data, to == &below ? slot->header.length : 0};
+    slot->next = NULL;
+    if (to->send_first) {
+        *to->send_end = slot;
+        to->send_end = &slot->next;
+        return;
+    }
+    to->send_first = slot;
+    to->send_end = &slot->next;
+    send_next(to);
+}
+
+static struct slot *sent(struct connection *to, int32_t res)
+{
+    struct slot *slot = to->send_first;
+
+    if (res < 0 || (size_t)res != slot->iov[0].iov_len + slot->iov[1].iov_len)
+        exit(res ? 1 : 0);
+    to->send_first = slot->next;
+    if (to->send_first)
+        send_next(to);
+    return slot;
+}
+
+static void receive(struct connection *from, void *bytes, size_t n)
+{
+    io_uring_prep_recv(sqe_for(from, RECEIVE), from->fd, bytes, n, MSG_WAITALL);
+}
+
+/* The slot of what is there as a whole, or NULL. */
+static struct slot *received(struct connection *from, int32_t res)
+{
+    struct slot *slot = from->receiving;
+
+    if (slot) {
+        if (res != (int32_t)slot->header.length)
+            exit(1);
+        from->receiving = NULL;
+        receive(from, &from->header, sizeof from->header);
+        return slot;
+    }
+    if (res != sizeof from->header)
+        exit(res ? 1 : 0);
+    if (from->header.slot >= SLOTS || from->header.length > LARGEST)
+        exit(1);
+    slot = &slots[from->header.slot];
+    if (from == &below) {
+        receive(from, &from->header, sizeof from->header);
+        return slot;
+    }
+    slot->header = from->header;
+    from->receiving = slot;
+    receive(from, slot->data, slot->header.length);
+    return NULL;
+}
+
+/* --- the disk --- */
 
 static void write_block(struct slot *slot)
 {
@@ -78,82 +159,7 @@ static void write_block(struct slot *slot)
     sqe->rw_flags = durable ? RWF_DSYNC : 0;
 }
 
-static void send_next(void)
-{
-    struct slot *slot = send_first;
-
-    slot->message = (struct msghdr){.msg_iov = slot->iov, .msg_iovlen = slot->iov[1].iov_len ? 2 : 1};
-    io_uring_prep_sendmsg(sqe_for(slot, SEND), peer, &slot->message, MSG_WAITALL | MSG_NOSIGNAL);
-}
-
-static void queue_send(struct slot *slot, size_t data)
-{
-    slot->iov[0] = (struct iovec){&slot->header, sizeof slot->header};
-    slot->iov[1] = (struct iovec){slot->data, data};
-    slot->next = NULL;
-    *send_end = slot;
-    send_end = &slot->next;
-    if (send_first == slot)
-        send_next();
-}
-
-static void sent(int32_t res)
-{
-    if (res < 0 || (size_t)res != send_first->iov[0].iov_len + send_first->iov[1].iov_len)
-        exit(res ? 1 : 0);
-    send_first = send_first->next;
-    if (send_first)
-        send_next();
-    else
-        send_end = &send_first;
-}
-
-static void set_up(const char *path)
-{
-    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
-    int one = 1;
-
-    file = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
-    if (file < 0)
-        fail(path);
-    setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (io_uring_queue_init_params(256, &ring, &params))
-        fail("io_uring");
-    for (unsigned i = 0; i < SLOTS; i++) {
-        slots[i].data = aligned_alloc(4096, LARGEST);
-        if (!slots[i].data)
-            abort();
-        memset(slots[i].data, (int)i + 1, LARGEST);
-    }
-}
-
-static void run(void (*event)(struct slot *slot, enum kind kind, int32_t res), uint64_t until)
-{
-    while (now_ns() < until) {
-        struct io_uring_cqe *cqe;
-        unsigned head, seen = 0;
-
-        io_uring_submit_and_wait(&ring, 1);
-        io_uring_for_each_cqe(&ring, head, cqe)
-        {
-            seen++;
-            event((struct slot *)(uintptr_t)(cqe->user_data & ~7ull), cqe->user_data & 7, cqe->res);
-        }
-        io_uring_cq_advance(&ring, seen);
-    }
-}
-
-/* --- serve --- */
-
-static bool barriers;
 static bool barrier_set, barrier_came, flushing;
-static struct header next_header;
-static struct slot *receiving; /* NULL: its header */
-
-static void receive(void *bytes, size_t n)
-{
-    io_uring_prep_recv(sqe_for(NULL, RECEIVE), peer, bytes, n, MSG_WAITALL);
-}
 
 static void barrier_later(void)
 {
@@ -174,62 +180,168 @@ static void flush_next(void)
     io_uring_prep_fsync(sqe_for(NULL, FLUSH), file, IORING_FSYNC_DATASYNC);
 }
 
-static void served(struct slot *slot, enum kind kind, int32_t res)
+/* --- a block's way --- */
+
+static void begin(struct slot *slot)
 {
-    if (kind == WRITE) {
+    slot->missing = (file >= 0) + (below.fd >= 0 ? 2 : 0);
+    if (file >= 0)
+        write_block(slot);
+    if (below.fd >= 0)
+        queue_send(&below, slot);
+}
+
+static void ask_again(struct slot *slot);
+
+static void step_done(struct slot *slot)
+{
+    if (--slot->missing)
+        return;
+    if (above.fd >= 0)
+        queue_send(&above, slot);
+    else
+        ask_again(slot);
+}
+
+static void event(void *about, enum kind kind, int32_t res)
+{
+    struct slot *slot;
+
+    switch (kind) {
+    case WRITE:
+        slot = about;
         if (res != (int32_t)slot->header.length)
             fail("write");
-        queue_send(slot, 0);
+        step_done(slot);
         barrier_later();
-    } else if (kind == BARRIER) {
+        return;
+    case SEND:
+        slot = sent(about, res);
+        if (about == &below)
+            step_done(slot);
+        return;
+    case RECEIVE:
+        slot = received(about, res);
+        if (!slot)
+            return;
+        if (about == &below)
+            step_done(slot);
+        else
+            begin(slot);
+        return;
+    case BARRIER:
         barrier_set = false;
         barrier_came = true;
         flush_next();
-    } else if (kind == FLUSH) {
+        return;
+    case FLUSH:
         if (res)
             fail("fdatasync");
         flushing = false;
         flush_next();
-    } else if (kind == SEND) {
-        sent(res);
-    } else if (!receiving) {
-        if (res != sizeof next_header)
-            exit(res ? 1 : 0);
-        if (next_header.slot >= SLOTS || next_header.length > LARGEST)
-            exit(1);
-        receiving = &slots[next_header.slot];
-        receiving->header = next_header;
-        receive(receiving->data, next_header.length);
-    } else {
-        if (res != (int32_t)receiving->header.length)
-            exit(1);
-        write_block(receiving);
-        receiving = NULL;
-        receive(&next_header, sizeof next_header);
+        return;
+    }
+}
+
+static void run(uint64_t until)
+{
+    while (now_ns() < until) {
+        struct io_uring_cqe *cqe;
+        unsigned head, seen = 0;
+
+        io_uring_submit_and_wait(&ring, 1);
+        io_uring_for_each_cqe(&ring, head, cqe)
+        {
+            seen++;
+            event((void *)(uintptr_t)(cqe->user_data & ~7ull), cqe->user_data & 7, cqe->res);
+        }
+        io_uring_cq_advance(&ring, seen);
+    }
+}
+
+/* --- the three of them --- */
+
+static struct sockaddr_in address_of(const char *host, const char *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};
+
+    if (host && inet_pton(AF_INET, host, &address.sin_addr) != 1)
+        fail(host);
+    return address;
+}
+
+static int new_socket(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+    if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one))
+        fail("socket");
+    return fd;
+}
+
+static void connect_below(const char *host, const char *port)
+{
+    struct sockaddr_in address = address_of(host, port);
+
+    below.fd = new_socket();
+    if (connect(below.fd, (struct sockaddr *)&address, sizeof address))
+        fail("connect");
+}
+
+static void accept_above(const char *port)
+{
+    struct sockaddr_in address = address_of(NULL, port);
+    int listener = new_socket();
+
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1))
+        fail("listen");
+    puts("ready");
+    fflush(stdout);
+    above.fd = accept(listener, NULL, NULL); /* with the listener's TCP_NODELAY */
+    if (above.fd < 0)
+        fail("accept");
+}
+
+static void set_up(const char *path)
+{
+    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
+    struct connection *connections[] = {&above, &below};
+
+    if (strcmp(path, "-")) {
+        file = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+        if (file < 0)
+            fail(path);
+    }
+    if (io_uring_queue_init_params(256, &ring, &params))
+        fail("io_uring");
+    for (unsigned i = 0; i < SLOTS; i++) {
+        slots[i].data = aligned_alloc(4096, LARGEST);
+        if (!slots[i].data)
+            abort();
+        memset(slots[i].data, (int)i + 1, LARGEST);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        if (connections[i]->fd >= 0)
+            receive(connections[i], &connections[i]->header, sizeof connections[i]->header);
     }
 }
 
 static int serve(char **arguments)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-    address.sin_port = htons((uint16_t)strtoul(arguments[0], NULL, 10));
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1))
-        fail("listen");
-    puts("ready");
-    fflush(stdout);
-    peer = accept(listener, NULL, NULL);
+    accept_above(arguments[0]);
     set_up(arguments[1]);
-    receive(&next_header, sizeof next_header);
-    run(served, UINT64_MAX);
+    run(UINT64_MAX);
     return 0;
 }
 
-/* --- ask --- */
+static int pass(char **arguments)
+{
+    connect_below(arguments[2], arguments[3]);
+    return serve(arguments);
+}
 
-static uint64_t blocks, next_block, began, counted;
+static uint64_t blocks, next_block, counted_from, counted;
 static uint32_t block;
 static bool sequential;
 static struct histogram histogram;
@@ -242,63 +354,34 @@ static void ask(struct slot *slot)
     slot->header.length = block;
     slot->header.slot = (uint32_t)(slot - slots);
     slot->began = now_ns();
-    slot->missing = 2;
-    write_block(slot);
-    queue_send(slot, block);
+    begin(slot);
 }
 
-static void half_done(struct slot *slot)
+static void ask_again(struct slot *slot)
 {
-    uint64_t now;
-
-    if (--slot->missing)
-        return;
-    now = now_ns();
-    if (slot->began >= began) {
-        histogram_add(&histogram, now - slot->began);
+    if (slot->began >= counted_from) {
+        histogram_add(&histogram, now_ns() - slot->began);
         counted++;
     }
     ask(slot);
 }
 
-static void asked(struct slot *slot, enum kind kind, int32_t res)
-{
-    if (kind == WRITE) {
-        if (res != (int32_t)block)
-            fail("write");
-        half_done(slot);
-    } else if (kind == SEND) {
-        sent(res);
-    } else {
-        if (res != sizeof next_header || next_header.slot >= SLOTS)
-            exit(1);
-        half_done(&slots[next_header.slot]);
-        receive(&next_header, sizeof next_header);
-    }
-}
-
 static int asker(char **arguments)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
     unsigned depth = (unsigned)strtoul(arguments[5], NULL, 10);
     double seconds = strtod(arguments[6], NULL), wall;
 
-    peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    address.sin_port = htons((uint16_t)strtoul(arguments[1], NULL, 10));
-    if (inet_pton(AF_INET, arguments[0], &address.sin_addr) != 1 ||
-        connect(peer, (struct sockaddr *)&address, sizeof address))
-        fail("connect");
-    set_up(arguments[2]);
     block = (uint32_t)strtoul(arguments[4], NULL, 10);
     if (!block || block > LARGEST || !depth || depth > SLOTS)
         exit(2);
     blocks = strtoull(arguments[3], NULL, 10) / block;
-    receive(&next_header, sizeof next_header);
-    began = now_ns() + 300000000u; /* warm by then */
+    connect_below(arguments[0], arguments[1]);
+    set_up(arguments[2]);
+    counted_from = now_ns() + 300000000u; /* warm by then */
     for (unsigned i = 0; i < depth; i++)
         ask(&slots[i]);
-    run(asked, began + (uint64_t)(seconds * 1e9));
-    wall = (double)(now_ns() - began) / 1e9;
+    run(counted_from + (uint64_t)(seconds * 1e9));
+    wall = (double)(now_ns() - counted_from) / 1e9;
     printf("{\"iops\": %.1f, \"MBps\": %.2f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", (double)counted / wall,
            (double)counted * block / wall / 1e6, histogram_at(&histogram, 0.5) / 1e3,
            histogram_at(&histogram, 0.99) / 1e3);
@@ -319,11 +402,14 @@ int main(int argc, char **argv)
     durable = option(&argc, argv, "durable");
     barriers = option(&argc, argv, "barriers");
     sequential = option(&argc, argv, "sequential");
-    if (argc == 4 && !strcmp(argv[1], "serve"))
+    if (argc == 4 && !sequential && !strcmp(argv[1], "serve"))
         return serve(argv + 2);
+    if (argc == 6 && !barriers && !sequential && !strcmp(argv[1], "pass"))
+        return pass(argv + 2);
     if (argc == 9 && !barriers && !strcmp(argv[1], "ask"))
         return asker(argv + 2);
     fputs("usage: halun-floor serve PORT FILE [barriers] [durable]\n"
-          "       halun-floor ask HOST PORT FILE BYTES BLOCK DEPTH SECONDS [sequential] [durable]\n", stderr);
+          "       halun-floor pass PORT FILE HOST PORT-OF-SERVE [durable]\n"
+          "       halun-floor ask HOST PORT FILE|- BYTES BLOCK DEPTH SECONDS [sequential] [durable]\n", stderr);
     return 2;
 }

@@ -5,14 +5,14 @@ the load share the machine's cores, and so do the programs that they are compare
 Replicated writes are compared with halun-floor: the same blocks, at the same depth, to the same file system, written
 here while they travel to the other node and are written there; it has no SCSI, no iSCSI, no order to keep. A plain
 write is on the disks of both then, perhaps in their caches; one with FUA is on stable storage of both. Its asker is on
-node1 itself; what the way from a client to node1 and back costs is told by hop-write4k-q1: a bare echo server.
-replicated-write4k-q1-hop is the same write beside both of them, one after the other. In the rows "-barriers" the
-floor's peer flushes as halun's does for the barriers of DRBD's protocol; in "-link" the link carries 1 Gbit/s, less
-than the disks.
+node1 itself; in the rows "-hop" it is the client, as halun's load is, and node1 passes on. In "-barriers" the floor's
+peer flushes as halun's does for the barriers of DRBD's protocol; in "-link" the link carries 1 Gbit/s, less than the
+disks.
 
 PERSISTENT RESERVE OUT is compared with what Corosync needs on the same nodes until the other one has answered one
 message. switchover is the longest pause between two acknowledged writes at depth 16 while Pacemaker moves the group
 to the other node (tests/cluster/measure has many rounds of both, more LUs and registrants, and says where the time goes)."""
+import contextlib
 import json
 import os
 import subprocess
@@ -24,7 +24,7 @@ import halun_array  # noqa: E402  (found by the line above)
 
 SIZE = 256 << 20
 COMMANDS = 50  # of a measurement of reservations
-FLOOR_PORT, ECHO_PORT = "7999", "7998"
+FLOOR_PORT, PASS_PORT = "7999", "7998"
 DISK, MEMORY = 0, 1  # LUNs
 
 
@@ -103,39 +103,35 @@ class TwoNodes:
             sys.exit(f"bench: two nodes: {' '.join(done.args)}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
-    def floor(self, block, depth, seconds, words):
+    @contextlib.contextmanager
+    def floor_server(self, node, port, *words):
+        """A halun-floor of node that serves or passes on."""
         program = os.path.join(self.array.build, "tests/bench/halun-floor")
-        server = subprocess.Popen(self.entry("node2") + [program, "serve", FLOOR_PORT, self.floor_file("node2"),
-                                                         *(w for w in words if w != "sequential")],
+        server = subprocess.Popen(self.entry(node) + [program, words[0], port, self.floor_file(node), *words[1:]],
                                   stdout=subprocess.PIPE, text=True)
         try:
             server.stdout.readline()
-            done = subprocess.run(self.entry("node1") + [program, "ask", "10.99.1.2", FLOOR_PORT,
-                                                         self.floor_file("node1"), str(SIZE), str(block), str(depth),
-                                                         str(seconds), *(w for w in words if w != "barriers")],
-                                  capture_output=True, text=True, timeout=60)
+            yield
         finally:
             server.terminate()
             server.wait()
+
+    def floor(self, block, depth, seconds, words):
+        durable = [w for w in words if w == "durable"]
+        shape = [w for w in words if w in ("sequential", "durable")]
+        host, address, port, file = "node1", "10.99.1.2", FLOOR_PORT, self.floor_file("node1")
+        with contextlib.ExitStack() as servers:
+            servers.enter_context(self.floor_server("node2", FLOOR_PORT, "serve",
+                                                    *(w for w in words if w in ("barriers", "durable"))))
+            if "hop" in words:
+                servers.enter_context(self.floor_server("node1", PASS_PORT, "pass", address, port, *durable))
+                host, address, port, file = "client", "10.99.0.1", PASS_PORT, "-"
+            done = subprocess.run(self.entry(host) + [os.path.join(self.array.build, "tests/bench/halun-floor"), "ask",
+                                                      address, port, file, str(SIZE), str(block), str(depth),
+                                                      str(seconds), *shape],
+                                  capture_output=True, text=True, timeout=60)
         if done.returncode:
             sys.exit(f"bench: halun-floor: {done.stderr.strip()}")
-        return json.loads(done.stdout)
-
-    def hop(self):
-        """4 KiB from the client to node1 and an answer, one at a time."""
-        bench = os.path.join(self.array.build, "tests/bench")
-        server = subprocess.Popen(self.entry("node1") + [os.path.join(bench, "halun-echo"), ECHO_PORT, "4096", "0",
-                                                         "anywhere"], stdout=subprocess.PIPE, text=True)
-        try:
-            server.stdout.readline()
-            done = subprocess.run(self.entry("client") + [os.path.join(bench, "halun-load"), "--echo", *W4.split(),
-                                                          "10.99.0.1", ECHO_PORT, "-"],
-                                  capture_output=True, text=True, timeout=60)
-        finally:
-            server.terminate()
-            server.wait()
-        if done.returncode:
-            sys.exit(f"bench: echo on node1: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
     def limit_link(self, rate):
@@ -143,7 +139,10 @@ class TwoNodes:
         for node, other in ("node1", "10.99.1.2"), ("node2", "10.99.1.1"):
             route = json.loads(subprocess.check_output(self.entry(node) + ["ip", "-j", "route", "get", other]))
             change = ["replace", "dev", route[0]["dev"], "root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms"]
-            subprocess.check_call(self.entry(node) + ["tc", "qdisc"] + (change if rate else ["del", *change[1:4]]))
+            done = subprocess.run(self.entry(node) + ["tc", "qdisc"] + (change if rate else ["del", *change[1:4]]),
+                                  capture_output=True, text=True)
+            if done.returncode:  # a kernel without tbf
+                sys.exit(f"bench: {' '.join(done.args)}: {done.stderr.strip()}")
 
     def pr_out(self, *words):
         return json.loads(self.array.client("halun-pr-latency", "--count", COMMANDS, "--registrants", 1, *words,
@@ -195,15 +194,8 @@ class Floor:
         return bench.server(self.server).floor(self.block, self.depth, seconds, self.words)
 
 
-class FloorAndHop(Floor):
-    """The floor for who asks from the client: both medians added up, measured one after the other."""
-
-    def __init__(self, block, depth, *words):
-        super().__init__(block, depth, *words)
-        self.name += " and hop"
-
-    def measure(self, bench, seconds):
-        return {"p50_us": super().measure(bench, seconds)["p50_us"] + bench.server(self.server).hop()["p50_us"]}
+def sequential(depth, *words):
+    return Floor(1 << 20, depth, "sequential", *words)
 
 
 class OverSlowLink:
@@ -251,26 +243,28 @@ def rows(Row):
 
     round_trip = Call("Corosync answered round trip", TwoNodes.round_trip)
 
+    def replicated(name, options, floor, *goal):
+        return Row("replicated-" + name, Load("two-nodes", DISK, True, options), floor, goal)
+
     def forwarded(name, options, *goal):
         return Row(name, Load("two-nodes", MEMORY, False, options), Load("two-nodes", MEMORY, True, options), goal)
 
     return [
-        Row("replicated-write4k-q1", Load("two-nodes", DISK, True, W4), Floor(4096, 1), ("p50_us", "<=", 1.3)),
-        Row("replicated-write4k-q1-hop", Load("two-nodes", DISK, True, W4), FloorAndHop(4096, 1),
-            ("p50_us", "<=", 1.3)),
-        Row("hop-write4k-q1", Call("echo 4096 x 1", TwoNodes.hop), None, ("p50_us", None, None)),
-        Row("replicated-write4k-q1-fua", Load("two-nodes", DISK, True, W4 + " --fua"), Floor(4096, 1, "durable"),
-            ("p50_us", "<=", 1.3)),
-        Row("replicated-write4k-q32", Load("two-nodes", DISK, True, W4 + " --depth 32"), Floor(4096, 32),
-            ("iops", None, None)),
-        Row("replicated-write1m-q8", Load("two-nodes", DISK, True, write1m(8)), Floor(1 << 20, 8, "sequential"),
-            ("MBps", ">=", 0.85)),
-        *(Row(f"replicated-write1m-q{depth}-barriers", Load("two-nodes", DISK, True, write1m(depth)),
-              Floor(1 << 20, depth, "sequential", "barriers"), ("MBps", ">=", 0.85)) for depth in (8, 32)),
+        replicated("write4k-q1", W4, Floor(4096, 1), "p50_us", "<=", 1.3),
+        replicated("write4k-q1-hop", W4, Floor(4096, 1, "hop"), "p50_us", "<=", 1.3),
+        replicated("write4k-q1-fua", W4 + " --fua", Floor(4096, 1, "durable"), "p50_us", "<=", 1.3),
+        replicated("write4k-q1-fua-hop", W4 + " --fua", Floor(4096, 1, "durable", "hop"), "p50_us", "<=", 1.3),
+        replicated("write4k-q32", W4 + " --depth 32", Floor(4096, 32), "iops", None, None),
+        replicated("write1m-q8", write1m(8), sequential(8), "MBps", ">=", 0.85),
+        replicated("write1m-q8-hop", write1m(8), sequential(8, "hop"), "MBps", ">=", 0.85),
+        replicated("write1m-q8-barriers", write1m(8), sequential(8, "barriers"), "MBps", ">=", 0.85),
+        replicated("write1m-q8-barriers-hop", write1m(8), sequential(8, "barriers", "hop"), "MBps", ">=", 0.85),
+        replicated("write1m-q32-barriers", write1m(32), sequential(32, "barriers"), "MBps", ">=", 0.85),
+        replicated("write1m-q32-barriers-hop", write1m(32), sequential(32, "barriers", "hop"), "MBps", ">=", 0.85),
+        replicated("write1m-q8-fua", write1m(8) + " --fua", sequential(8, "durable"), "MBps", ">=", 0.85),
+        replicated("write1m-q8-fua-hop", write1m(8) + " --fua", sequential(8, "durable", "hop"), "MBps", ">=", 0.85),
         Row("replicated-write1m-q8-link", OverSlowLink(Load("two-nodes", DISK, True, write1m(8))),
-            OverSlowLink(Floor(1 << 20, 8, "sequential")), ("MBps", ">=", 0.85)),
-        Row("replicated-write1m-q8-fua", Load("two-nodes", DISK, True, write1m(8) + " --fua"),
-            Floor(1 << 20, 8, "sequential", "durable"), ("MBps", ">=", 0.85)),
+            OverSlowLink(sequential(8)), ("MBps", ">=", 0.85)),
         tls("tls-write4k-q1", W4, "p50_us"),
         tls("tls-write4k-q32", W4 + " --depth 32", "iops"),
         tls("tls-write1m-q8", write1m(8), "MBps"),
