@@ -2,8 +2,8 @@
 # drbd_peer. Needs guest.sh; the caller has top and build.
 #
 # A case tells of what is not as usual by variables of its own: two_volumes (the resource has a second one), here_disk
-# and here_direct (the path of the first one's, and whether it is opened O_DIRECT), here_options (of the group), lost
-# (peer_lost), volume (which one here_fio writes to).
+# and here_direct (the path of the first one's, and whether it is opened O_DIRECT), here_options (of the group), volume
+# (which one here_fio writes to).
 # shellcheck shell=bash disable=SC2154
 address_here=10.79.0.1
 address_there=10.79.0.2
@@ -48,7 +48,7 @@ group "g0" {
     nodes = { "here" }
     port = 7789
     drbd_peer = "$address_there:7789"
-    peer_lost = ${lost:-go-on}
+    peer_lost = go-on
     ${here_options:-}
     timeout_ms = 8000  # an emulated machine has its pauses
     ping_ms = 1000
@@ -221,6 +221,7 @@ only_bitmap() { # the last resync was not of all blocks
     [ -n "$kib" ] && [ "$kib" -lt 60000 ]
 }
 moment() { sleep "0.$((RANDOM % 10))$((RANDOM % 10))"; }
+# Whether a case may go on with what the one before has left, and how to begin anew.
 running() { [ -n "$daemon" ] && [ -n "${vm_pid[there]:-}" ]; }
 nothing_runs() {
     vm_inside nft delete table ip cut 2>/dev/null
