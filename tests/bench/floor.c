@@ -12,6 +12,7 @@
  * (BARRIER_DELAY_MS, replication/resource.h); no write waits for it. The files are there and written: no block is
  * allocated on the way. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <netinet/tcp.h>
@@ -60,6 +61,13 @@ static void fail(const char *what)
 {
     perror(what);
     exit(1);
+}
+
+/* Of what the ring did: `res` is not what was asked for. */
+static void fail_with(const char *what, int32_t res)
+{
+    errno = res < 0 ? -res : EIO;
+    fail(what);
 }
 
 static uint64_t now_ns(void)
@@ -211,7 +219,7 @@ static void event(void *about, enum kind kind, int32_t res)
     case WRITE:
         slot = about;
         if (res != (int32_t)slot->header.length)
-            fail("write");
+            fail_with("write", res);
         step_done(slot);
         barrier_later();
         return;
@@ -236,7 +244,7 @@ static void event(void *about, enum kind kind, int32_t res)
         return;
     case FLUSH:
         if (res)
-            fail("fdatasync");
+            fail_with("fdatasync", res);
         flushing = false;
         flush_next();
         return;
